@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from dockerv6.lib.clock import wait_event
@@ -47,11 +48,12 @@ class Directory:
     # Edits
 
     def write(self, name: bytes, content: bytes) -> None:
-        """Replace a file in one step."""
+        """Replace a file in one step. Fails without a change while its directory is a dangling link."""
         path = self._file(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fill(path.parent / ".new", content).replace(path)
-        self.touch()
+        with suppress(FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._fill(path.parent / ".new", content).replace(path)
+            self.touch()
 
     def write_in_place(self, name: bytes, content: bytes) -> None:
         """Truncate a file and write to it, as a shell does."""

@@ -15,7 +15,8 @@ LENGTH = 50.0
 """Seconds in which everything happens."""
 
 _QUIET = 8.0
-"""Seconds before a network is removed in which no container changes: the operator must have seen its containers."""
+"""Seconds before a network is removed in which no container changes and no state is lost: the operator must have seen
+the network and its containers."""
 
 NETWORKS: dict[str, dict[str, object]] = {
     "web": {"addressing": {"poolRef": {"name": "main"}}, "publish": {"fromContainers": True}},
@@ -269,7 +270,7 @@ def _rows(random: Random) -> Iterator[Action]:
 
 
 def _lost_state(random: Random) -> Iterator[Action]:
-    yield Action(_at(random), "lose_state")
+    yield Action(random.uniform(1, LENGTH - _QUIET), "lose_state")
 
 
 HAZARDS: dict[str, Callable[[Random], Iterator[Action]]] = {
@@ -319,6 +320,8 @@ def history(seed: int, enabled: tuple[str, ...]) -> tuple[Action, ...]:
     random, users = Random(f"hazards {seed}"), Random(f"users {seed // TWINS}")
     chosen = random.sample(sorted(enabled), min(len(enabled), random.randrange(1, MOST_HAZARDS + 1)))
     rivals = [name for name in chosen if name in _EXCLUSIVE][1:]
+    if "lost-state" in chosen:  # without a state, only the engine knows which rules there were
+        rivals += UNAVAILABLE
     actions = [*beginning(users), *user_actions(users)]
     for name in chosen:
         if name not in rivals:

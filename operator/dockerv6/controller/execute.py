@@ -38,8 +38,6 @@ RACE_RETRY = 0.1
 SYSCTLS = "sysctl"
 """Store scope: the value of each sysctl before the first change."""
 
-"""Store scope: Docker networks, by id, that this installation created or adopted. Anybody can write labels."""
-
 LATER = 30.0
 """Seconds that a status names as the next try while the queue backs off exponentially."""
 
@@ -243,8 +241,8 @@ async def _(step: s.RemoveNetwork, context: Context) -> None:
 @execute_step.register
 async def _(step: s.CreateNetwork, context: Context) -> None:
     network_id = await context.world.engine.create_network(step.spec)
-    await context.inventory.record_created(network_id, step.spec.name)
     made = await context.world.refresh_network(network_id)
+    await context.inventory.record_created(network_id, step.spec.name)  # later: a sweep drops records of what it misses
     for config in step.spec.ipam:
         if made is not None and made.bridge and isinstance(config.subnet, IPv6Network) and config.gateway is not None:
             address = IPv6Interface((int(config.gateway), config.subnet.prefixlen))

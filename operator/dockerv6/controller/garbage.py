@@ -59,7 +59,11 @@ async def sweep(context: Context) -> Requeue | None:
         TemporaryError: the Docker Engine does not answer.
         StepFailed: something could not be removed.
     """
-    if not context.inventory.sources_listed or not context.settings.prune:
+    if not context.inventory.sources_listed:
+        return None
+    if not context.settings.prune:
+        await context.problems.report("garbage", Reason.PRUNE_HELD, [])
+        await record_held(HELD_NETWORKS, frozenset(), context)
         return None
     _, problem = await context.world.engine_state()
     if problem:
@@ -89,9 +93,9 @@ async def plan_sweep(context: Context) -> Plan:
     if not context.inventory.sources_listed:
         return Plan("Host", "garbage")
     names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
-    known = GarbageInputs(names, await _orphans(context), context.inventory.pools())
     identity, networks = context.settings.identity, context.world.known_networks
     created = await created_networks(context)
+    known = GarbageInputs(names, await _orphans(context), context.inventory.pools(), _disowned(context))
     strays = tuple(n for n in unclaimed_networks(known, identity, networks) if n.id not in created)
     if context.inventory.state_lost:  # the records are lost too: everything is held below
         strays = ()
@@ -135,9 +139,9 @@ def _names(networks: Collection[Network]) -> str:
 
 def _stray_finding(strays: tuple[Network, ...]) -> Finding:
     message = (
-        f"Docker network {_names(strays)} has the labels of dockerv6 and no resource, but this installation did not"
-        " create it, so it is kept; remove it with `docker network rm`, or confirm its removal with"
-        " `dockerv6 prune --confirm`"
+        f"Docker network {_names(strays)} has the labels of dockerv6, but no resource asks for it, and this"
+        " installation did not create it; it is kept, without rules; remove it with `docker network rm`, or confirm its"
+        " removal with `dockerv6 prune --confirm`"
     )
     return Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message, blocks=False)
 
@@ -156,6 +160,20 @@ async def created_networks(context: Context) -> frozenset[str]:
             for network in networks.owned(context.settings.identity, resource, inventory.created_networks):
                 await inventory.record_created(network.id, network.name)
     return inventory.created_networks
+
+
+def _disowned(context: Context) -> frozenset[str]:
+    """The networks with the labels of a resource that neither has their name nor a record of their creation.
+
+    Others wrote the labels; or the state was lost while ``networkName`` was changed.
+    """
+    identity, networks = context.settings.identity, context.world.known_networks
+    found: set[str] = set()
+    for name, resource in context.inventory.networks().items():
+        if not resource.observed:
+            owned = networks.owned(identity, resource, context.inventory.created_networks)
+            found |= {n.id for n in networks.made_for(name) if n not in owned}
+    return frozenset(found)
 
 
 async def _orphans(context: Context) -> frozenset[str]:

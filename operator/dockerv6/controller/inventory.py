@@ -13,7 +13,7 @@ from ipaddress import IPv6Network
 
 from dockerv6.api.addressing import DEFAULT_POOL
 from dockerv6.api.errors import InvalidObject
-from dockerv6.api.kinds import POOL
+from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.api.meta import name_problem
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
@@ -88,8 +88,11 @@ class Inventory:
         self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
         tracked = (_TRACKED_PREFIX.decode(record) for record in (await self._store.records(TRACKED_PREFIXES)).values())
         self._tracked = {each.interface: each for each in tracked if each is not None}
-        self.created_networks = frozenset(await self._store.records(CREATED))
         self._changed(resources=True)
+        # a former version wrote no record, but the id into the status
+        managed = (self._objects[NETWORK, name] for name, each in self.networks().items() if not each.observed)
+        applied = {str(stored.status["networkID"]) for stored in managed if stored.status.get("networkID")}
+        self.created_networks = frozenset(await self._store.records(CREATED)) | applied
 
     async def _notice_loss(self) -> None:
         """Notice that the state file is new, or has damaged rows. It is remembered until it is known to be harmless."""

@@ -132,6 +132,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     context.recreations.forget(key.name)
     context.unallocated.discard(key.name)
     context.converged.pop(key.name, None)
+    context.unreported_repairs.pop(key.name, None)
     await context.events.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is deleted")
     return None
 

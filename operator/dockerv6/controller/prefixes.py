@@ -38,9 +38,9 @@ async def track_prefixes(context: Context) -> Requeue | None:
         return None
     try:
         prefixes = await context.world.host.prefixes()
+        routes = (await context.world.host_view.get()).routes
     except HostNetError as error:
         raise TemporaryError(str(error)) from error
-    routes = (await context.world.host_view.get()).routes
     now = context.inventory.now()
     known = context.inventory.holdings.tracked
     again: list[float] = []

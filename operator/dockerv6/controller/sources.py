@@ -49,7 +49,8 @@ class SourceKeeper:
         Returns the seconds until the sources are to be read again without a change; None: only after a change.
 
         Raises:
-            StoreError: the resources could not be stored, and none was admitted.
+            StoreError: the resources could not be stored, and none was admitted; or what is recorded about the sources
+                could not be stored.
         """
         context = self._context
         snapshot = await to_cancellable_thread(self._read)
@@ -59,18 +60,20 @@ class SourceKeeper:
         now, before = context.inventory.now(), context.inventory.objects
         admission = admit_resources(snapshot, before, identities, now, rules)
         written = await context.inventory.write(admission.writes)
-        if written:  # a process may have opened a port that is asked for now
-            context.world.sockets_changed()
-            await self._track_prefixes()
+        try:
+            if written:  # a process may have opened a port that is asked for now
+                context.world.sockets_changed()
+                await self._track_prefixes()
+        finally:  # what was written is not found again
+            for stored in written:
+                context.enqueue(Key(stored.kind, stored.name), "its file changed")
+            if written:  # such as NDP proxy entries that are no longer asked for
+                context.enqueue(GARBAGE, "a file changed")
         context.inventory.deduplicate(sourced.resource for sourced in snapshot.resources)
         await self._remember(admission.identities, identities)
         await self._drop_unknown(snapshot, identities)
         await self._report(snapshot)
         await self._record_held(admission)
-        if written:  # such as NDP proxy entries that are no longer asked for
-            context.enqueue(GARBAGE, "a file changed")
-        for stored in written:
-            context.enqueue(Key(stored.kind, stored.name), "its file changed")
         if admission.complete and not context.inventory.sources_listed:
             context.inventory.sources_listed = True
             context.enqueue(GARBAGE, "every source has been listed")

@@ -133,7 +133,7 @@ def parse_uid(text: str) -> int:
     Raises:
         ValueError: it is not one.
     """
-    if not (text.isascii() and text.isdigit() and len(text) < 11 and 0 < int(text) < _UID_LIMIT):
+    if not re.fullmatch("[0-9]{1,10}", text) or not 0 < int(text) < _UID_LIMIT:
         raise ValueError(f"{text!r} is not the id of a user other than root; write a number such as 65533")
     return int(text)
 

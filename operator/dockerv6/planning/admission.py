@@ -169,7 +169,8 @@ def _classify_absent(
             waiting.append(replace(absent, missing_since=None, problem=f"{doubt}; the resource is kept"))
             continue
         since = absent.missing_since if absent.missing_since is not None else now
-        marked = replace(absent, missing_since=since, problem=absent.problem if absent.unreadable else "")
+        accepted = bool(absent.digest) and not absent.unreadable
+        marked = replace(absent, missing_since=since, problem="" if accepted else absent.problem)
         (lasting if now - since >= rules.grace else waiting).append(marked)
     return lasting, waiting
 

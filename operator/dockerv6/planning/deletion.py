@@ -92,6 +92,7 @@ class GarbageInputs:
     names: Collection[str]  # of all IPv6Network resources, including those that are being deleted
     kept: Collection[str]  # ids of Docker networks that stay: orphans, and what this installation did not create
     pools: Mapping[str, IPv6Pool]  # by name
+    disowned: Collection[str] = ()  # ids of Docker networks whose labels name a resource that does not own them
 
 
 def plan_garbage(
@@ -138,14 +139,14 @@ def plan_garbage(
 
 
 def unclaimed_networks(known: GarbageInputs, identity: Identity, networks: NetworkIndex) -> tuple[Network, ...]:
-    """Docker networks of ours without a resource, and duplicates (a crash after the creation leaves one)."""
+    """Docker networks of ours that no resource owns, and duplicates (a crash after the creation leaves one)."""
     unclaimed = []
     seen: set[tuple[str, str]] = set()
     for network in networks:  # ordered by id, as `own_network` chooses
         if not identity.labelled(network) or network.id in known.kept:
             continue
         name = network.labels.get(NAME, "")
-        if name not in known.names or (network.name, name) in seen:
+        if name not in known.names or network.id in known.disowned or (network.name, name) in seen:
             unclaimed.append(network)
         seen.add((network.name, name))
     return tuple(unclaimed)

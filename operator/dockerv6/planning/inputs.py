@@ -155,6 +155,10 @@ class NetworkIndex:
         """The networks of that name; engine 20.10 allows more than one."""
         return tuple(self._named.get(name, ()))
 
+    def made_for(self, name: str) -> tuple[Network, ...]:
+        """The networks whose labels name that resource, whoever wrote them."""
+        return tuple(self._made_for.get(name, ()))
+
     def owned(self, identity: Identity, resource: NetworkResource, created: Collection[str]) -> tuple[Network, ...]:
         """The networks that this installation created for that resource.
 
@@ -167,7 +171,7 @@ class NetworkIndex:
         """
         return tuple(
             n
-            for n in self._made_for.get(resource.metadata.name, ())
+            for n in self.made_for(resource.metadata.name)
             if identity.labelled(n) and (n.name == resource.docker_name or n.id in created)
         )
 

@@ -54,7 +54,7 @@ async def test_a_network_with_our_labels_that_others_created_stays_and_holds_not
     assert await sweep(bench.context) is not None
     assert [each.name for each in await at.ours()] == ["theirs"]
     (event,) = [e for e in await at.events("garbage", "Host") if e.reason == "PruneHeld"]
-    assert "Docker network theirs has the labels of dockerv6 and no resource" in event.message
+    assert "Docker network theirs has the labels of dockerv6, but no resource asks for it" in event.message
     await sweep(bench.context)
     assert await at.docker("theirs")
 
@@ -107,6 +107,34 @@ async def test_a_resource_neither_recreates_nor_removes_a_network_of_another_nam
     assert found.id == theirs
 
 
+async def test_a_network_that_the_resource_of_its_labels_does_not_own_is_reported_and_waits_for_a_person() -> None:
+    at = Host()
+    await decoy(at)
+    bench = await at.bench(network())
+    await bench.reconcile()
+    bench.context.inventory.sources_listed = True
+    bench.invalidate_all()
+    assert await sweep(bench.context) is not None
+    (event,) = [e for e in await at.events("garbage", "Host") if e.reason == "PruneHeld"]
+    assert "Docker network decoy has the labels of dockerv6, but no resource asks for it" in event.message
+    assert await at.docker("decoy")
+    await at.store.put_record("prune", "confirmed-networks", {"names": ["decoy"]})
+    await sweep(bench.context)
+    assert [each.name for each in await at.ours()] == ["blog"]
+
+
+async def test_the_id_in_the_status_is_a_record_of_a_former_version() -> None:
+    at = Host()
+    bench = await at.bench(network())
+    await bench.reconcile()
+    (mine,) = await at.ours()
+    await at.store.drop_record(CREATED, mine.id)
+    restarted = await at.bench(network(networkName="other"))
+    assert restarted.context.inventory.created_networks == {mine.id}
+    await restarted.reconcile()
+    assert [each.name for each in await at.ours()] == ["other"]
+
+
 async def decoy(at: Host) -> str:
     """A network with the labels of resource blog, and another name."""
     ipam = (SubnetConfig(IPv6Network("fd00:77::/64")),)
@@ -131,6 +159,17 @@ async def test_nothing_goes_without_prune() -> None:
     bench.context.settings = replace(bench.context.settings, prune=False)
     await sweep(bench.context)
     assert len(await at.ours()) == 1
+
+
+async def test_what_was_held_is_no_problem_without_prune() -> None:
+    at = Host()
+    await stray(at, "theirs", created=False)
+    bench = await swept(at)
+    await sweep(bench.context)
+    assert "theirs" in bench.context.problems.check()
+    bench.context.settings = replace(bench.context.settings, prune=False)
+    await sweep(bench.context)
+    assert (bench.context.problems.check(), await at.store.record("prune", "networks")) == ("", None)
 
 
 async def test_foreign_and_orphaned_networks_stay() -> None:

@@ -41,7 +41,7 @@ async def test_only_new_and_changed_resources_are_enqueued() -> None:
     assert {k.name for k in it.enqueued if k.kind == "IPv6Network"} == {"a", "b"}
     it.host.files.write(network("a", internal=True))
     await it.sync()
-    assert it.enqueued == [PREFIXES, GARBAGE, Key("IPv6Network", "a")]
+    assert set(it.enqueued) == {PREFIXES, GARBAGE, Key("IPv6Network", "a")}
     await it.sync()
     assert it.enqueued == []
 
@@ -153,6 +153,19 @@ async def test_a_store_that_fails_accepts_nothing() -> None:
     it.host.store.put = original  # type: ignore[method-assign]
     await it.sync()
     assert len(it.context.inventory.objects) == 1
+
+
+async def test_what_was_accepted_is_reconciled_although_a_record_fails() -> None:
+    it = await keeper()
+
+    async def full(*_: object) -> None:
+        raise StoreError("disk full")
+
+    it.host.files.write(network("a"))
+    it.host.store.put_record = full  # type: ignore[method-assign]
+    with pytest.raises(StoreError):
+        await it.sync()
+    assert {GARBAGE, Key("IPv6Network", "a")} <= set(it.enqueued)
 
 
 async def test_held_deletions_are_reported_in_each_status() -> None:

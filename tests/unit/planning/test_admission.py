@@ -97,6 +97,11 @@ class TestInvalid:
         (shown,) = take(reading(bad=[invalid("a")])).writes
         assert (shown.generation, shown.digest) == (0, "")
 
+    def test_one_that_never_was_valid_keeps_its_problem_until_it_is_gone(self) -> None:
+        (shown,) = take(reading(bad=[invalid("a")])).writes
+        (missing,) = take(reading(), shown).writes
+        assert (missing.missing_since, missing.problem) == (NOW, shown.problem)
+
     def test_of_duplicates_neither_is_accepted(self) -> None:
         (kept,) = take(reading(network("a", internal=True), bad=[invalid("a", "already written")]), stored("a")).writes
         assert (kept.document, "already written" in kept.problem) == (stored("a").document, True)
