@@ -162,7 +162,7 @@ async def test_what_was_accepted_is_reconciled_although_a_record_fails() -> None
         raise StoreError("disk full")
 
     it.host.files.write(network("a"))
-    it.host.store.put_record = full  # type: ignore[method-assign]
+    it.host.store.put_record = full  # type: ignore[method-assign,assignment]
     with pytest.raises(StoreError):
         await it.sync()
     assert {GARBAGE, Key("IPv6Network", "a")} <= set(it.enqueued)
