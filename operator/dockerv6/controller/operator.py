@@ -11,7 +11,7 @@ from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller import host, network, policy, pool
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
-from dockerv6.controller.sources import Read, SourceKeeper
+from dockerv6.controller.sources import Read, SourceReconciler
 from dockerv6.controller.status import report_fault
 from dockerv6.controller.triggers import Triggers
 from dockerv6.hostnet.port import HostNetError
@@ -88,7 +88,7 @@ class Operator:
     ) -> None:
         self._context = context
         self._watch = watch
-        self.sources = SourceKeeper(read, context)
+        self.sources = SourceReconciler(read, context)
         self.triggers = Triggers(context)
         self.manager: Manager[Context] = Manager(
             registry,

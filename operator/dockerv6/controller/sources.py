@@ -35,7 +35,7 @@ def _identities(root: str, record: Document) -> dict[str, str]:
     return {root: str(record.get("identity", "")), **directories}
 
 
-class SourceKeeper:
+class SourceReconciler:
     """Keeps the inventory equal to the files, by the rules of `planning.admission`."""
 
     def __init__(self, read: Read, context: Context) -> None:

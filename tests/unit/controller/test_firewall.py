@@ -61,7 +61,7 @@ async def test_the_announcement_of_its_own_commit_is_no_reason_to_read_again(
     start: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = await bound("a")
-    keeper, firewall = bench.context.firewall, bench.host.firewall
+    reconciler, firewall = bench.context.firewall, bench.host.firewall
     reads = 0
 
     async def observe() -> Ruleset:
@@ -71,17 +71,17 @@ async def test_the_announcement_of_its_own_commit_is_no_reason_to_read_again(
 
     monkeypatch.setattr(firewall, "observe", observe)
     monkeypatch.setattr(type(firewall), "generation", property(lambda self: (start + self.commits) % 2**32))
-    keeper.invalidate()
+    reconciler.invalidate()
     firewall.flush_all()
-    await keeper.repair()
+    await reconciler.repair()
     assert reads == 1
-    keeper.invalidate(firewall.generation)
-    assert (await keeper.repair()).change.empty
+    reconciler.invalidate(firewall.generation)
+    assert (await reconciler.repair()).change.empty
     assert reads == 1
     firewall.flush_all()
     firewall.commits += 1  # somebody else's
-    keeper.invalidate(firewall.generation)
-    assert (await keeper.repair()).drift
+    reconciler.invalidate(firewall.generation)
+    assert (await reconciler.repair()).drift
     assert reads == 2
 
 
@@ -176,19 +176,19 @@ async def test_a_sweep_leaves_nothing_behind() -> None:
 
 async def test_a_change_while_the_filter_is_read_is_seen() -> None:
     bench = await bound("a")
-    keeper, original = bench.context.firewall, bench.host.filter.observe
+    reconciler, original = bench.context.firewall, bench.host.filter.observe
 
     async def changed_meanwhile(mark: int) -> object:
         state = await original(mark)
         bench.host.filter.add_forward_drop(FORWARD)
-        keeper.invalidate_filter()
+        reconciler.invalidate_filter()
         return state
 
-    keeper.invalidate_filter()
+    reconciler.invalidate_filter()
     bench.host.filter.observe = changed_meanwhile  # type: ignore[method-assign,assignment]
-    assert (await keeper.view()).filter.forward_drops == ()
+    assert (await reconciler.view()).filter.forward_drops == ()
     bench.host.filter.observe = original  # type: ignore[method-assign]
-    assert (await keeper.view()).filter.forward_drops == (FORWARD,)
+    assert (await reconciler.view()).filter.forward_drops == (FORWARD,)
 
 
 class TestUdpFlows:
@@ -257,12 +257,12 @@ class TestUdpFlows:
 
 async def test_a_fingerprint_is_that_of_our_table_and_of_the_hosts_filter() -> None:
     bench = await bound("a")
-    keeper = bench.context.firewall
-    assert await keeper.poll_revision() is None
+    reconciler = bench.context.firewall
+    assert await reconciler.poll_revision() is None
     bench.host.firewall.revision = 1
-    one = await keeper.poll_revision()
+    one = await reconciler.poll_revision()
     bench.host.filter.revision = 1
-    assert None is not one != await keeper.poll_revision()
+    assert None is not one != await reconciler.poll_revision()
 
 
 async def test_the_view_says_where_ports_lead_and_which_do_not() -> None:

@@ -151,11 +151,11 @@ class TestPolicies:
         await host.create_foreign("shop", "fd99::/64")
         bench = await host.bench(policy("a"), policy("b"))
         await bench.context.world.networks()
-        keeper = bench.context.firewall
-        assert [n.name for n in keeper.assignment.networks["a"]] == ["shop"]
+        reconciler = bench.context.firewall
+        assert [n.name for n in reconciler.assignment.networks["a"]] == ["shop"]
         await bench.delete("a", "IPv6Policy")
-        assert [n.name for n in keeper.assignment.networks["b"]] == ["shop"]
-        assert "a" not in keeper.assignment.networks
+        assert [n.name for n in reconciler.assignment.networks["b"]] == ["shop"]
+        assert "a" not in reconciler.assignment.networks
 
     async def test_an_observed_network_comes_back_to_the_policy_with_its_resources_end(self) -> None:
         host = Host()

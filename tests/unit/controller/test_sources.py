@@ -5,7 +5,7 @@ import pytest
 
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.prefixes import PREFIXES
-from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceKeeper, known_identities
+from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceReconciler, known_identities
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.reconciler.handler import Key
 from dockerv6.source.model import DirectoryState, Snapshot
@@ -14,28 +14,28 @@ from tests.simulation.resources import ROOT, invalid, network
 from tests.world import Bench, Host
 
 
-class Keeper:
-    """A keeper of the simulated files, and what it enqueued."""
+class Sources:
+    """A reconciler of the simulated files, and what it enqueued."""
 
     def __init__(self, bench: Bench) -> None:
         self.host, self.context = bench.host, bench.context
         self.enqueued: list[Key] = []
         bench.context.enqueue = lambda key, _: self.enqueued.append(key)
-        self.keeper = SourceKeeper(bench.host.files.read, bench.context)
+        self.reconciler = SourceReconciler(bench.host.files.read, bench.context)
 
     async def sync(self) -> float | None:
         self.enqueued.clear()
-        return await self.keeper.sync()
+        return await self.reconciler.sync()
 
 
-async def keeper() -> Keeper:
+async def reconciler() -> Sources:
     bench = Bench(Host(), Host().context())
     bench.context = bench.host.context()
-    return Keeper(bench)
+    return Sources(bench)
 
 
 async def test_only_new_and_changed_resources_are_enqueued() -> None:
-    it = await keeper()
+    it = await reconciler()
     it.host.files.write(network("a"), network("b"))
     await it.sync()
     assert {k.name for k in it.enqueued if k.kind == "IPv6Network"} == {"a", "b"}
@@ -47,7 +47,7 @@ async def test_only_new_and_changed_resources_are_enqueued() -> None:
 
 
 async def test_sweeps_may_begin_when_everything_was_listed_once() -> None:
-    it = await keeper()
+    it = await reconciler()
     it.host.files.broken.add(f"{ROOT}/a.yaml")
     await it.sync()
     listed = [it.context.inventory.sources_listed]
@@ -58,7 +58,7 @@ async def test_sweeps_may_begin_when_everything_was_listed_once() -> None:
 
 
 async def test_it_is_read_again_when_a_grace_ends() -> None:
-    it = await keeper()
+    it = await reconciler()
     it.host.files.write(network("a"))
     assert await it.sync() is None
     it.host.files.delete("a")
@@ -68,7 +68,7 @@ async def test_it_is_read_again_when_a_grace_ends() -> None:
 
 
 async def test_a_source_that_can_not_be_listed_is_read_again_soon_and_reported_once() -> None:
-    it = await keeper()
+    it = await reconciler()
     it.host.files.root = type(it.host.files.root)(ROOT, listed=False, problem="no such directory")
     assert await it.sync() == UNLISTED_RETRY
     await it.sync()
@@ -77,14 +77,14 @@ async def test_a_source_that_can_not_be_listed_is_read_again_soon_and_reported_o
 
 
 async def test_what_a_directory_was_is_kept_durably() -> None:
-    it = await keeper()
+    it = await reconciler()
     it.host.files.write(network("a"))
     await it.sync()
     assert await it.host.store.records(ROOTS) == {ROOT: {"identity": "1:1"}}
 
 
 async def test_what_the_directories_below_were_is_kept_durably() -> None:
-    it = await keeper()
+    it = await reconciler()
     below = f"{ROOT}/sub"
     root = it.host.files.root
     it.host.files.root = replace(root, subdirectories={below: DirectoryState("1:2", 1)})
@@ -102,7 +102,7 @@ async def test_what_the_directories_below_were_is_kept_durably() -> None:
 
 
 async def test_a_cancelled_sync_ends_the_reading() -> None:
-    it = await keeper()
+    it = await reconciler()
     reading, ended = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -114,7 +114,7 @@ async def test_a_cancelled_sync_ends_the_reading() -> None:
         finally:
             loop.call_soon_threadsafe(ended.set)
 
-    sync = asyncio.create_task(SourceKeeper(read, it.context).sync())
+    sync = asyncio.create_task(SourceReconciler(read, it.context).sync())
     await reading.wait()
     sync.cancel()
     await asyncio.wait_for(ended.wait(), 30)
@@ -122,7 +122,7 @@ async def test_a_cancelled_sync_ends_the_reading() -> None:
 
 
 async def test_a_problem_is_reported_once_and_again_when_it_comes_back() -> None:
-    it = await keeper()
+    it = await reconciler()
 
     async def count() -> int:
         return sum(e.count for e in await it.host.store.events("IPv6Network", "a"))
@@ -139,7 +139,7 @@ async def test_a_problem_is_reported_once_and_again_when_it_comes_back() -> None
 
 
 async def test_a_store_that_fails_accepts_nothing() -> None:
-    it = await keeper()
+    it = await reconciler()
     original = it.host.store.put
 
     async def full(*_: object) -> None:
@@ -156,7 +156,7 @@ async def test_a_store_that_fails_accepts_nothing() -> None:
 
 
 async def test_what_was_accepted_is_reconciled_although_a_record_fails() -> None:
-    it = await keeper()
+    it = await reconciler()
 
     async def full(*_: object) -> None:
         raise StoreError("disk full")
@@ -169,7 +169,7 @@ async def test_what_was_accepted_is_reconciled_although_a_record_fails() -> None
 
 
 async def test_held_deletions_are_reported_in_each_status() -> None:
-    it = await keeper()
+    it = await reconciler()
     it.host.files.write(*(network(n) for n in "abcd"))
     await it.sync()
     it.host.files.delete(*"abcd")
