@@ -16,12 +16,12 @@ from dockerv6.controller.endpoints import (
     remember_member,
     remembered_endpoints,
 )
-from dockerv6.controller.inventory import implied_pool_object
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.port import FirewallUnavailable, OwnersExcluded, RulesetMoved
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
+from dockerv6.planning.admission import implied_pool_object
 from dockerv6.planning.docker.engine import ENGINE_RETRY
 from dockerv6.planning.docker.recreation import PreviousNetwork
 from dockerv6.planning.inputs import NAME

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cache
 from ipaddress import IPv6Network
 
 from dockerv6.api.addressing import DEFAULT_POOL
@@ -18,11 +17,12 @@ from dockerv6.api.meta import name_problem
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.scheme import MODELS, Resource, decode, digest, to_document
+from dockerv6.api.scheme import MODELS, Resource, decode
 from dockerv6.controller.records import RecordCodec
 from dockerv6.ipam.ledger import Allocation, Ledger, LedgerConflict, SubnetTaken
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, moved_in_time
+from dockerv6.planning.admission import implied_default_pool
 from dockerv6.planning.inputs import Holdings
 from dockerv6.store.model import StoredObject, as_unreadable
 from dockerv6.store.port import Store
@@ -338,24 +338,3 @@ class Inventory:
 def _moved(stored: StoredObject, step: float) -> StoredObject:
     since = stored.missing_since
     return stored if since is None else replace(stored, missing_since=since + step)
-
-
-@cache
-def implied_default_pool() -> IPv6Pool:
-    """The pool that exists without being declared: a generated RFC 4193 /48."""
-    return IPv6Pool.model_validate({"metadata": {"name": DEFAULT_POOL}, "spec": {"generate": "ULA"}})
-
-
-def implied_pool_object(now: float) -> StoredObject:
-    """The default pool as an object, so that the CLI shows it; ``file`` is empty."""
-    pool = implied_default_pool()
-    return StoredObject(
-        kind=POOL,
-        name=DEFAULT_POOL,
-        document=to_document(pool),
-        digest=digest(pool),
-        generation=1,
-        file="",
-        line=0,
-        created=now,
-    )

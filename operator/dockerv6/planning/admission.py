@@ -9,10 +9,14 @@ as the next checkout of a repository. An empty directory in its place is an unmo
 synchronization, and a link that leads nowhere is either. The rule is the same for a root and for every directory below.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import PurePath
 
+from dockerv6.api.addressing import DEFAULT_POOL
+from dockerv6.api.kinds import NETWORK, POOL
+from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, digest, to_document
 from dockerv6.source.model import (
     DirectoryState,
@@ -78,6 +82,10 @@ def admit_resources(
             writes[key] = _accepted(sourced, old.get(key), now)
     for key, item in invalid.items():
         writes[key] = _rejected(item, old.get(key), now)
+    implied = old.get((POOL, DEFAULT_POOL))
+    if implied is not None and implied.unreadable and _is_absent(implied, seen, snapshot, identities):
+        seen.add((POOL, DEFAULT_POOL))  # nothing declares it, so it is what it is without a declaration
+        writes[POOL, DEFAULT_POOL] = replace(implied_pool_object(implied.created), revision=implied.revision)
     missing = [o for k, o in old.items() if k not in seen and (o.file or o.unreadable)]
     lasting, waiting = _classify_absent(missing, snapshot, identities, now, rules)
     for absent in (*lasting, *waiting):
@@ -87,8 +95,7 @@ def admit_resources(
     live = [o for o in stored if o.deleting_since is None and (o.file or o.unreadable)]
     if not rules.confirmed:
         all_held = exceeds_prune_limit(len(deletions), len(live))
-        # whether an unreadable one keeps its Docker network is unknown
-        held = tuple(f"{o.kind}/{o.name}" for o in deletions if rules.enabled and (all_held or o.unreadable))
+        held = tuple(f"{o.kind}/{o.name}" for o in deletions if rules.enabled and (all_held or _keeps_unknown(o)))
     for o in deletions if rules.enabled else ():
         if f"{o.kind}/{o.name}" not in held:
             writes[(o.kind, o.name)] = replace(o, deleting_since=now)
@@ -99,6 +106,39 @@ def admit_resources(
         identities=_identities(snapshot, identities, [o.file for o in (*stored, *writes.values()) if o.file]),
         retry_after=max(0.0, min(graces)) if graces and rules.enabled else None,
         complete=snapshot.complete and not snapshot.changing_files,
+    )
+
+
+def _is_absent(
+    stored: StoredObject, seen: Container[tuple[str, str]], snapshot: Snapshot, identities: Identities
+) -> bool:
+    """Whether every source was read, and none has the resource."""
+    return (stored.kind, stored.name) not in seen and proves_absence(stored.file, snapshot, identities)
+
+
+def _keeps_unknown(stored: StoredObject) -> bool:
+    """Whether it is not known if the resource keeps its Docker network (``deletionPolicy``)."""
+    return stored.unreadable and stored.kind == NETWORK
+
+
+@cache
+def implied_default_pool() -> IPv6Pool:
+    """The pool that exists without being declared: a generated RFC 4193 /48."""
+    return IPv6Pool.model_validate({"metadata": {"name": DEFAULT_POOL}, "spec": {"generate": "ULA"}})
+
+
+def implied_pool_object(now: float) -> StoredObject:
+    """The default pool as an object, so that the CLI shows it; ``file`` is empty."""
+    pool = implied_default_pool()
+    return StoredObject(
+        kind=POOL,
+        name=DEFAULT_POOL,
+        document=to_document(pool),
+        digest=digest(pool),
+        generation=1,
+        file="",
+        line=0,
+        created=now,
     )
 
 

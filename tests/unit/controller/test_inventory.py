@@ -4,8 +4,9 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.controller.inventory import Inventory, implied_default_pool, implied_pool_object
+from dockerv6.controller.inventory import Inventory
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
+from dockerv6.planning.admission import implied_default_pool, implied_pool_object
 from tests.unit.planning.test_admission import stored
 from tests.world import Host
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.api.scheme import Resource, digest, to_document
-from dockerv6.planning.admission import Admission, PruneRules, admit_resources, exceeds_prune_limit
+from dockerv6.planning.admission import Admission, PruneRules, admit_resources, exceeds_prune_limit, implied_pool_object
 from dockerv6.source.model import DirectoryState, InvalidResource, Position, Snapshot, SourcedResource, SourceRoot
-from dockerv6.store.model import StoredObject
+from dockerv6.store.model import StoredObject, as_unreadable
 from tests.simulation.resources import ROOT, invalid, network
 from tests.unit.planning.scene import NOW
 
@@ -101,6 +101,12 @@ class TestInvalid:
         (shown,) = take(reading(bad=[invalid("a")])).writes
         (missing,) = take(reading(), shown).writes
         assert (missing.missing_since, missing.problem) == (NOW, shown.problem)
+
+    def test_the_default_pool_that_can_not_be_read_is_the_implied_one_unless_a_file_declares_it(self) -> None:
+        damaged = as_unreadable(replace(implied_pool_object(NOW - 9), revision=7), "its row is damaged")
+        (again,) = take(reading(), damaged).writes
+        assert again == replace(implied_pool_object(NOW - 9), revision=7)
+        assert take(reading(root=replace(HERE, listed=False)), damaged).writes == ()
 
     def test_of_duplicates_neither_is_accepted(self) -> None:
         (kept,) = take(reading(network("a", internal=True), bad=[invalid("a", "already written")]), stored("a")).writes
