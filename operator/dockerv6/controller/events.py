@@ -28,15 +28,22 @@ class EventRecorder:
         """Record something that a person may want to look at."""
         await self._record(kind, name, EventType.WARNING, reason, message)
 
+    def log_warning(self, kind: str, name: str, reason: str, message: str) -> None:
+        """Log a warning at once; `warning`, which waits for the store, does not repeat it."""
+        self._log(kind, name, EventType.WARNING, reason, message)
+
     async def _record(self, kind: str, name: str, type_: EventType, reason: str, message: str) -> None:
-        level = logging.WARNING if type_ is EventType.WARNING else logging.INFO
-        if self._is_repeated((kind, name, str(reason)), message):
-            level = logging.DEBUG
-        logger.log(level, "%s", message, extra={"kind": kind, "resource": name, "reason": str(reason)})
+        self._log(kind, name, type_, reason, message)
         try:
             await self._store.record_event(kind, name, type_, str(reason), message, self._clock.now())
         except StoreError as error:
             logger.warning("the event could not be stored: %s", error)
+
+    def _log(self, kind: str, name: str, type_: EventType, reason: str, message: str) -> None:
+        level = logging.WARNING if type_ is EventType.WARNING else logging.INFO
+        if self._is_repeated((kind, name, str(reason)), message):
+            level = logging.DEBUG
+        logger.log(level, "%s", message, extra={"kind": kind, "resource": name, "reason": str(reason)})
 
     def _is_repeated(self, about: tuple[str, str, str], message: str) -> bool:
         """Whether the same message was logged lately: each reconcile finds the same as the one before."""

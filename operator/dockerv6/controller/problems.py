@@ -24,11 +24,14 @@ class OpenProblems:
         self._store = store
         self._events = events
         self._open: dict[str, tuple[str, ...]] = {}
+        self._stored: dict[str, tuple[str, ...]] = {}
+        self._unrecorded: list[tuple[str, str, str, str]] = []  # events
 
     async def load(self) -> None:
         """Read what an earlier process reported; whoever reported it reports again. Raises `StoreError`."""
         records = await self._store.records(PROBLEMS)
-        self._open = {subject: _messages(record.get("messages")) for subject, record in records.items()}
+        self._stored = {subject: _messages(record.get("messages")) for subject, record in records.items()}
+        self._open = dict(self._stored)
 
     async def report(self, subject: str, reason: str, messages: Iterable[str], kind: str = "Host") -> None:
         """Replace the problems of a subject.
@@ -39,20 +42,34 @@ class OpenProblems:
             messages: each with its remedy; none: the problems have ended.
             kind: of the events' object.
         """
+        self.note(subject, reason, messages, kind)
+        await self.store()
+
+    def note(self, subject: str, reason: str, messages: Iterable[str], kind: str = "Host") -> None:
+        """Replace the problems of a subject as `report` does, but leave the store to the next `report` or `store`."""
         now, before = tuple(dict.fromkeys(messages)), self._open.get(subject, ())
-        if now == before:
-            return
         self._open[subject] = now
         for message in now:
             if message not in before:
-                await self._events.warning(kind, subject, reason, message)
-        try:
-            if now:
-                await self._store.put_record(PROBLEMS, subject, {"messages": list(now)})
+                self._events.log_warning(kind, subject, reason, message)
+                self._unrecorded.append((kind, subject, reason, message))
+
+    async def store(self) -> None:
+        """Write what the store does not have yet. What it refuses is logged, and written by the next call."""
+        while self._unrecorded:
+            await self._events.warning(*self._unrecorded.pop(0))
+        for subject, now in list(self._open.items()):
+            if now == self._stored.get(subject, ()):
+                continue
+            try:
+                if now:
+                    await self._store.put_record(PROBLEMS, subject, {"messages": list(now)})
+                else:
+                    await self._store.drop_record(PROBLEMS, subject)
+            except StoreError as error:
+                logger.warning("the problems of %s could not be stored: %s", subject, error)
             else:
-                await self._store.drop_record(PROBLEMS, subject)
-        except StoreError as error:
-            logger.warning("the problems of %s could not be stored: %s", subject, error)
+                self._stored[subject] = now
 
     def check(self) -> str:
         """A `HealthCheck`; names the first three."""

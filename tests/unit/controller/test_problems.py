@@ -3,7 +3,7 @@ import pytest
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.problems import OpenProblems
 from dockerv6.store.memory import MemoryStore
-from dockerv6.store.model import PROBLEMS
+from dockerv6.store.model import PROBLEMS, Document
 from dockerv6.store.port import StoreError
 from tests.fakes.clock import FakeClock
 
@@ -44,13 +44,57 @@ async def test_the_check_names_the_first_three() -> None:
     assert problems.check() == "a; b; c and 2 more"
 
 
-async def test_a_store_that_fails_does_not_hide_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = MemoryStore()
+class FullStore(MemoryStore):
+    """Refuses writes while the disk is full."""
+
+    full = True
+    writes = 0
+
+    def _write(self) -> None:
+        self.writes += 1
+        if self.full:
+            raise StoreError("disk full")
+
+    async def put_record(self, scope: str, name: str, value: Document) -> None:
+        self._write()
+        await super().put_record(scope, name, value)
+
+    async def drop_record(self, scope: str, name: str) -> None:
+        self._write()
+        await super().drop_record(scope, name)
+
+
+async def test_what_a_full_disk_refused_is_stored_when_there_is_space_again() -> None:
+    store = FullStore()
     problems = await opened(store)
-
-    async def full(*_: object) -> None:
-        raise StoreError("disk full")
-
-    monkeypatch.setattr(store, "put_record", full)
     await problems.report("files", "Broken", ["one"])
     assert problems.check() == "one"
+    assert await store.records(PROBLEMS) == {}
+    store.full = False
+    await problems.report("files", "Broken", ["one"])
+    assert await store.records(PROBLEMS) == {"files": {"messages": ["one"]}}
+
+    store.full = True
+    await problems.report("files", "Broken", [])
+    assert problems.check() == ""
+    assert await store.records(PROBLEMS) == {"files": {"messages": ["one"]}}
+    store.full = False
+    await problems.report("other", "Broken", [])
+    assert await store.records(PROBLEMS) == {}
+    writes = store.writes
+    await problems.report("files", "Broken", [])
+    assert store.writes == writes
+    assert [e.count for e in await store.events()] == [1]
+
+
+async def test_a_noted_problem_is_stored_later(caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    problems = await opened(store)
+    problems.note("state-file", "Broken", ["one"])
+    assert problems.check() == "one"
+    assert await store.records(PROBLEMS) == {}
+    assert [each.message for each in caplog.records] == ["one"]
+    await problems.store()
+    assert await store.records(PROBLEMS) == {"state-file": {"messages": ["one"]}}
+    assert [(e.name, e.message) for e in await store.events()] == [("state-file", "one")]
+    assert [each.message for each in caplog.records if each.levelname == "WARNING"] == ["one"]
