@@ -125,6 +125,7 @@ class Operator:
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
         self._supervisor.keep("problems", self._report_problems)
+        self._supervisor.keep("state-file", self._keep_state)
         self._supervisor.keep("event-expiry", self._expire_events)
         self.triggers.repair_firewall_soon()  # what was deleted while no operator ran; the engine may take its time
 
@@ -201,7 +202,6 @@ class Operator:
         while True:
             crashes = [_crash(name, cause) for name, cause in self.crashing.items()]
             await context.problems.report("tasks", Reason.INTERNAL_ERROR, crashes)
-            await self._check_state()
             await context.problems.report("state", Reason.STATE_UNREADABLE, context.inventory.problems)
             undecoded = [
                 f"Docker network {n.name or n.id} can't be read ({n.problem}), and is not touched; see `docker network"
@@ -210,19 +210,26 @@ class Operator:
                 if n.problem
             ]
             await context.problems.report("engine", Reason.FOREIGN_NETWORK, undecoded)
+            await context.problems.store()
             await context.clock.sleep(PROBLEMS_INTERVAL)
 
-    async def _check_state(self) -> None:
-        """Have the state file written again if it was removed or damaged, and report that."""
+    async def _keep_state(self) -> None:
+        """Have the state file written again if it was removed or damaged.
+
+        A task of its own, which reports failures without the store: all writes may wait until it succeeds.
+        """
         context = self._context
-        try:
-            message = await context.check_state()
-        except (StoreError, LedgerError, OSError) as error:
-            await context.problems.report("state-file", Reason.STATE_UNREADABLE, [f"the state can't be kept: {error}"])
-            return
-        await context.problems.report("state-file", Reason.STATE_UNREADABLE, [])
-        if message:
-            await context.events.warning("Host", "state-file", Reason.STATE_REWRITTEN, message)
+        while True:
+            try:
+                message = await context.check_state()
+            except (StoreError, LedgerError, OSError) as error:
+                problem = f"the state can't be kept: {error}"
+                context.problems.note("state-file", Reason.STATE_UNREADABLE, [problem])
+            else:
+                context.problems.note("state-file", Reason.STATE_UNREADABLE, [])
+                if message:
+                    await context.events.warning("Host", "state-file", Reason.STATE_REWRITTEN, message)
+            await context.clock.sleep(PROBLEMS_INTERVAL)
 
     async def _expire_events(self) -> None:
         """Remove events that are older than their retention, also by the time since the start: the clock may be set."""

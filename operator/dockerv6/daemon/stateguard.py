@@ -5,6 +5,7 @@ into the removed file, and the next start would find another one, or none.
 """
 
 import asyncio
+import errno
 from pathlib import Path
 
 from dockerv6.lib.database import CachedTables
@@ -13,6 +14,8 @@ SET_ASIDE = ".set-aside"
 """Appended to the name of a file that was found in place of the state file."""
 
 _SIDES = ("", "-wal", "-shm")
+_NAMES = 9  # that are tried
+_OCCUPIED = {errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST}  # rename(2), about a directory
 
 
 class StateGuard:
@@ -24,7 +27,9 @@ class StateGuard:
         self._components = components
         self._inodes = self._read_inodes()
         self._size = self._path.stat().st_size
-        self._detached = False
+        self._found = ""  # what happened to the file, until it is written again
+        self._written: int | None = None  # the inode of a file that could not be written completely
+        self._kept: list[str] = []  # the paths of what was found in its place
 
     async def check(self) -> str:
         """Write the file again if that is needed; returns what happened, "": nothing.
@@ -35,28 +40,34 @@ class StateGuard:
         found = await asyncio.to_thread(self._find)
         if not found:
             return ""
-        if not self._detached:
+        if not self._found:
             await asyncio.to_thread(self._set_aside_others)
-            self._detached = True
+            self._found = found
+        try:
+            await self._write_again()
+        except BaseException as error:  # also when cancelled: no caller of a component may wait for ever
             for component in self._components:
-                await component.detach()
+                component.refuse(str(error) or type(error).__name__)
+            raise
+        self._inodes, self._size = self._read_inodes(), self._path.stat().st_size
+        aside = f"; what was there is {' and '.join(self._kept)} now" if self._kept else ""
+        self._found, self._written, self._kept = "", None, []
+        return f"{self._path} {found} while dockerv6 ran. It was written again from memory, without past events{aside}"
+
+    async def _write_again(self) -> None:
+        for component in self._components:
+            await component.detach()
         # what SQLite left: the old log would be replayed into the new file
-        kept = await asyncio.to_thread(self._set_aside, _SIDES)
+        await asyncio.to_thread(self._set_aside, _SIDES)
         try:
             for component in self._components:
                 await component.attach()
-        except Exception as error:
-            for component in self._components:
-                await component.detach(str(error))
-            raise
-        self._detached = False
-        self._inodes, self._size = self._read_inodes(), self._path.stat().st_size
-        aside = f"; what was there is {self._path}{SET_ASIDE} now" if kept else ""
-        return f"{self._path} {found} while dockerv6 ran. It was written again from memory, without past events{aside}"
+        finally:
+            self._written = self._inode("")
 
     def _find(self) -> str:
-        if self._detached:
-            return "was removed"
+        if self._found:
+            return self._found
         damaged = next((each.damaged for each in self._components if each.damaged), "")
         now = self._read_inodes()
         if now != self._inodes:
@@ -88,13 +99,26 @@ class StateGuard:
         if log not in {None, self._inodes[1]}:
             self._set_aside(("-wal", "-shm"))
 
-    def _set_aside(self, sides: tuple[str, ...]) -> bool:
-        renamed = [self._rename(side) for side in sides]
-        return any(renamed)
+    def _set_aside(self, sides: tuple[str, ...]) -> None:
+        """Rename what is there. What an earlier call could not write completely is removed instead."""
+        incomplete = self._written is not None and self._inode("") == self._written
+        for side in sides:
+            if incomplete:
+                self._side(side).unlink(missing_ok=True)
+            else:
+                self._rename(side)
 
-    def _rename(self, side: str) -> bool:
-        try:
-            self._side(side).rename(self._path.with_name(f"{self._path.name}{SET_ASIDE}{side}"))
-        except FileNotFoundError:
-            return False
-        return True
+    def _rename(self, side: str) -> None:
+        """Rename a file, if it exists. A directory that has the name, or is renamed itself, replaces nothing."""
+        for number in range(1, _NAMES + 1):
+            name = f"{self._path}{SET_ASIDE}{f'-{number}' if number > 1 else ''}{side}"
+            try:
+                self._side(side).rename(name)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                if error.errno not in _OCCUPIED or number == _NAMES:
+                    raise
+            else:
+                self._kept += [name] if name not in self._kept else []
+                return

@@ -43,7 +43,7 @@ class Database:
         self._schema = schema
         self._error = error
         self._connection: sqlite3.Connection | None = connection
-        self._problem = ""  # why the file could not be attached
+        self._problem = ""  # why calls fail while no file is open; "": they wait for `attach`
         self.damaged = ""
         """What SQLite reported when it found the file damaged; "": it has not."""
         self._executor = executor
@@ -94,43 +94,52 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        await self._loop.run_in_executor(self._executor, self._disconnect)
+        self._problem = self._problem or f"{self._path} is closed already"
+        await self._loop.run_in_executor(self._executor, self._disconnect_and_fail)
         self._executor.shutdown()
 
-    async def detach(self, problem: str = "") -> None:
-        """Close the file, after the pending calls.
-
-        Later calls wait until `attach` returns or fails; if there is a problem, they fail because of it.
-        """
+    async def detach(self) -> None:
+        """Close the file, after the pending calls. Later ones wait for `attach` or `refuse`, one of which must follow."""
+        self._problem = ""
         await self._loop.run_in_executor(self._executor, self._disconnect)
-        self._problem = problem
+
+    def refuse(self, problem: str) -> None:
+        """Close the file, after the pending calls. Those that wait, and later ones, fail with the problem."""
+        if not self._closed:
+            self._problem = problem or f"{self._path} can't be used"
+            self._executor.submit(self._disconnect_and_fail)
 
     async def attach(self, write: Statements[None]) -> None:
         """Open the file again, which is another one now, and write its contents, in one transaction.
 
         Raises:
-            The component's exception: the file can't be used. Calls fail until it can be attached.
+            The component's exception: the file can't be used. Calls wait until it can be attached, or for `refuse`.
         """
 
-        def work() -> sqlite3.Connection:
+        def work() -> None:
             connection = open_state(self._path, self._schema)
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 write(connection)
                 connection.execute("COMMIT")
-            except sqlite3.Error as error:
+            except BaseException:
                 connection.close()
-                raise StateFileError(describe_error(self._path, error)) from error
-            return connection
+                raise
+            # here, so that the connection is known if the caller is cancelled meanwhile
+            self._connection = connection
 
         try:
-            self._connection = await self._loop.run_in_executor(self._executor, work)
+            await self._loop.run_in_executor(self._executor, work)
         except StateFileError as error:
-            self._problem = str(error)
-            raise self._error(self._problem) from error
-        finally:
-            self._executor.submit(self._drain)
+            raise self._error(str(error)) from error
+        except Exception as error:
+            raise self._error(describe_error(self._path, error)) from error
         self._problem = self.damaged = ""
+        self._executor.submit(self._drain)
+
+    def _disconnect_and_fail(self) -> None:
+        self._disconnect()
+        self._drain()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -149,7 +158,7 @@ class Database:
     def _drain(self) -> None:
         """Run all pending jobs, on the thread. The next call then finds an empty queue, which costs almost nothing."""
         if self._connection is None and not self._problem:
-            return  # `attach` continues
+            return  # `attach` or `refuse` continues
         jobs: list[_Job] = []
         while self._queue:
             jobs.append(self._queue.popleft())
@@ -245,9 +254,13 @@ class CachedTables(ABC):
         """What SQLite reported when it found the file damaged; "": it has not."""
         return self._database.damaged
 
-    async def detach(self, problem: str = "") -> None:
-        """Close the file. Later calls wait for `attach`, or fail because of the problem, if there is one."""
-        await self._database.detach(problem)
+    async def detach(self) -> None:
+        """Close the file. Later calls wait for `attach` or `refuse`, one of which must follow."""
+        await self._database.detach()
+
+    def refuse(self, problem: str) -> None:
+        """Close the file. Calls that wait, and later ones, fail with the problem until `attach`."""
+        self._database.refuse(problem)
 
     async def attach(self) -> None:
         """Open the file, which is a new one, and write everything from memory. Raises the component's error."""

@@ -1,5 +1,6 @@
 """The whole operator: what is wrong with one file, row, resource or task harms only itself, also after a restart."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -299,3 +300,22 @@ class TestStateFile:
             broken.clear()
             await it.let(60)
             assert it.context.problems.check() == ""
+
+    async def test_it_is_checked_again_while_the_store_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        host = Host()
+        checks = 0
+
+        async def check() -> str:
+            nonlocal checks
+            checks += 1
+            raise OSError(30, "Read-only file system")
+
+        async def never(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        async with host.running() as it:
+            monkeypatch.setattr(host.store, "record_event", never)
+            it.context.check_state = check
+            await it.let(60)
+            assert checks > 1
+            assert "Read-only" in it.context.problems.check()

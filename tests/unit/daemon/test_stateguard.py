@@ -1,10 +1,12 @@
 """The state file is removed, replaced or damaged while a daemon has it open."""
 
 import asyncio
+import errno
+import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 from pathlib import Path
@@ -12,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from dockerv6.daemon.stateguard import SET_ASIDE, StateGuard
+from dockerv6.ipam.ledger import LedgerError
 from dockerv6.ipam.sqlite import SqliteLedger
 from dockerv6.ipam.tables import read_allocations
+from dockerv6.lib.statefile import StateFileError
 from dockerv6.store.model import EventType, StoredObject
 from dockerv6.store.port import StoreError
 from dockerv6.store.sqlite import SqliteStore
@@ -202,3 +206,140 @@ async def test_a_file_that_can_not_be_written_is_tried_again(state: Opened, monk
 
 def _refuse(path: Path) -> None:
     raise OSError(28, "No space left on device", str(path))
+
+
+def occupy(state: Opened, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """All names under which a file can be set aside are directories that are not empty."""
+    del monkeypatch
+    directories = [state.side(f"{SET_ASIDE}{f'-{n}' if n > 1 else ''}") for n in range(1, 10)]
+    for each in directories:
+        (each / "x").mkdir(parents=True)
+
+    def end() -> None:
+        for each in directories:
+            shutil.rmtree(each)
+
+    return end
+
+
+def refuse_renames(code: int) -> Callable[[Opened, pytest.MonkeyPatch], Callable[[], None]]:
+    def fault(state: Opened, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        del state
+
+        def rename(path: Path, target: object) -> None:
+            raise OSError(code, os.strerror(code), str(path), None, str(target))
+
+        monkeypatch.setattr(Path, "rename", rename)
+        return monkeypatch.undo
+
+    return fault
+
+
+def refuse_opening(error: Exception) -> Callable[[Opened, pytest.MonkeyPatch], Callable[[], None]]:
+    def fault(state: Opened, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        del state
+
+        def opening(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("dockerv6.lib.database.open_state", opening)
+        return monkeypatch.undo
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        occupy,
+        *(refuse_renames(code) for code in (errno.EROFS, errno.EACCES, errno.EIO)),
+        *(refuse_opening(error) for error in (ValueError(), RuntimeError("odd"), OSError(errno.EIO, "I/O error"))),
+    ],
+    ids=["directories", "EROFS", "EACCES", "EIO", "ValueError", "RuntimeError", "OSError"],
+)
+async def test_whatever_fails_no_caller_waits_and_the_next_check_repairs(
+    state: Opened,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[[Opened, pytest.MonkeyPatch], Callable[[], None]],
+) -> None:
+    objects, allocations = await state.store.objects(), await state.ledger.allocations()
+    truncate(state)
+    end = fault(state, monkeypatch)
+    for _ in range(2):
+        outcomes = await asyncio.gather(
+            state.guard.check(),
+            state.store.put_status("IPv6Network", "blog", {"n": 1}),
+            state.ledger.bind("shop", "default", IPv6Network("fd00:b::/64"), 6.0, revision=None),
+            return_exceptions=True,
+        )
+        assert isinstance(outcomes[0], StoreError | OSError)
+        with pytest.raises(StoreError):
+            await state.store.record_event("IPv6Network", "blog", EventType.NORMAL, "Created", "made", 7.0)
+        with pytest.raises(LedgerError):
+            await state.ledger.bind("c", "default", IPv6Network("fd00:c::/64"), 6.0, revision=None)
+    end()
+
+    assert "was truncated" in await state.guard.check()
+    await state.store.put_status("IPv6Network", "shop", {"n": 2})
+    assert [o.name for o in read_objects(state.path)] == [o.name for o in objects]
+    assert set(read_allocations(state.path)) >= set(allocations)
+
+
+@pytest.mark.parametrize("turns", range(1, 12))
+async def test_a_cancelled_check_lets_no_caller_wait(state: Opened, turns: int) -> None:
+    remove(state)
+    check = asyncio.ensure_future(state.guard.check())
+    for _ in range(turns):
+        await asyncio.sleep(0.001)
+    check.cancel()
+    await asyncio.gather(check, return_exceptions=True)
+    with suppress(StoreError):
+        await state.store.put_status("IPv6Network", "blog", {"n": 1})
+    await state.guard.check()
+    assert len(read_objects(state.path)) == 2
+
+
+async def test_a_caller_that_waits_is_told_when_the_state_is_closed(state: Opened) -> None:
+    await state.store.detach()
+    write = asyncio.ensure_future(state.store.put_status("IPv6Network", "blog", {"n": 1}))
+    await asyncio.sleep(0)
+    await state.store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await write
+
+
+async def test_a_directory_with_the_name_of_a_file_that_is_set_aside_stays(state: Opened) -> None:
+    directory = state.side(SET_ASIDE)
+    directory.mkdir()
+    (directory / "x").touch()
+    replace(state)
+    message = await state.guard.check()
+    assert (directory / "x").exists()
+    assert state.side(f"{SET_ASIDE}-2").read_bytes() == b"something else"
+    assert f"{directory}-2" in message
+
+
+async def test_a_directory_in_place_of_the_file_is_set_aside(state: Opened) -> None:
+    state.side(SET_ASIDE).write_bytes(b"of an earlier accident")
+    remove(state)
+    (state.path / "x").mkdir(parents=True)
+    assert f"{SET_ASIDE}-2" in await state.guard.check()
+    assert state.side(SET_ASIDE).read_bytes() == b"of an earlier accident"
+    assert len(read_objects(state.path)) == 2
+
+
+async def test_a_file_that_was_written_in_part_does_not_replace_what_was_set_aside(
+    state: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(state)
+
+    def full(*_: object) -> None:
+        raise StateFileError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dockerv6.lib.statefile._migrate", full)
+        for _ in range(3):
+            with pytest.raises(StoreError, match="full"):
+                await state.guard.check()
+    assert SET_ASIDE in await state.guard.check()
+    assert state.side(SET_ASIDE).read_bytes() == b"something else"
