@@ -21,7 +21,7 @@ from dockerv6.ipam.tables import (
     first_and_last,
 )
 from dockerv6.lib.database import CachedTables, Database
-from dockerv6.lib.statefile import DecodedRows
+from dockerv6.lib.rows import DecodedRows
 
 _Contents = tuple[DecodedRows[Allocation], DecodedRows[PoolPrefix]]
 

@@ -12,7 +12,8 @@ from ipaddress import IPv6Network
 from pathlib import Path
 
 from dockerv6.ipam.ledger import UNKNOWN_TIME, Allocation, AllocationState, PoolPrefix
-from dockerv6.lib.statefile import DecodedRows, Row, Schema, checked_text, checked_time, decode_rows, read_state
+from dockerv6.lib.rows import DecodedRows, Row, checked_text, checked_time, decode_rows
+from dockerv6.lib.statefile import Schema, read_state
 
 _BITS = 128
 

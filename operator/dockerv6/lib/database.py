@@ -99,7 +99,7 @@ class Database:
         self._executor.shutdown()
 
     async def detach(self) -> None:
-        """Close the file, after the pending calls. Later ones wait for `attach` or `refuse`, one of which must follow."""
+        """Close the file after the pending calls. Later ones wait for `attach` or `refuse`; one of them must follow."""
         self._problem = ""
         await self._loop.run_in_executor(self._executor, self._disconnect)
 
@@ -176,6 +176,10 @@ class Database:
 
     def _finish(self, job: "_Job") -> None:
         self._pending -= 1
+        try:
+            job.apply()
+        except Exception as error:  # noqa: BLE001 - the caller must learn that its cache is not what the file has
+            job.error = self._described(error)
         job.finish()
 
     def _query(self, group: Sequence["_Job"], connection: sqlite3.Connection) -> None:
@@ -283,6 +287,10 @@ class _Job(ABC):
         """Run the statements, on the thread; keep the result or the exception."""
 
     @abstractmethod
+    def apply(self) -> None:
+        """Call `on_done` with the result, if there is one, on the event loop."""
+
+    @abstractmethod
     def finish(self) -> None:
         """Deliver the outcome, on the event loop."""
 
@@ -303,14 +311,14 @@ class _Task(_Job, Generic[T]):
             self.error = error
         return self.error
 
+    def apply(self) -> None:
+        if self.error is None and self._on_done is not None:
+            self._on_done(self._results[0])
+
     def finish(self) -> None:
+        if self.future.done():
+            return  # the caller was cancelled
         if self.error is not None:
-            if not self.future.done():
-                self.future.set_exception(self.error)
-            return
-        (result,) = self._results
-        # the caller resumes in a later turn of the event loop, after `on_done`
-        if not self.future.done():
-            self.future.set_result(result)
-        if self._on_done is not None:
-            self._on_done(result)
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self._results[0])

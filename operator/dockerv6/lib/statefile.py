@@ -11,13 +11,11 @@ fast, this module imports nothing heavier than sqlite3.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-from dockerv6.lib.timeformat import rfc3339
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -31,9 +29,7 @@ _JOURNAL_PAGES = 256  # pages (1 MiB) in the write-ahead log after which it is c
 _JOURNAL_BYTES = 1 << 20  # size to which a checkpoint truncates the log, which grows while another process reads
 _READ_ATTEMPTS = 5
 _CHECK_LIMIT = 1000  # problems that `PRAGMA quick_check` lists
-_ROW_REMEDY = "to drop it, remove the state file while dockerv6 runs, which writes it again from memory"
 _ROW_PROBLEM = "NULL value in "  # of SQLite (pragma.c), about one row
-_LONGEST_SHOWN = 80  # characters of a damaged column in messages
 
 
 class StateFileError(Exception):
@@ -44,73 +40,9 @@ class StateFileMissingError(StateFileError):
     """There is no state file: no daemon has run with this state directory yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedRows(Generic[T]):
-    """The rows of a table that could be decoded, and a problem for each of the others."""
-
-    values: tuple[T, ...]
-    problems: tuple[str, ...] = ()
-
-
-Row = tuple[Any, ...]
-"""A row as SQLite returns it. The types of a damaged row's columns are arbitrary."""
-
-
-def decode_rows(
-    table: str, rows: Iterable[Row], decode: Callable[[Row], T], recover: Callable[[Row], T] | None = None
-) -> DecodedRows[T]:
-    """Decode each row separately, so that a damaged row, or one of another version, affects no other row.
-
-    Args:
-        table: its name, for the problems.
-        rows: the rows; their first two columns identify them.
-        decode: decodes one row; whatever it raises is the row's problem.
-        recover: makes a value of the readable columns of a damaged row; raises if they are too few.
-    """
-    values: list[T] = []
-    problems: list[str] = []
-    for row in rows:
-        try:
-            values.append(decode(row))
-        except Exception as error:  # noqa: BLE001 - a damaged row may cause any exception
-            problems.append(f"a row of {table} can't be read ({_shown(row[:2])}): {error}; {_ROW_REMEDY}")
-            if recover is not None:
-                with suppress(Exception):
-                    values.append(recover(row))
-    return DecodedRows(tuple(values), tuple(problems))
-
-
-def checked_text(value: object) -> str:
-    """A text column.
-
-    Raises:
-        ValueError: it is not text, or not UTF-8.
-    """
-    if not isinstance(value, str):
-        raise ValueError(f"{_shown((value,))} is not text")  # noqa: TRY004 - the data is wrong
-    value.encode()  # `_text` keeps bytes that are not UTF-8 as lone surrogates
-    return value
-
-
-def checked_time(value: object) -> float:
-    """A column with a Unix time in seconds.
-
-    Raises:
-        ValueError: it is not a number, or no time in the years 1 to 9999.
-    """
-    if not isinstance(value, int | float):
-        raise ValueError(f"{_shown((value,))} is not a time")  # noqa: TRY004 - the data is wrong
-    rfc3339(value)
-    return value
-
-
 def _text(raw: bytes) -> str:
     """The text factory of connections. The default one ends the whole query at a text that is not UTF-8."""
     return raw.decode("utf-8", "surrogateescape")
-
-
-def _shown(values: Row) -> str:
-    return ", ".join(repr(value)[:_LONGEST_SHOWN].encode("utf-8", "backslashreplace").decode() for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +175,7 @@ def _create(path: Path) -> None:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Check the structure of the file. Damaged values in it are problems of their rows (`decode_rows`)."""
+    """Check the structure of the file. Damaged values in it are problems of their rows (`lib.rows`)."""
     connection.execute("PRAGMA ignore_check_constraints = ON")
     found = [str(message) for (message,) in connection.execute(f"PRAGMA quick_check({_CHECK_LIMIT})")]
     connection.execute("PRAGMA ignore_check_constraints = OFF")

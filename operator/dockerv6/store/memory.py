@@ -22,11 +22,12 @@ class StoreCache:
         self._records: dict[ObjectKey, str] = {}  # by scope and name, as JSON text
 
     def load(self, objects: Iterable[StoredObject], records: Iterable[tuple[str, str, Document]]) -> None:
-        """Replace the contents; a record is its scope, its name and its value."""
-        self._objects.clear()
-        self._statuses.clear()
-        self.put(objects)
-        self._records = {(scope, name): encode(value, sort_keys=True) for scope, name, value in records}
+        """Replace the contents; a record is its scope, its name and its value. If that fails, they stay."""
+        new = StoreCache()
+        new.put(objects)
+        for scope, name, value in records:
+            new.put_record(scope, name, encode(value, sort_keys=True))
+        self._objects, self._statuses, self._records = new._objects, new._statuses, new._records
 
     def objects(self, kind: str | None) -> tuple[StoredObject, ...]:
         """List all objects, or all of a kind, ordered by kind and name."""

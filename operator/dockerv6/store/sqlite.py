@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from dockerv6.lib.database import CachedTables, Database
-from dockerv6.lib.statefile import DecodedRows
+from dockerv6.lib.rows import DecodedRows
 from dockerv6.lib.text import encodable
 from dockerv6.store.memory import StoreCache
 from dockerv6.store.model import Document, Event, EventType, StoredObject

@@ -8,10 +8,12 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from dockerv6.lib.statefile import DecodedRows, Row, Schema, checked_text, checked_time, decode_rows, read_state
+from dockerv6.lib.rows import DecodedRows, Row, checked_text, checked_time, decode_rows
+from dockerv6.lib.statefile import Schema, read_state
 from dockerv6.lib.text import encodable
 from dockerv6.store.model import PROBLEMS, Document, Event, EventType, StoredObject, as_unreadable
 
@@ -67,6 +69,7 @@ SCHEMA = Schema(
 )
 
 _OBJECT_COLUMNS = tuple(column.name for column in fields(StoredObject))
+_DEEPEST = 100  # levels of a document; a resource has ten
 _JSON_COLUMNS = {"document", "status"}
 _SELECT_OBJECTS = f"SELECT {', '.join(_OBJECT_COLUMNS)} FROM store_objects "  # noqa: S608 - names from our own model
 _SELECT_EVENTS = "SELECT kind, name, type, reason, message, count, first_seen, last_seen FROM store_events "
@@ -91,12 +94,48 @@ def decode(text: str) -> Document:
     """Decode the result of `encode`.
 
     Raises:
-        ValueError: it is not a JSON object.
+        ValueError: it is not a JSON object, or has a number that `encode` refuses.
     """
-    decoded: object = json.loads(text)
+    decoded: object = _DECODER.decode(text)
     if not isinstance(decoded, dict):
         raise ValueError(f"{text[:20]!r} is not a JSON object")  # noqa: TRY004 - the data is wrong
     return decoded
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text[:20]} is not a number of JSON")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
+def _decode_column(value: object) -> Document:
+    """Decode a column with JSON.
+
+    Raises:
+        ValueError: it is damaged.
+        RecursionError: same. Where the limit is depends on the caller, so an own one is checked too.
+    """
+    text = checked_text(value)
+    document = decode(text)
+    if text.count("[") + text.count("{") > _DEEPEST and _depth(document) > _DEEPEST:
+        raise ValueError("it is nested too deeply")
+    return document
+
+
+def _depth(value: object) -> int:
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [
+            item
+            for each in level
+            for item in (each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
+        ]
+    return depth
 
 
 def read_objects(path: Path, kind: str | None = None, name: str | None = None) -> tuple[StoredObject, ...]:
@@ -171,7 +210,7 @@ def _to_column(name: str, value: Any) -> Any:  # noqa: ANN401 - what sqlite3 tak
 
 def _to_object(row: Row) -> StoredObject:
     values: dict[str, Any] = dict(zip(_OBJECT_COLUMNS, row, strict=True))
-    stored = StoredObject(**values | {each: decode(checked_text(values[each])) for each in _JSON_COLUMNS})
+    stored = StoredObject(**values | {each: _decode_column(values[each]) for each in _JSON_COLUMNS})
     for text in (stored.kind, stored.name, stored.digest, stored.file, stored.problem):
         checked_text(text)
     if not all(isinstance(each, int) for each in (stored.generation, stored.line, stored.revision)):
@@ -212,7 +251,7 @@ def _time_or_epoch(value: object) -> float:
 def decode_status(text: object) -> Document:
     """Decode the column ``status``; empty if it is damaged: the next reconcile writes it."""
     try:
-        return decode(checked_text(text))
+        return _decode_column(text)
     except (ValueError, RecursionError):
         return {}
 
@@ -233,7 +272,7 @@ def _to_event(row: Row) -> Event:
 
 def _to_record(row: Row) -> tuple[str, str, Document]:
     scope, name, text = row
-    return checked_text(scope), checked_text(name), decode(checked_text(text))
+    return checked_text(scope), checked_text(name), _decode_column(text)
 
 
 def _empty_record(row: Row) -> tuple[str, str, Document]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dockerv6.lib.database import Database
-from dockerv6.lib.statefile import Schema, StateFileError, read_state
+from dockerv6.lib.statefile import Schema, StateFileError, open_state, read_state
 
 SCHEMA = Schema("test", (("CREATE TABLE test_words (word TEXT PRIMARY KEY)",),))
 
@@ -189,6 +189,46 @@ async def test_on_done_runs_before_the_caller_resumes(database: Database) -> Non
     await database.write(lambda _: None, applied.append)
 
     assert applied == [None]
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
+async def test_an_exception_of_on_done_reaches_the_caller(database: Database, call: str) -> None:
+    def fail(_: None) -> None:
+        raise ValueError("it does not fit")
+
+    with pytest.raises(StateFileError, match="does not fit"):
+        await getattr(database, call)(lambda _: None, fail)
+
+    assert database.idle
+    await keep(database, "a")
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), sqlite3.OperationalError("odd"), KeyError("odd")])
+async def test_a_failed_attach_leaves_no_connection(
+    database: Database, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    def opening(path: Path, schema: Schema) -> sqlite3.Connection:
+        opened.append(open_state(path, schema))
+        return opened[-1]
+
+    def fail(_: sqlite3.Connection) -> None:
+        raise error
+
+    monkeypatch.setattr("dockerv6.lib.database.open_state", opening)
+    await database.detach()
+    with pytest.raises(StateFileError, match="odd"):
+        await database.attach(fail)
+    database.refuse("odd")
+    with pytest.raises(StateFileError, match="odd"):
+        await keep(database, "a")
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+    await database.detach()
+    await database.attach(lambda _: None)
+    await keep(database, "a")
 
 
 async def test_is_idle_when_no_call_is_pending(database: Database) -> None:

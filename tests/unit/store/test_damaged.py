@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dockerv6.lib.statefile import open_state
+from dockerv6.store.memory import StoreCache
 from dockerv6.store.model import PROBLEMS, EventType, StoredObject
 from dockerv6.store.sqlite import SqliteStore
 from dockerv6.store.tables import SCHEMA, read_events, read_objects, read_problems
@@ -30,6 +31,13 @@ async def stored(path: Path, *objects: StoredObject) -> None:
     store = await SqliteStore.open(path)
     await store.put(*objects)
     await store.close()
+
+
+async def rewritten(store: SqliteStore, path: Path) -> None:
+    """Have the file written again from memory."""
+    await store.detach()
+    path.unlink()
+    await store.attach()
 
 
 @pytest.mark.parametrize("value", DAMAGED)
@@ -120,3 +128,55 @@ async def test_reported_problems_are_read_from_the_file(tmp_path: Path) -> None:
     await store.close()
 
     assert read_problems(path) == ("one", "two")
+
+
+NOT_JSON = ('{"a":NaN}', '{"a":-Infinity}', '{"a":1e999}', '{"a":[-1e999]}', '{"a":' * 150 + "1" + "}" * 150)
+
+
+@pytest.mark.parametrize("text", NOT_JSON)
+@pytest.mark.parametrize("column", ["document", "status"])
+async def test_an_object_with_a_value_that_can_not_be_written_harms_only_itself(
+    tmp_path: Path, column: str, text: str
+) -> None:
+    path = tmp_path / "state.db"
+    await stored(path, resource("blog"), resource("shop"))
+    execute(path, f"UPDATE store_objects SET {column} = '{text}' WHERE name = 'blog'")  # noqa: S608 - constants
+
+    store = await SqliteStore.open(path)
+
+    blog, shop = await store.objects()
+    assert blog.unreadable
+    assert (shop.digest, shop.status) == ("abc", {"a": 1})
+    assert len(store.problems) == 1
+    (shop,) = await store.put(shop)
+    await store.refresh()
+    assert len(await store.objects()) == 2
+    await rewritten(store, path)
+    await store.close()
+    assert [each.name for each in read_objects(path)] == ["blog", "shop"]
+    assert read_problems(path) == ()
+
+
+@pytest.mark.parametrize("text", NOT_JSON)
+async def test_a_record_with_a_value_that_can_not_be_written_reads_as_empty(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path)
+    await store.put_record("orphan", "1", {"a": 1})
+    await store.put_record("orphan", "2", {"a": 2})
+    await store.close()
+    execute(path, f"UPDATE store_records SET value = '{text}' WHERE name = '1'")  # noqa: S608 - constants
+
+    store = await SqliteStore.open(path)
+
+    assert await store.records("orphan") == {"1": {}, "2": {"a": 2}}
+    await rewritten(store, path)
+    await store.close()
+
+
+def test_a_cache_that_can_not_be_filled_stays_as_it_is() -> None:
+    cache = StoreCache()
+    cache.load([resource("blog")], [("orphan", "1", {"a": 1})])
+    with pytest.raises(ValueError, match="JSON"):
+        cache.load([resource("shop")], [("orphan", "1", {"a": float("nan")})])
+    assert [each.name for each in cache.objects(None)] == ["blog"]
+    assert cache.records("orphan") == {"1": {"a": 1}}
