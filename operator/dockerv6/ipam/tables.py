@@ -8,6 +8,7 @@ The command line reads the ledger through `read_allocations`, while a daemon run
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv6Network
 from pathlib import Path
 
@@ -58,8 +59,17 @@ def read_allocations(path: Path) -> tuple[Allocation, ...]:
 
 def all_allocations(connection: sqlite3.Connection) -> DecodedRows[Allocation]:
     """Select every allocation, ordered by prefix."""
-    rows = connection.execute(SELECT_ALLOCATIONS + "ORDER BY first, last DESC")
-    return decode_allocations(rows)
+    found = decode_allocations(connection.execute(SELECT_ALLOCATIONS + "ORDER BY first, last DESC"))
+    bound: dict[str, Allocation] = {}
+    values: list[Allocation] = []
+    problems: list[str] = []
+    for each in found.values:
+        if each.state is AllocationState.BOUND and bound.setdefault(each.owner, each) is not each:
+            problems.append(f"{each.prefix} can't be bound to {each.owner}, who has {bound[each.owner].prefix}")
+            values.append(replace(each, state=AllocationState.COOLING, since=UNKNOWN_TIME))
+        else:
+            values.append(each)
+    return DecodedRows(tuple(values), (*found.problems, *problems))
 
 
 def decode_allocations(rows: Iterable[Row]) -> DecodedRows[Allocation]:

@@ -10,6 +10,7 @@ fast, this module imports nothing heavier than sqlite3.
 """
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -29,7 +30,7 @@ _JOURNAL_PAGES = 256  # pages (1 MiB) in the write-ahead log after which it is c
 _JOURNAL_BYTES = 1 << 20  # size to which a checkpoint truncates the log, which grows while another process reads
 _READ_ATTEMPTS = 5
 _CHECK_LIMIT = 1000  # problems that `PRAGMA quick_check` lists
-_ROW_PROBLEM = "NULL value in "  # of SQLite (pragma.c), about one row
+_ROW_PROBLEM = re.compile(r"(NULL|NUMERIC|TEXT|non-\w+) value in ")  # of SQLite (pragma.c), about one row
 
 
 class StateFileError(Exception):
@@ -179,7 +180,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA ignore_check_constraints = ON")
     found = [str(message) for (message,) in connection.execute(f"PRAGMA quick_check({_CHECK_LIMIT})")]
     connection.execute("PRAGMA ignore_check_constraints = OFF")
-    structural = [message for message in found if message != "ok" and not message.startswith(_ROW_PROBLEM)]
+    structural = [message for message in found if message != "ok" and not _ROW_PROBLEM.match(message)]
     if structural:
         raise StateFileError(_damaged(path, structural[0]))
 

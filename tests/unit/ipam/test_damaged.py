@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from ipaddress import IPv6Network
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from dockerv6.ipam.ledger import UNKNOWN_TIME, AllocationState, SubnetTaken
 from dockerv6.ipam.sqlite import SqliteLedger
 from dockerv6.ipam.tables import SCHEMA, read_allocations
 from dockerv6.lib.statefile import open_state
+from tests.unit.lib.rows import update_any
 
 A, B, C = (IPv6Network(f"fd00:{each}::/64") for each in "abc")
 INVALID = "CAST(x'ff' AS TEXT)"
@@ -84,3 +86,54 @@ async def test_a_damaged_pool_prefix_is_left_out_and_can_be_recorded_again(path:
     assert kept.prefix == IPv6Network("fd00:1::/48")
     assert await ledger.pool_prefixes() == (kept,)
     await ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *product(("owner", "pool", "state", "since", "revision"), ("5", "'7'", "7.5", "x'37'", "NULL")),
+        *product(("first", "last"), ("5", "'7'", "7.5", "x'37'")),  # a key without rowid is never NULL
+    ],
+)
+async def test_a_value_that_does_not_fit_its_column_harms_only_its_allocation(
+    path: Path, column: str, value: str
+) -> None:
+    await (await damaged(path)).close()
+    update_any(path, f"UPDATE ipam_allocations SET {column} = {value} WHERE owner = 'a'")  # noqa: S608 - constants
+
+    ledger = await SqliteLedger.open(path)
+    assert {a.owner: a.prefix for a in await ledger.allocations()}["b"] == B
+    again = await ledger.bind("b", "other", B, 2.0, revision=(await ledger.allocations())[-1].revision)
+    bound = await ledger.bind("c", "default", C, 3.0, revision=None)
+    await rewritten(ledger, path)
+    await ledger.close()
+    assert {again, bound} <= set(read_allocations(path))
+
+
+async def test_a_damaged_owner_who_has_another_subnet_does_not_keep_the_state_from_being_written(path: Path) -> None:
+    await (await damaged(path)).close()
+    with closing(open_state(path, SCHEMA)) as connection:
+        # as damage in the table does, which its index does not show
+        connection.execute("PRAGMA writable_schema = ON")
+        index = connection.execute("SELECT * FROM sqlite_master WHERE name = 'ipam_bound'").fetchone()
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'ipam_bound'")
+        connection.execute("PRAGMA writable_schema = RESET")
+        connection.execute("UPDATE ipam_allocations SET owner = 'b'")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", index)
+
+    ledger = await SqliteLedger.open(path)
+
+    assert [(a.owner, a.state.value) for a in await ledger.allocations()] == [("b", "bound"), ("b", "cooling")]
+    assert len(ledger.problems) == 1
+    await rewritten(ledger, path)
+    await ledger.bind("c", "default", C, 3.0, revision=None)
+    await ledger.close()
+    assert len(read_allocations(path)) == 3
+
+
+async def rewritten(ledger: SqliteLedger, path: Path) -> None:
+    """Have the file written again from memory."""
+    await ledger.detach()
+    path.unlink()  # noqa: ASYNC240 - a test
+    await ledger.attach()

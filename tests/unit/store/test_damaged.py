@@ -11,6 +11,7 @@ from dockerv6.store.memory import StoreCache
 from dockerv6.store.model import PROBLEMS, EventType, StoredObject
 from dockerv6.store.sqlite import SqliteStore
 from dockerv6.store.tables import SCHEMA, read_events, read_objects, read_problems
+from tests.unit.lib.rows import update_any
 
 KEY = ("kind", "name")
 DAMAGED = ("CAST(x'ff' AS TEXT)", "x'00ff'", "'{'", "'[1]'", "'text'")
@@ -36,7 +37,7 @@ async def stored(path: Path, *objects: StoredObject) -> None:
 async def rewritten(store: SqliteStore, path: Path) -> None:
     """Have the file written again from memory."""
     await store.detach()
-    path.unlink()
+    path.unlink()  # noqa: ASYNC240 - a test
     await store.attach()
 
 
@@ -59,6 +60,44 @@ async def test_a_damaged_column_harms_only_its_object_which_can_be_written_again
     await store.close()
 
     assert read_objects(path, "IPv6Network", "blog") == (replace(repaired, status={"b": 2}),)
+
+
+@pytest.mark.parametrize("value", ["5", "'7'", "7.5", "x'37'", "NULL"])
+@pytest.mark.parametrize("column", COLUMNS)
+async def test_a_value_that_does_not_fit_its_column_harms_only_its_object(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    path = tmp_path / "state.db"
+    await stored(path, resource("blog"), resource("shop"))
+    update_any(path, f"UPDATE store_objects SET {column} = {value} WHERE name = 'blog'")  # noqa: S608 - constants
+
+    store = await SqliteStore.open(path)
+    blog, shop = await store.objects()
+    assert (shop.name, shop.digest, shop.problem) == ("shop", "abc", "")
+    assert blog.unreadable == bool(store.problems)
+    await store.put(replace(resource("blog"), revision=blog.revision), shop)
+    await store.refresh()
+    assert store.problems == ()
+    await rewritten(store, path)
+    await store.close()
+    assert [each.digest for each in read_objects(path)] == ["abc", "abc"]
+
+
+@pytest.mark.parametrize("value", ["5", "7.5", "x'37'", "NULL"])
+@pytest.mark.parametrize("column", KEY)
+async def test_a_row_whose_key_does_not_fit_is_left_out(tmp_path: Path, column: str, value: str) -> None:
+    path = tmp_path / "state.db"
+    await stored(path, resource("blog"), resource("shop"))
+    update_any(path, f"UPDATE store_objects SET {column} = {value} WHERE name = 'blog'")  # noqa: S608 - constants
+
+    store = await SqliteStore.open(path)
+
+    assert [each.name for each in await store.objects()] == ["shop"]
+    assert len(store.problems) == 1
+    await store.put(resource("blog"))
+    await rewritten(store, path)
+    await store.close()
+    assert read_problems(path) == ()
 
 
 @pytest.mark.parametrize("value", ["-2.8e291", "9e999", "1e12"])
