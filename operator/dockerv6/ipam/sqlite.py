@@ -21,7 +21,7 @@ from dockerv6.ipam.tables import (
     first_and_last,
 )
 from dockerv6.lib.database import CachedTables, Database
-from dockerv6.lib.rows import DecodedRows
+from dockerv6.lib.rows import DecodedRows, last_revision, set_revision, take_revisions
 
 _Contents = tuple[DecodedRows[Allocation], DecodedRows[PoolPrefix]]
 
@@ -115,8 +115,7 @@ class SqliteLedger(CachedTables):
             _insert(connection, held)
         for pool in self._pools.values():
             connection.execute("INSERT INTO ipam_pools VALUES (?, ?, ?)", (pool.pool, *first_and_last(pool.prefix)))
-        revision = max((held.revision for held in self._held.values()), default=0)
-        connection.execute("UPDATE ipam_revision SET value = ?", (revision,))
+        set_revision(connection, SCHEMA.component, last_revision(held.revision for held in self._held.values()))
 
     async def refresh(self) -> None:
         """Read the cache again."""
@@ -222,9 +221,7 @@ def _one(connection: sqlite3.Connection, where: str, parameters: tuple[str | byt
 
 def _write(connection: sqlite3.Connection, allocation: Allocation) -> Allocation:
     """Insert or replace the row under the ledger's next revision; a revision is never used twice."""
-    connection.execute("UPDATE ipam_revision SET value = value + 1")
-    (revision,) = connection.execute("SELECT value FROM ipam_revision").fetchone()
-    written = replace(allocation, revision=revision)
+    written = replace(allocation, revision=take_revisions(connection, SCHEMA.component, "ipam_allocations"))
     _insert(connection, written)
     return written
 

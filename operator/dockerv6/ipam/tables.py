@@ -13,7 +13,7 @@ from ipaddress import IPv6Network
 from pathlib import Path
 
 from dockerv6.ipam.ledger import UNKNOWN_TIME, Allocation, AllocationState, PoolPrefix
-from dockerv6.lib.rows import DecodedRows, Row, checked_text, checked_time, decode_rows
+from dockerv6.lib.rows import DecodedRows, Row, checked_integer, checked_text, checked_time, decode_rows, integer_or
 from dockerv6.lib.statefile import Schema, read_state
 
 _BITS = 128
@@ -79,16 +79,14 @@ def decode_allocations(rows: Iterable[Row]) -> DecodedRows[Allocation]:
 
 def _to_allocation(row: Row) -> Allocation:
     owner, pool, first, last, state, since, revision = row
-    if not isinstance(revision, int):
-        raise ValueError("a number is damaged")  # noqa: TRY004 - the data is wrong
     owner, pool, since = checked_text(owner), checked_text(pool), checked_time(since)
-    return Allocation(owner, pool, _prefix(first, last), AllocationState(state), since, revision)
+    return Allocation(owner, pool, _prefix(first, last), AllocationState(state), since, checked_integer(revision))
 
 
 def _cooling(row: Row) -> Allocation:
     """A damaged row whose prefix is readable: until its cooldown is over, only its owner can get the prefix."""
     owner, pool, first, last, _, _, revision = row
-    prefix, seen = _prefix(first, last), revision if isinstance(revision, int) else 0
+    prefix, seen = _prefix(first, last), integer_or(0, revision)
     return Allocation(_readable(owner), _readable(pool), prefix, AllocationState.COOLING, UNKNOWN_TIME, seen)
 
 

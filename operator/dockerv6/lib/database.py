@@ -19,6 +19,9 @@ from dockerv6.lib.statefile import Schema, StateFileError, describe_error, means
 
 T = TypeVar("T")
 
+_DATA_ERRORS = (sqlite3.Error, ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+"""What statements raise, and what code raises that meets a value which it can't handle."""
+
 Statements = Callable[[sqlite3.Connection], T]
 """Runs statements on a connection; must neither begin nor end a transaction."""
 
@@ -78,14 +81,14 @@ class Database:
         return cls(path, schema, connection, executor, error)
 
     async def read(self, run: Statements[T], on_done: Callable[[T], None] | None = None) -> T:
-        """Run a query. Exceptions of `run` pass through."""
+        """Run a query. Errors of SQLite and of data become the component's exception, those of `run` itself pass."""
         return await self._submit(_Task(run, on_done, writes=False))
 
     async def write(self, run: Statements[T], on_done: Callable[[T], None] | None = None) -> T:
         """Run statements in a transaction; their changes are on disk when this returns.
 
-        If `run` raises, its exception passes through and its changes are undone; the other writes of its group are not
-        affected.
+        If `run` raises, its exception is treated as by `read` and its changes are undone; the other writes of its
+        group are not affected.
         """
         return await self._submit(_Task(run, on_done, writes=True))
 
@@ -184,9 +187,7 @@ class Database:
 
     def _query(self, group: Sequence["_Job"], connection: sqlite3.Connection) -> None:
         for job in group:
-            error = job.attempt(connection)
-            if isinstance(error, sqlite3.Error):
-                job.error = self._described(error)
+            self._attempt(job, connection)
 
     def _commit(self, group: Sequence["_Job"], connection: sqlite3.Connection) -> None:
         try:
@@ -205,14 +206,19 @@ class Database:
     def _attempt_in_savepoint(self, job: "_Job", connection: sqlite3.Connection) -> None:
         """Run a job so that its failure undoes only its own changes."""
         connection.execute("SAVEPOINT job")
-        error = job.attempt(connection)
+        error = self._attempt(job, connection)
         if error is not None:
             if not connection.in_transaction:
                 raise error  # SQLite has rolled back the whole transaction, as it may on a full disk
             connection.execute("ROLLBACK TO job")
-        if isinstance(error, sqlite3.Error):
-            job.error = self._described(error)
         connection.execute("RELEASE job")
+
+    def _attempt(self, job: "_Job", connection: sqlite3.Connection) -> Exception | None:
+        """Run a job; return what it raised."""
+        error = job.attempt(connection)
+        if isinstance(error, _DATA_ERRORS):
+            job.error = self._described(error)
+        return error
 
     def _described(self, error: Exception) -> Exception:
         if means_damage(error):

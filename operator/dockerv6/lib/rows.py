@@ -1,5 +1,6 @@
 """Rows of the state file's tables: each is decoded by itself, so that a damaged one affects no other."""
 
+import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ T = TypeVar("T")
 _REMEDY = "to drop it, remove the state file while dockerv6 runs, which writes it again from memory"
 _LONGEST_SHOWN = 80  # characters of a damaged column in messages
 _LARGEST = 1 << 53
+_LAST_REVISION = 1 << 52  # a larger one is taken for damage when it is counted up, while its row can still be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,41 @@ def checked_integer(value: object) -> int:
     if not isinstance(value, int) or not 0 <= value <= _LARGEST:
         raise ValueError(f"{_shown((value,))} is not a number from 0 to 2**53")
     return value
+
+
+def integer_or(default: int, value: object) -> int:
+    """A column with such a number, or the default if it is damaged."""
+    try:
+        return checked_integer(value)
+    except ValueError:
+        return default
+
+
+def last_revision(values: Iterable[object]) -> int:
+    """The largest of the revisions, 0 if there is none; what can't be one is left out."""
+    return max((each for each in values if isinstance(each, int) and 0 <= each <= _LAST_REVISION), default=0)
+
+
+def take_revisions(connection: sqlite3.Connection, component: str, table: str, count: int = 1) -> int:
+    """Take the next revisions of a component, in a transaction; return the first.
+
+    The last one is the only row of the table ``<component>_revision``. If that is damaged, it is the last one of
+    the rows of the given table.
+    """
+    counter = f"{component}_revision"
+    found = [value for (value,) in connection.execute(f"SELECT value FROM {counter}")]  # noqa: S608 - our own names
+    last = last_revision(found)
+    if found != [last] or not isinstance(found[0], int):
+        last = last_revision(value for (value,) in connection.execute(f"SELECT revision FROM {table}"))  # noqa: S608
+        connection.execute(f"DELETE FROM {counter}")  # noqa: S608 - same
+    set_revision(connection, component, last + count)
+    return last + 1
+
+
+def set_revision(connection: sqlite3.Connection, component: str, revision: int) -> None:
+    """Write the last revision of a component."""
+    if connection.execute(f"UPDATE {component}_revision SET value = ?", (revision,)).rowcount == 0:  # noqa: S608 - same
+        connection.execute(f"INSERT INTO {component}_revision VALUES (?)", (revision,))  # noqa: S608 - same
 
 
 def _shown(values: Row) -> str:

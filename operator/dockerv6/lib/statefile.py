@@ -191,7 +191,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
         connection.execute(
             "CREATE TABLE IF NOT EXISTS state_schema (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
         )
-        version = _version(connection, schema)
+        version = _version(connection, path, schema)
         _refuse_newer(path, schema, version)
         for migration in schema.migrations[version:]:
             for statement in migration:
@@ -205,9 +205,20 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
             connection.execute("ROLLBACK")
 
 
-def _version(connection: sqlite3.Connection, schema: Schema) -> int:
-    found = connection.execute("SELECT version FROM state_schema WHERE component = ?", (schema.component,)).fetchone()
-    return int(found[0]) if found else 0
+def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
+    """The version of the component's tables, whose names begin with its own; 0: there are none."""
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    found = None
+    if "state_schema" in tables:
+        query = "SELECT version FROM state_schema WHERE component = ?"
+        found = connection.execute(query, (schema.component,)).fetchone()
+    if found is None:
+        if any(name.startswith(f"{schema.component}_") for name in tables):
+            raise StateFileError(_damaged(path, f"the version of {schema.component} is missing"))
+        return 0
+    if not isinstance(found[0], int) or found[0] < 1:
+        raise StateFileError(_damaged(path, f"the version of {schema.component} is {found[0]!r}"))
+    return found[0]
 
 
 def _refuse_newer(path: Path, schema: Schema, version: int) -> None:
@@ -220,9 +231,7 @@ def _refuse_newer(path: Path, schema: Schema, version: int) -> None:
 
 def _check_version(connection: sqlite3.Connection, path: Path, schema: Schema) -> bool:
     """Return whether the component's tables exist, in the version that this program reads."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state_schema'").fetchone():
-        return False
-    version = _version(connection, schema)
+    version = _version(connection, path, schema)
     _refuse_newer(path, schema, version)
     if 0 < version < schema.version:
         raise StateFileError(f"{path} was written by an older dockerv6: start the daemon once to bring it up to date")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from dockerv6.lib.database import CachedTables, Database
-from dockerv6.lib.rows import DecodedRows
+from dockerv6.lib.rows import DecodedRows, last_revision, set_revision, take_revisions
 from dockerv6.lib.text import encodable
 from dockerv6.store.memory import StoreCache
 from dockerv6.store.model import Document, Event, EventType, StoredObject
@@ -60,8 +60,13 @@ class SqliteStore(CachedTables):
 
     async def put(self, *objects: StoredObject) -> tuple[StoredObject, ...]:
         """Write all or none, in one transaction."""
+        # through JSON, so that the result equals what a later read gives
+        wanted = [
+            replace(each, document=decode(encode(each.document)), status=decode(encode(each.status)))
+            for each in objects
+        ]
         try:
-            written = await self._database.write(partial(_put, objects), self._cache.put)
+            written = await self._database.write(partial(_put, wanted), self._cache.put)
         except StoreConflict:
             await self.refresh()
             raise
@@ -166,8 +171,7 @@ class SqliteStore(CachedTables):
         for stored in objects:
             write_object(connection, stored)
         connection.executemany("INSERT OR REPLACE INTO store_records VALUES (?, ?, ?)", self._cache.record_rows())
-        revision = max((o.revision for o in objects), default=0)
-        connection.execute("UPDATE store_revision SET value = ?", (revision,))
+        set_revision(connection, SCHEMA.component, last_revision(stored.revision for stored in objects))
 
     async def _execute(
         self, statement: str, parameters: tuple[str | float, ...], on_done: Callable[[], None] | None = None
@@ -183,13 +187,8 @@ class SqliteStore(CachedTables):
 
 
 def _put(objects: Sequence[StoredObject], connection: sqlite3.Connection) -> list[StoredObject]:
-    (revision,) = connection.execute("SELECT value FROM store_revision").fetchone()
-    written = []
-    for wanted in objects:
-        revision += 1
-        written.append(_put_one(connection, wanted, revision))
-    connection.execute("UPDATE store_revision SET value = ?", (revision,))
-    return written
+    first = take_revisions(connection, SCHEMA.component, "store_objects", len(objects))
+    return [_put_one(connection, wanted, revision) for revision, wanted in enumerate(objects, first)]
 
 
 def _put_one(connection: sqlite3.Connection, wanted: StoredObject, revision: int) -> StoredObject:
@@ -198,9 +197,7 @@ def _put_one(connection: sqlite3.Connection, wanted: StoredObject, revision: int
     ).fetchone()
     if wanted.revision != (stored_revision(present[0]) if present else 0):
         raise StoreConflict(f"{wanted.kind}/{wanted.name}")
-    # through JSON, so that the result equals what a later read gives
-    document = decode(encode(wanted.document))
-    status = decode_status(present[1] if present else encode(wanted.status))
-    stored = replace(wanted, document=document, status=status, revision=revision)
+    status = decode_status(present[1]) if present else wanted.status
+    stored = replace(wanted, status=status, revision=revision)
     write_object(connection, stored)
     return stored

@@ -12,7 +12,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from dockerv6.lib.rows import DecodedRows, Row, checked_text, checked_time, decode_rows
+from dockerv6.lib.rows import DecodedRows, Row, checked_integer, checked_text, checked_time, decode_rows, integer_or
 from dockerv6.lib.statefile import Schema, read_state
 from dockerv6.lib.text import encodable
 from dockerv6.store.model import PROBLEMS, Document, Event, EventType, StoredObject, as_unreadable
@@ -213,8 +213,8 @@ def _to_object(row: Row) -> StoredObject:
     stored = StoredObject(**values | {each: _decode_column(values[each]) for each in _JSON_COLUMNS})
     for text in (stored.kind, stored.name, stored.digest, stored.file, stored.problem):
         checked_text(text)
-    if not all(isinstance(each, int) for each in (stored.generation, stored.line, stored.revision)):
-        raise ValueError("a number is damaged")
+    for number in (stored.generation, stored.line, stored.revision):
+        checked_integer(number)
     checked_time(stored.created)
     for time in (stored.missing_since, stored.deleting_since):
         if time is not None:
@@ -231,9 +231,9 @@ def _unreadable(row: Row) -> StoredObject:
         name=checked_text(name),
         document={"kind": kind, "metadata": {"name": name}},
         digest="",
-        generation=values["generation"] if isinstance(values["generation"], int) else 1,
+        generation=integer_or(1, values["generation"]),
         file=file if isinstance(file, str) and file.isprintable() else "",
-        line=values["line"] if isinstance(values["line"], int) else 0,
+        line=integer_or(0, values["line"]),
         created=_time_or_epoch(created),
         status=decode_status(values["status"]),
         revision=stored_revision(values["revision"]),
@@ -258,7 +258,7 @@ def decode_status(text: object) -> Document:
 
 def stored_revision(value: object) -> int:
     """The column ``revision``; 0 if it is damaged, which is what the object in memory then has."""
-    return value if isinstance(value, int) else 0
+    return integer_or(0, value)
 
 
 def _to_event(row: Row) -> Event:
@@ -267,7 +267,7 @@ def _to_event(row: Row) -> Event:
         checked_text(text)
     for time in (first_seen, last_seen):
         checked_time(time)
-    return Event(kind, name, EventType(type_), reason, message, int(count), first_seen, last_seen)
+    return Event(kind, name, EventType(type_), reason, message, checked_integer(count), first_seen, last_seen)
 
 
 def _to_record(row: Row) -> tuple[str, str, Document]:

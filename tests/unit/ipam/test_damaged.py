@@ -132,6 +132,38 @@ async def test_a_damaged_owner_who_has_another_subnet_does_not_keep_the_state_fr
     assert len(read_allocations(path)) == 3
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(
+            f"UPDATE ipam_revision SET value = {value}"  # noqa: S608 - constants
+            for value in ("'abc'", "x'00'", "9223372036854775807", "4503599627370497", "-1")
+        ),
+        "DELETE FROM ipam_revision",
+    ],
+)
+async def test_a_damaged_counter_of_revisions_is_written_again(path: Path, statement: str) -> None:
+    await (await damaged(path)).close()
+    update_any(path, statement)
+
+    ledger = await SqliteLedger.open(path)
+    assert (await ledger.bind("c", "default", C, 3.0, revision=None)).revision == 3
+    await rewritten(ledger, path)
+    (c,) = [a for a in await ledger.allocations() if a.owner == "c"]
+    await ledger.release(c, 4.0)
+    await ledger.close()
+    assert max(a.revision for a in read_allocations(path)) == 4
+
+
+@pytest.mark.parametrize("value", ["9223372036854775807", "9007199254740993", "-1"])
+async def test_a_revision_that_can_not_be_counted_up_harms_only_its_allocation(path: Path, value: str) -> None:
+    ledger = await damaged(path, f"UPDATE ipam_allocations SET revision = {value} WHERE owner = 'a'")  # noqa: S608 - constants
+    assert [(a.owner, a.state.value) for a in await ledger.allocations()] == [("a", "cooling"), ("b", "bound")]
+    await rewritten(ledger, path)
+    assert (await ledger.bind("c", "default", C, 3.0, revision=None)).revision == 3
+    await ledger.close()
+
+
 async def rewritten(ledger: SqliteLedger, path: Path) -> None:
     """Have the file written again from memory."""
     await ledger.detach()

@@ -231,6 +231,21 @@ async def test_a_failed_attach_leaves_no_connection(
     await keep(database, "a")
 
 
+@pytest.mark.parametrize("error", [TypeError("odd"), OverflowError("odd"), ValueError("odd"), KeyError("odd")])
+async def test_a_value_that_does_not_fit_fails_only_its_own_call(database: Database, error: Exception) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO test_words VALUES ('b')")
+        raise error
+
+    outcomes = await asyncio.gather(
+        keep(database, "a"), database.write(fail), database.read(fail), keep(database, "c"), return_exceptions=True
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [type(None), StateFileError, StateFileError, type(None)]
+    assert "odd" in str(outcomes[1])
+    assert {"a", "c"} <= set(await database.read(words))
+
+
 async def test_is_idle_when_no_call_is_pending(database: Database) -> None:
     idle = [database.idle]
     write = asyncio.ensure_future(keep(database, "a"))

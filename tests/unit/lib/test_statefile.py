@@ -3,7 +3,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -346,3 +346,30 @@ def test_an_error_without_a_remedy_is_reported_unchanged() -> None:
     assert (
         describe_error(Path("state.db"), sqlite3.OperationalError("no such table: x")) == "state.db: no such table: x"
     )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE state_schema SET version = 'abc'",
+        "UPDATE state_schema SET version = x'01'",
+        "UPDATE state_schema SET version = 1.5",
+        "UPDATE state_schema SET version = 0",
+        "UPDATE state_schema SET version = -1",
+        "DELETE FROM state_schema",
+        "UPDATE state_schema SET component = 'x'",
+        "DROP TABLE state_schema",
+    ],
+)
+def test_a_damaged_version_is_damage_of_the_file_with_a_remedy(path: Path, statement: str) -> None:
+    keep(path, "a")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement)
+    before = path.read_bytes()
+
+    with pytest.raises(StateFileError, match=r"is damaged.*restore a backup"):
+        open_state(path, SCHEMA)
+    with pytest.raises(StateFileError, match=r"is damaged.*restore a backup"):
+        read_state(path, SCHEMA, words)
+
+    assert path.read_bytes() == before

@@ -219,3 +219,86 @@ def test_a_cache_that_can_not_be_filled_stays_as_it_is() -> None:
         cache.load([resource("shop")], [("orphan", "1", {"a": float("nan")})])
     assert [each.name for each in cache.objects(None)] == ["blog"]
     assert cache.records("orphan") == {"1": {"a": 1}}
+
+
+HUGE = ("9223372036854775807", "9007199254740993", "-1")
+
+
+@pytest.mark.parametrize("value", HUGE)
+@pytest.mark.parametrize("column", ["generation", "line", "revision"])
+async def test_a_number_that_can_not_be_counted_up_harms_only_its_object(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    path = tmp_path / "state.db"
+    await stored(path, resource("blog"), resource("shop"))
+    execute(path, f"UPDATE store_objects SET {column} = {value} WHERE name = 'blog'")  # noqa: S608 - constants
+
+    store = await SqliteStore.open(path)
+    blog, shop = await store.objects()
+    assert blog.unreadable
+    blog, shop = await store.put(*(replace(o, digest="def", generation=o.generation + 1) for o in (blog, shop)))
+    assert max(blog.generation, blog.line, blog.revision) < 10
+    await rewritten(store, path)
+    (again,) = await store.put(shop)
+    assert again.revision == max(blog.revision, shop.revision) + 1
+    await store.close()
+    assert read_problems(path) == ()
+
+
+@pytest.mark.parametrize("value", HUGE)
+async def test_a_damaged_count_of_an_event_harms_only_the_event(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path)
+    for reason in ("Created", "Deleted"):
+        await store.record_event("IPv6Network", "blog", EventType.NORMAL, reason, "x", 1.0)
+    await store.close()
+    execute(path, f"UPDATE store_events SET count = {value} WHERE reason = 'Created'")  # noqa: S608 - constants
+
+    store = await SqliteStore.open(path)
+    for reason in ("Created", "Deleted"):
+        await store.record_event("IPv6Network", "blog", EventType.NORMAL, reason, "x", 2.0)
+
+    assert [(e.reason, e.count) for e in await store.events() if e.reason == "Deleted"] == [("Deleted", 2)]
+    await store.close()
+
+
+COUNTERS = [
+    *(
+        f"UPDATE store_revision SET value = {value}"
+        for value in ("'abc'", "x'00'", "0.0", "0.5", "4503599627370497", *HUGE)
+    ),  # noqa: S608 - constants
+    "DELETE FROM store_revision",
+    "INSERT INTO store_revision VALUES (7)",
+]
+
+
+@pytest.mark.parametrize("statement", COUNTERS)
+async def test_a_damaged_counter_of_revisions_is_written_again(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "state.db"
+    await stored(path, resource("blog"), resource("shop"))
+    update_any(path, statement)
+
+    store = await SqliteStore.open(path)
+    (news,) = await store.put(resource("news"))
+    assert news.revision == 3
+    await store.close()
+
+    store = await SqliteStore.open(path)
+    assert (await store.put(resource("wiki")))[0].revision == 4
+    await store.close()
+
+
+async def test_the_largest_revision_that_can_be_read_does_not_make_others_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    await stored(path, resource("blog"), resource("shop"))
+    execute(path, "UPDATE store_objects SET revision = 1 << 53", "UPDATE store_revision SET value = 1 << 53")
+
+    store = await SqliteStore.open(path)
+    for _ in range(3):
+        await store.put(*await store.objects())
+    await rewritten(store, path)
+    objects = await store.put(*await store.objects())
+    await store.close()
+
+    assert read_objects(path) == objects
+    assert not any(each.unreadable for each in objects)
