@@ -84,12 +84,20 @@ NETLINK = (
     message(0xA0F, 0, 1, bytes(4) + attribute(1, struct.pack(">I", 7))),
 )
 LEGACY = (bytes(4),)
+_ONE = b"i" + bytes(7) + b"\1"
+_LARGEST = b"i\x7f" + b"\xff" * 7
+_OBJECT = b"tIPv6Network\ttb\tt%s\ttd\t%s\ttf.yaml\ti\1\tf1767225600\tn\tn\tt\tt%s\t%s"
 ROWS = (
     b'tIPv6Network\tta\tt{"spec": {}}\ttd\ti\1\ttf.yaml\ti\1\tf1767225600\tn\tn\tt\tt{}\ti\1',
     b"i\1\ttIPv6Network\tta\ttNormal\ttReason\ttmessage\ti\1\tf1\tf2",
     b"tproblems\ttall\tt{}",
     b"towner\ttpool\tb" + bytes(16) + b"\tb" + bytes(8) + b"\xff" * 8 + b"\ttbound\tf1\ti\1",
     b"tpool\tb" + bytes(16) + b"\tb" + bytes(8) + b"\xff" * 8,
+    b"i" + bytes(7) + b"\7",
+    _OBJECT % (b'{"a":NaN}', _ONE, b'{"a":[1e999]}', _ONE),
+    _OBJECT % (b"{}", _LARGEST, b"{}", _LARGEST),
+    _OBJECT % (b"{}", b"t1", b"{}", b"f1.5"),
+    b"towner\ttpool\tb" + bytes(16) + b"\tb" + bytes(8) + b"\xff" * 8 + b"\ttbound\tf1\t" + _LARGEST,
 )
 WORDS = (
     *(b"ipv6network/blog pool/a", b"ipv6networks blog", b"all", b"app=blog,tier!=test,x in (a,b),y notin (c),!z,w"),

@@ -10,7 +10,8 @@ import asyncio
 import sqlite3
 import tracemalloc
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -29,19 +30,27 @@ from dockerv6.firewall.nftables.kernel import attributes_of
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.xtables import legacy, nft
 from dockerv6.hostnet.changes import ChangeQueue, FirewallDecoder, RouteDecoder
+from dockerv6.ipam import sqlite as ipam_sqlite
 from dockerv6.ipam import tables as ipam_tables
-from dockerv6.lib import statefile
+from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.ipam.sqlite import SqliteLedger
+from dockerv6.lib import rows, statefile
 from dockerv6.lib.netlink import attribute, attributes, find, messages, pick
 from dockerv6.lib.text import json_value
 from dockerv6.lib.timeformat import format_duration, parse_rfc3339
 from dockerv6.source.documents import assemble, load_text
+from dockerv6.store import sqlite as store_sqlite
 from dockerv6.store import tables as store_tables
+from dockerv6.store.sqlite import SqliteStore
 from tests.fuzz import seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from dockerv6.firewall.nftables.session import NftSession
+    from dockerv6.ipam.ledger import PoolPrefix
+    from dockerv6.lib.database import Database
+    from dockerv6.store.model import Document, StoredObject
 
 CORPUS = Path(__file__).with_name("corpus")
 """Inputs that have found something, or stand for a class of nasty ones: a directory for each target."""
@@ -224,13 +233,18 @@ def _legacy_table(data: bytes) -> None:
     assert table.equals(data[4:])
 
 
+_REVISIONS = {"store_revision": ("value",), "ipam_revision": ("value",)}
 _STORED = {
     "store_objects": store_tables._OBJECT_COLUMNS,
     "store_events": ("id", "kind", "name", "type", "reason", "message", "count", "first_seen", "last_seen"),
     "store_records": ("scope", "name", "value"),
     "ipam_allocations": ("owner", "pool", "first", "last", "state", "since", "revision"),
     "ipam_pools": ("pool", "first", "last"),
+    **_REVISIONS,
 }
+
+
+_FREE = IPv6Network("2001:db8:f:f:f:f:f:f/128")
 
 
 def _state_rows(data: bytes) -> None:
@@ -247,9 +261,39 @@ def _state_rows(data: bytes) -> None:
         objects, found = store_tables.select_objects(connection), store_tables.select_events(connection)
         records, allocations = store_tables.select_records(connection), ipam_tables.all_allocations(connection)
         prefixes = ipam_tables.all_pool_prefixes(connection)
+        for counter, table in zip(_REVISIONS, ("store_objects", "ipam_allocations"), strict=True):
+            first = rows.take_revisions(connection, counter.removesuffix("_revision"), table)
+            assert rows.take_revisions(connection, counter.removesuffix("_revision"), table) == first + 1
     for problems in (objects.problems, found.problems, records.problems, allocations.problems, prefixes.problems):
         _encode(problems)
     _encode((*objects.values, *found.values, *records.values, *allocations.values, *prefixes.values))
+    _write_again(objects.values, records.values, allocations.values, prefixes.values)
+
+
+def _write_again(
+    objects: tuple[StoredObject, ...],
+    records: tuple[tuple[str, str, Document], ...],
+    allocations: tuple[Allocation, ...],
+    prefixes: tuple[PoolPrefix, ...],
+) -> None:
+    """Whatever was read can be written to a new file, and written and read there again."""
+    store, ledger = SqliteStore(cast("Database", None), events_kept=1), SqliteLedger(cast("Database", None))
+    store._cache.load(objects, records)
+    ledger._cache(allocations)
+    ledger._cache_pool_prefixes(prefixes)
+    cached = store._cache.objects(None)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for statement in (*store_tables.SCHEMA.migrations[0], *ipam_tables.SCHEMA.migrations[0]):
+            connection.execute(statement)
+        store._write_all(connection)
+        ledger._write_all(connection)
+        changed = [replace(each, generation=each.generation + 1) for each in cached]
+        store._cache.put(store_sqlite._put(changed, connection))
+        ipam_sqlite._bind(connection, Allocation("fuzz", "", _FREE, AllocationState.BOUND, 1.0, 0), None)
+        found = store_tables.select_objects(connection), ipam_tables.all_allocations(connection)
+    assert [each.problems for each in found] == [(), ()]
+    assert found[0].values == store._cache.objects(None)
+    assert len(found[1].values) == len(ledger._held) + 1
 
 
 class _Text(bytes):
