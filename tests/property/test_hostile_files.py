@@ -1,5 +1,6 @@
 """Files of any name and content: nothing is raised, everything can be encoded, and no resource is overlooked."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -32,6 +33,24 @@ DOCUMENTS = st.builds(
     VALUES | st.just("spec"),
     VALUES,
 )
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | STRINGS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(STRINGS, inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "apiVersion": st.sampled_from(["dockerv6.io/v1alpha1", "dockerv6.io/v2", "v1"]) | JSON_VALUES,
+        "kind": st.sampled_from(["List", "IPv6Network", "IPv6PoolList"]) | JSON_VALUES,
+        "metadata": st.just({"name": "x"}) | JSON_VALUES,
+        "items": st.lists(JSON_VALUES, max_size=2) | JSON_VALUES,
+        "spec": JSON_VALUES,
+        "status": JSON_VALUES,
+    },
+)
+"""A document with a value of any type in every field that decides what the document is."""
+
 CONTENTS = st.binary(max_size=60) | DOCUMENTS.map(str.encode)
 
 
@@ -67,6 +86,14 @@ def test_hostile_files_harm_only_themselves(directory: Path, files: dict[bytes, 
     encode_everything(snapshot)
     assert "good" in [item.resource.metadata.name for item in snapshot.resources]
     assert all(root.listed for root in snapshot.roots)
+
+
+@given(FIELDS | st.lists(FIELDS, max_size=2).map(lambda items: {"apiVersion": "v1", "kind": "List", "items": items}))
+def test_any_type_of_any_field_only_causes_diagnostics(document: dict[str, object]) -> None:
+    for file in ("f.yaml", "f.json"):
+        contents = load_text(file, json.dumps({"comment": "dockerv6", **document}))
+        for found in contents.diagnostics:
+            str(found).encode()
 
 
 @given(st.binary() | CONTENTS)

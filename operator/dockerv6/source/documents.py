@@ -241,6 +241,8 @@ def _is_list(value: object) -> TypeGuard[dict[str, list[object]]]:
     if not isinstance(value, dict) or not isinstance(value.get("items"), list):
         return False
     version, kind = value.get("apiVersion"), value.get("kind")
+    if not isinstance(version, str) or not isinstance(kind, str):
+        return False
     if version == API_VERSION:
         return kind == "List" or kind in {f"{known}List" for known in MODELS}
     return version == "v1" and kind == "List"

@@ -9,6 +9,7 @@ A `Loader` blocks: call it through `lib.tasks.to_cancellable_thread`, one call a
 Paths of the file system become printable text here. Nothing behind this module sees bytes that are not UTF-8.
 """
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +19,8 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from dockerv6.lib.clock import Clock, SystemClock
-from dockerv6.lib.tasks import CancellationToken
-from dockerv6.lib.text import printable_path
+from dockerv6.lib.tasks import CancellationToken, OperationCancelled
+from dockerv6.lib.text import escaped, printable_path
 from dockerv6.source.directory import DirectoryListing, list_root
 from dockerv6.source.documents import FileContents, assemble, load_text, unreadable_file
 from dockerv6.source.files import (
@@ -32,6 +33,8 @@ from dockerv6.source.files import (
     reading_error,
 )
 from dockerv6.source.model import Diagnostic, DirectoryState, Position, Severity, Snapshot, SourceRoot, parents
+
+logger = logging.getLogger(__name__)
 
 MAX_TOTAL_BYTES = 512 * 1024 * 1024
 MAX_TOTAL_NODES = 2_000_000
@@ -224,7 +227,7 @@ class Loader:
         result.read += 1
         name = printable_path(path)
         try:
-            contents = load_text(name, read_file(path, signature), token)
+            contents = _decoded(name, read_file(path, signature), token)
         except (FileChangedError, FileNotFoundError):
             result.files[path] = unreadable_file(
                 name, "the file changed while it was read", "replace it in one step: write another file, then mv"
@@ -232,6 +235,10 @@ class Loader:
         except OSError as error:
             result.files[path] = unreadable_file(
                 name, f"can't read the file: {reading_error(error)}", "check its permissions and the disk"
+            )
+        except MemoryError:
+            result.files[path] = unreadable_file(
+                name, "there is not enough memory to read the file", "allow dockerv6 more memory"
             )
         else:
             self._cache[path] = (signature, contents)
@@ -257,12 +264,30 @@ def load_paths(paths: Sequence[str], stdin: BinaryIO) -> Snapshot:
     return Loader(named, clock=SystemClock(), ownership=None, settle=0).load(streams=streams)
 
 
+def _decoded(name: str, content: bytes, token: CancellationToken | None = None) -> FileContents:
+    """`load_text`, contained: an exception that it does not document is a bug, and concerns this file only.
+
+    Raises:
+        OperationCancelled: the token was cancelled.
+        MemoryError: the next attempt may succeed.
+    """
+    try:
+        return load_text(name, content, token)
+    except (OperationCancelled, MemoryError):
+        raise
+    except Exception as error:
+        logger.exception("reading %s failed", escaped(name))
+        cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        message = f"internal error: {cause}; the file's previous resources are kept"
+        return unreadable_file(name, message, "report it with the file and the log; change the file to go on")
+
+
 def _stream(path: str, stdin: BinaryIO) -> FileContents:
     if path == "-":
-        return load_text("<stdin>", stdin.read(MAX_BYTES + 1))
+        return _decoded("<stdin>", stdin.read(MAX_BYTES + 1))
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        return load_text(printable_path(path), read_bounded(descriptor))
+        return _decoded(printable_path(path), read_bounded(descriptor))
     finally:
         os.close(descriptor)
 

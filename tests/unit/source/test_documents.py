@@ -186,6 +186,15 @@ def test_lists_of_the_own_group(kind: str) -> None:
     assert names(load_text("f.json", text)) == ["a"]
 
 
+@pytest.mark.parametrize("wrong", ["{}", "[]", "1", "null", "true"])
+@pytest.mark.parametrize("version", ["dockerv6.io/v1alpha1", "v1"])
+def test_a_kind_or_version_of_another_type_makes_no_list(wrong: str, version: str) -> None:
+    for envelope in (f"apiVersion: {version}\nkind: {wrong}", f"kind: List\napiVersion: {wrong}"):
+        contents = load_text("f.yaml", f"# dockerv6\n{envelope}\nitems: []\n")
+        assert contents.broken
+        assert contents.diagnostics[0].remedy
+
+
 def test_problem_outside_of_the_items_of_a_list() -> None:
     contents = load_text("f.yaml", f"apiVersion: v1\nkind: List\nx: 1\nx: 1\nitems: [{{{_flow('a')}}}]\n")
     assert names(contents) == ["a"]

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from dockerv6.lib.tasks import CancellationToken
 from dockerv6.source import load as load_module
+from dockerv6.source.documents import FileContents, load_text
 from dockerv6.source.files import FileOwnership, Signature, read_file
 from dockerv6.source.load import Loader, load_paths
 from dockerv6.source.model import Snapshot
@@ -297,6 +299,46 @@ def test_file_that_cannot_be_read_is_broken(loader: Loader, root: Path, monkeypa
     snapshot = loader.load()
     assert snapshot.broken_files == (str(root / "x.yaml"),)
     assert "Input/output error" in snapshot.diagnostics[0].message
+
+
+def test_a_bug_harms_only_the_file_that_reveals_it(
+    loader: Loader, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reads: list[str]
+) -> None:
+    def buggy(file: str, content: bytes, token: CancellationToken | None = None) -> FileContents:
+        if b"bug" in content:
+            raise TypeError("unhashable type: 'dict'")
+        return load_text(file, content, token)
+
+    monkeypatch.setattr(load_module, "load_text", buggy)
+    write(root / "x.yaml", network("bug"))
+    write(root / "y.yaml", network("y"))
+    snapshot = loader.load()
+    assert (names(snapshot), snapshot.broken_files) == (["y"], (str(root / "x.yaml"),))
+    assert "internal error: TypeError: unhashable type: 'dict'" in snapshot.diagnostics[0].message
+    assert snapshot.diagnostics[0].remedy
+    assert caplog.text.count("Traceback") == 1
+    assert loader.load() == snapshot
+    assert caplog.text.count("Traceback") == len(reads) - 1 == 1
+    write(root / "x.yaml", network("x"), at=NOW - 30)
+    assert names(loader.load()) == ["x", "y"]
+    of_validate = load_paths(["-"], io.BytesIO(b"bug"))
+    assert "internal error" in of_validate.diagnostics[0].message
+
+
+def test_a_file_for_which_memory_was_missing_is_read_again(
+    loader: Loader, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root / "x.yaml", network("x"))
+    write(root / "y.yaml", network("y"))
+
+    def fail() -> None:
+        raise MemoryError
+
+    disturb(monkeypatch, fail, times=1)
+    snapshot = loader.load()
+    assert (names(snapshot), snapshot.broken_files) == (["y"], (str(root / "x.yaml"),))
+    assert "memory" in snapshot.diagnostics[0].message
+    assert names(loader.load()) == ["x", "y"]
 
 
 def test_refused_file_is_broken_and_is_read_after_the_remedy(loader: Loader, root: Path) -> None:
