@@ -51,7 +51,15 @@ FIELDS = st.fixed_dictionaries(
 )
 """A document with a value of any type in every field that decides what the document is."""
 
-CONTENTS = st.binary(max_size=60) | DOCUMENTS.map(str.encode)
+PERCENT = st.binary(min_size=1, max_size=4).map(lambda raw: "".join(f"%{byte:02x}" for byte in raw)) | st.sampled_from(
+    ["%ed%a0%80", "%f4%90%80%80", "%c3%a4", "%00", "%0a", "%", "str"]
+)
+TAGS = st.builds(
+    str.format,
+    st.sampled_from(["!{} x", "- !<{}> x", "%TAG !e! {}\n--- !e!y x", "a: !!{} x", "&x !{} {{}}", "? !{} x"]),
+    PERCENT,
+)
+CONTENTS = st.binary(max_size=60) | DOCUMENTS.map(str.encode) | TAGS.map(lambda text: f"{text} # dockerv6".encode())
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,15 @@ from dockerv6.source.core_schema import (
     tagged_value,
 )
 from dockerv6.source.model import Diagnostic, Position, Severity
-from dockerv6.source.yaml_text import NextEvent, UnreadableText, open_events, syntax_error, unreadable
+from dockerv6.source.yaml_text import (
+    NextEvent,
+    UnreadableText,
+    open_events,
+    syntax_error,
+    undecodable_tag,
+    unreadable,
+    written_tag,
+)
 
 MAX_DEPTH = 64
 """Nested mappings and lists. A resource needs eight."""
@@ -145,13 +153,15 @@ def parse(file: str, text: str, work: Work | None = None) -> Iterator[Document]:
         while type(start) is StreamStartEvent:
             start = next_event()
         while type(start) is DocumentStartEvent:
-            yield _Composer(file, next_event, work).compose()
+            yield _Composer(file, text, next_event, work).compose()
             start = next_event()
     except YAMLError as error:
         raise syntax_error(file, text, error) from error
     except UnicodeEncodeError as error:
         message = f"{error.object[error.start]!r} is half of a surrogate pair"
         raise unreadable(file, 1, 1, message, "save the file as UTF-8") from error
+    except UnicodeDecodeError as error:
+        raise undecodable_tag(file, text) from error
 
 
 def _child(value: object, part: str | int) -> object:
@@ -193,11 +203,12 @@ class _Composer:
 
     __slots__ = (
         *("_anchors", "_count", "_deepest", "_depth", "_file", "_marks", "_next", "_next_check", "_problems"),
-        *("_repeated", "_work"),
+        *("_repeated", "_text", "_work"),
     )
 
-    def __init__(self, file: str, next_event: NextEvent, work: Work) -> None:
+    def __init__(self, file: str, text: str, next_event: NextEvent, work: Work) -> None:
         self._file = file
+        self._text = text
         self._work = work
         self._next = next_event
         self._anchors: dict[str, tuple[object, int, int]] = {}
@@ -249,9 +260,11 @@ class _Composer:
                 return plain_value(text)
             if quoted or event.tag is None or event.tag == "!":
                 return text
-            return tagged_value(event.tag, text)
+            if not self._is_cut(event):
+                return tagged_value(event.tag, text)
+            self._report_tag(event)
         except KeyError:
-            self._foreign_tag(event)
+            self._report_tag(event)
         except ScalarError as error:
             self._report(event, str(error), error.remedy)
         return None
@@ -304,8 +317,8 @@ class _Composer:
         return result
 
     def _enter(self, event: MappingStartEvent | SequenceStartEvent, core: str) -> None:
-        if event.tag is not None and event.tag not in {core, "!"}:
-            self._foreign_tag(event)
+        if event.tag is not None and (event.tag not in {core, "!"} or self._is_cut(event)):
+            self._report_tag(event)
         self._depth += 1
         self._check_depth(event, self._depth)
 
@@ -377,8 +390,12 @@ class _Composer:
     def _abort(self, event: Event, message: str, remedy: str) -> UnreadableText:
         return unreadable(self._file, *_line_and_column(_place(event)), message, remedy)
 
-    def _foreign_tag(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> None:
-        self._report(event, f"the tag {event.tag} is not allowed", "remove it")
+    def _is_cut(self, event: NodeEvent) -> bool:
+        """Whether the tag of an event is not the one of the text: libyaml cuts it at an escaped NUL."""
+        return "%00" in written_tag(self._text, event)
+
+    def _report_tag(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> None:
+        self._report(event, f"the tag {written_tag(self._text, event)} is not allowed", "remove it")
 
     def _report(self, event: Event, message: str, remedy: str) -> None:
         if len(self._problems) >= MAX_PROBLEMS:

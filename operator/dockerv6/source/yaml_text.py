@@ -4,6 +4,7 @@ import codecs
 import re
 from collections.abc import Callable
 from typing import cast
+from urllib.parse import unquote_to_bytes
 
 import yaml
 
@@ -40,6 +41,9 @@ _SURROGATE_PAIR = re.compile(
     r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})",
     re.IGNORECASE,
 )
+_TAG = re.compile(r"!(?:<[^>\s]*>|[^\s,\[\]{}]*)")
+_TAG_OR_DIRECTIVE = re.compile(r"^%TAG\s.*|!\S*", re.MULTILINE)
+_ESCAPED_BYTES = re.compile("(?:%[0-9a-f]{2})+", re.IGNORECASE)
 _INVALID_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
@@ -142,6 +146,24 @@ def syntax_error(file: str, text: str, error: yaml.YAMLError) -> UnreadableText:
         line, column = len(lines) - 1, len(lines[-1])
     message, remedy = _message_and_remedy(problem, lines[line][column : column + 1])
     return unreadable(file, line + 1, column + 1, message, remedy)
+
+
+def undecodable_tag(file: str, text: str) -> UnreadableText:
+    """A tag whose percent escapes are not UTF-8: libyaml passes some of them on, such as halves of surrogate pairs."""
+    for tag in _TAG_OR_DIRECTIVE.finditer(text):
+        for escapes in _ESCAPED_BYTES.finditer(text, *tag.span()):
+            try:
+                unquote_to_bytes(escapes[0]).decode()
+            except UnicodeDecodeError:
+                line, column = line_and_column(text, escapes.start())
+                return unreadable(file, line, column, f"{escapes[0]} in a tag is not UTF-8", "remove the tag")
+    return unreadable(file, 1, 1, "a tag is not UTF-8", "remove the tag")
+
+
+def written_tag(text: str, event: yaml.NodeEvent) -> str:
+    """The tag of an event that has one, as it is in the text. libyaml cuts it at an escaped NUL."""
+    found = _TAG.search(text, event.start_mark.index) if event.start_mark is not None else None
+    return found[0] if found is not None else str(getattr(event, "tag", ""))
 
 
 _REMEDIES = (

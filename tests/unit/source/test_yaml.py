@@ -97,6 +97,36 @@ def test_tags_outside_the_core_schema(tag: str) -> None:
     assert "not allowed" in problem(f"a: {tag} x").message
 
 
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("a: !<x%00y> 1", "!<x%00y>"),
+        ("a: !!str%00y 1", "!!str%00y"),
+        ("a: [&x !!map%00y {}]", "!!map%00y"),
+        ("a: [!x, 1]", "!x"),
+        ("a: !<x%1b%e2%80%ae> 1", "!<x%1b%e2%80%ae>"),
+    ],
+)
+def test_a_tag_is_reported_as_it_is_written(text: str, tag: str) -> None:
+    assert problem(text).message == f"the tag {tag} is not allowed"
+
+
+@pytest.mark.parametrize("escapes", ["%ed%a0%80", "%f4%90%80%80", "%c3%a4%ed%bf%bf"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("kind: !<{}> dockerv6", (1, 9)),
+        ("!{} x", (1, 2)),
+        ("# 50%ed%a0%80\n- 1\n- !x{} x", (3, 5)),
+        ("%TAG !e! {}\n---\n!e!x y", (1, 10)),
+    ],
+)
+def test_a_tag_that_is_not_utf_8(text: str, expected: tuple[int, int], escapes: str) -> None:
+    found = fatal(text.format(escapes))
+    assert found.message == f"{escapes} in a tag is not UTF-8"
+    assert (place(found), found.remedy) == (expected, "remove the tag")
+
+
 def test_value_that_does_not_match_its_tag() -> None:
     assert "type int" in problem("a: !!int x").message
 
