@@ -44,6 +44,7 @@ from dockerv6.source.model import Diagnostic, Position, Severity
 from dockerv6.source.yaml_text import (
     NextEvent,
     UnreadableText,
+    check_directives,
     open_events,
     syntax_error,
     undecodable_tag,
@@ -147,6 +148,7 @@ def parse(file: str, text: str, work: Work | None = None) -> Iterator[Document]:
         UnreadableText: the text is not YAML from some position on. Earlier documents have been yielded already.
     """
     work = work or Work()
+    check_directives(file, text)
     try:
         next_event = open_events(text)
         start = next_event()

@@ -3,6 +3,7 @@
 import codecs
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import cast
 from urllib.parse import unquote_to_bytes
 
@@ -10,6 +11,9 @@ import yaml
 
 from dockerv6.source.files import MAX_BYTES
 from dockerv6.source.model import Diagnostic, Position, Severity
+
+MAX_TAG_DIRECTIVES = 100
+"""Of a file. libyaml compares each one with those before it in its document, and meanwhile no other thread runs."""
 
 NextEvent = Callable[[], yaml.Event]
 """Returns the next event, at the end a `StreamEndEvent`; raises `yaml.YAMLError`."""
@@ -43,6 +47,7 @@ _SURROGATE_PAIR = re.compile(
 )
 _TAG = re.compile(r"!(?:<[^>\s]*>|[^\s,\[\]{}]*)")
 _TAG_OR_DIRECTIVE = re.compile(r"^%TAG\s.*|!\S*", re.MULTILINE)
+_TAG_DIRECTIVE = re.compile("(?:^|[\n\r\x85\u2028\u2029])%TAG")
 _ESCAPED_BYTES = re.compile("(?:%[0-9a-f]{2})+", re.IGNORECASE)
 _INVALID_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -109,6 +114,21 @@ def json_to_yaml(text: str) -> str:
 def _join_surrogates(match: re.Match[str]) -> str:
     high, low = int(match[2], 16), int(match[3], 16)
     return f"{match[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
+
+
+def check_directives(file: str, text: str) -> None:
+    """Refuse a text whose directives alone would take long to parse.
+
+    Raises:
+        UnreadableText: there are too many.
+    """
+    if text.count("%TAG") <= MAX_TAG_DIRECTIVES:
+        return
+    found = next(islice(_TAG_DIRECTIVE.finditer(text), MAX_TAG_DIRECTIVES, None), None)
+    if found is not None:
+        line, column = line_and_column(text, found.end() - len("%TAG"))
+        message = f"more than {MAX_TAG_DIRECTIVES} %TAG directives in one file"
+        raise unreadable(file, line, column, message, "remove them: no tag needs one here")
 
 
 def _pure(text: str) -> NextEvent:

@@ -83,6 +83,23 @@ def test_a_file_with_too_many_values_is_not_read_to_its_end(rest: str, monkeypat
     assert contents.nodes <= 1100
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x85", "\u2028"])
+def test_a_file_with_too_many_tag_directives_is_not_parsed(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = (end.join([*(f"%TAG !{n}! x" for n in range(count)), "--- 1"]) for count in (100, 101))
+    assert [document.value for document in yaml.parse("f.yaml", few)] == [1]
+    monkeypatch.setattr(yaml, "open_events", lambda _: pytest.fail("parsed"))
+    contents = load_text("f.yaml", f"# dockerv6\n{many}")
+    assert contents.broken
+    assert str(contents.diagnostics[0]) == (
+        "f.yaml:102:1: error: more than 100 %TAG directives in one file; remove them: no tag needs one here"
+    )
+
+
+def test_text_that_looks_like_tag_directives_is_not_counted() -> None:
+    contents = load_text("f.yaml", NETWORK.format("a, annotations: {x: '" + "%TAG !a! x " * 200 + "'}"))
+    assert contents.diagnostics == ()
+
+
 def test_a_resource_with_too_many_values_is_refused_alone() -> None:
     text = NETWORK.format("a") + f"spec: {{firewall: {{ingress: [{'1,' * 20_000}]}}}}\n---\n" + NETWORK.format("b")
     contents = load_text("f.yaml", text)
