@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from dockerv6.ipam.ledger import PoolPrefix
     from dockerv6.lib.database import Database
     from dockerv6.store.model import Document, StoredObject
+
+T = TypeVar("T")
 
 CORPUS = Path(__file__).with_name("corpus")
 """Inputs that have found something, or stand for a class of nasty ones: a directory for each target."""
@@ -122,27 +124,28 @@ def _engine(data: bytes) -> None:
     """Any JSON value as every response of the engine."""
     value = json_value(data)
     listed = value if isinstance(value, list) else [value]
-    labels = {each: decode.image_labels(value) for each in decode.image_ids(listed)}
+    labels = {image: {"a": "b"} for image in decode.image_ids(listed)}
     unknown = dict.fromkeys(labels, EngineApiError("no such image"))
-    decoded: list[object] = [
-        decode.engine_info(value, value),
-        decode.event(value),
-        decode.error_message(value),
-        decode.created(value),
-    ]
-    decoded += [
-        decode.networks(listed),
-        decode.network(value),
-        decode.created_id(value),
-        decode.networks_in_use(listed),
-    ]
+    decoded: list[object] = [decode.event(value), decode.error_message(value), decode.created(value)]
+    decoded += [decode.networks(listed), decode.networks_in_use(listed)]
     decoded += [decode.containers(listed, labels), decode.containers(listed, unknown), decode.container_ids(listed)]
+    decoded += [*_of_one(decode.network, value), *_of_one(decode.created_id, value), *_of_one(_engine_info, value)]
     for each in listed:
-        of_image = decode.image_labels(each)
-        decoded += [of_image, images.labels_at_creation(of_image, of_image)]
+        for of_image in _of_one(decode.image_labels, each):
+            decoded += [of_image, images.labels_at_creation(of_image, of_image)]
         decoded += [decode.attachment(each, name, name) for name in ("", "net")]
         decoded.append(decode.orphaned_attachment(each, "net", frozenset()))
     _encode(decoded)
+
+
+def _engine_info(value: object) -> object:
+    return decode.engine_info(value, value)
+
+
+def _of_one(decoder: Callable[[object], T], value: object) -> Iterator[T]:
+    """What a decoder of a single object makes of a value; nothing if it is another object."""
+    with suppress(EngineError):
+        yield decoder(value)
 
 
 class _Unheard:

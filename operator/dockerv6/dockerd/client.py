@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dockerv6.dockerd import address, decode, encode
+from dockerv6.dockerd import address, decode, encode, responses
 from dockerv6.dockerd.api_errors import AmbiguousName, EndpointExists, NotConnected
 from dockerv6.dockerd.events import EventStreams
 from dockerv6.dockerd.images import ImageLabels
@@ -74,10 +74,9 @@ class DockerEngine:
         return found if ref in {found.id, found.name} else None
 
     async def _oldest(self, name: str) -> Network | None:
-        listing = await self._transport.get("/networks", {"filters": json.dumps({"name": [name]})})
-        entries = listing if isinstance(listing, list) else []
+        response = await self._transport.get("/networks", {"filters": json.dumps({"name": [name]})})
         # the filter also matches substrings of names
-        for entry in sorted(entries, key=decode.created):
+        for entry in sorted(responses.listing(response, "networks"), key=decode.created):
             (candidate,) = decode.networks([entry])
             if candidate.name == name:
                 return await self.network(candidate.id)
@@ -130,7 +129,8 @@ class DockerEngine:
     async def _container(self, container_id: str) -> object:
         """Inspect a container; None when it was removed since it was listed."""
         with suppress(ContainerNotFound):
-            return await self._transport.get(f"/containers/{_segment(container_id)}/json")
+            response = await self._transport.get(f"/containers/{_segment(container_id)}/json")
+            return responses.require(response, "Id", "a container")
         return None
 
     async def containers(self) -> tuple[Container, ...]:

@@ -4,8 +4,9 @@ What differs between engines is normalized here:
 
 - The order of ``IPAM.Config`` is arbitrary. Up to 26.1 a gateway that came from a pool has a prefix length
   ("fd00::1/64"). 20.10 keeps the host bits of a subnet as they were typed.
-- Maps may be absent, null or empty. An entry of an unexpected type reads as empty. Each item of a list is decoded
+- Maps may be absent, null or empty. A field of an unexpected type reads as empty. Each item of a list is decoded
   separately: a network with a field that can't be read has a ``problem``, a container keeps the ports that can.
+- A response of another type than the one that was asked for is refused (`responses`).
 - JSON can hold text that nothing else can encode: NUL and halves of surrogate pairs become U+FFFD.
 - Before API 1.45 the aliases of a container include its short id. 20.10 reports ``NetworkMode`` "default" where later
   engines report "bridge". ``GwPriority`` is listed since 28. ``Names`` includes the names of legacy links
@@ -37,7 +38,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dockerv6.dockerd import fields
+from dockerv6.dockerd import fields, responses
 from dockerv6.dockerd.images import ImagesById, labels_at_creation
 from dockerv6.dockerd.model import (
     Attachment,
@@ -60,6 +61,7 @@ _RELEASE = re.compile(r"(\d+)\.(\d+)")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _SHORT_ID = 12
 _LAST_PORT = 65535
+_CONTAINERS = "containers"
 _PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
 _UNKNOWN_IMAGE = EngineApiError("the engine lists no image for it")
 
@@ -68,7 +70,13 @@ _UNKNOWN_IMAGE = EngineApiError("the engine lists no image for it")
 
 
 def engine_info(version: object, info: object) -> EngineInfo:
-    """Decode ``GET /version`` and ``GET /info``."""
+    """Decode ``GET /version`` and ``GET /info``.
+
+    Raises:
+        EngineUnavailable: one of them is not that.
+    """
+    responses.require(version, "Version", "its version")
+    responses.require(info, "ServerVersion", "information about itself")
     number = fields.text(version, "Version")
     release = _RELEASE.match(number)
     # "iptables", "iptables+firewalld", "nftables", "nftables+firewalld"
@@ -110,13 +118,22 @@ def error_message(response: object) -> str:
 # Networks
 
 
-def networks(listing: object) -> tuple[Network, ...]:
-    """Decode ``GET /networks``, which carries no endpoints."""
-    return tuple(_network(entry, None) for entry in fields.items(listing))
+def networks(response: object) -> tuple[Network, ...]:
+    """Decode ``GET /networks``, which carries no endpoints.
+
+    Raises:
+        EngineUnavailable: it is not a list.
+    """
+    return tuple(_network(entry, None) for entry in responses.listing(response, "networks"))
 
 
 def network(inspected: object) -> Network:
-    """Decode ``GET /networks/{id}``."""
+    """Decode ``GET /networks/{id}``.
+
+    Raises:
+        EngineUnavailable: it is not a network.
+    """
+    responses.require(inspected, "Id", "a network")
     # swarm adds entries of its own ("lb-<network>"), whose ids are not ids of containers
     containers = fields.mapping(fields.member(inspected, "Containers"))
     endpoints = (_endpoint(container_id, entry) for container_id, entry in containers.items())
@@ -132,7 +149,12 @@ def created(entry: object) -> datetime:
 
 
 def created_id(response: object) -> str:
-    """Decode the response to ``POST /networks/create``."""
+    """Decode the response to ``POST /networks/create``.
+
+    Raises:
+        EngineUnavailable: it has no id; the network may exist all the same.
+    """
+    responses.require(response, "Id", "the id of the created network")
     return fields.text(response, "Id")
 
 
@@ -200,39 +222,56 @@ def _endpoint(container_id: str, entry: object) -> Endpoint:
 # Containers
 
 
-def containers(listing: object, images: ImagesById) -> tuple[Container, ...]:
+def containers(response: object, images: ImagesById) -> tuple[Container, ...]:
     """Decode ``GET /containers/json``, ordered by id.
 
     Args:
-        listing: the response.
+        response: decoded JSON.
         images: at least those of `image_ids`.
+
+    Raises:
+        EngineUnavailable: it is not a list.
     """
-    found = (_container(entry, images) for entry in fields.items(listing) if fields.text(entry, "Id"))
+    found = (
+        _container(entry, images) for entry in responses.listing(response, _CONTAINERS) if fields.text(entry, "Id")
+    )
     return tuple(sorted(found, key=lambda container: container.id))
 
 
-def image_ids(listing: object) -> tuple[str, ...]:
-    """Decode ``GET /containers/json`` into the ids of the images of all containers with labels."""
+def image_ids(response: object) -> tuple[str, ...]:
+    """Decode ``GET /containers/json`` into the ids of the images of all containers with labels. Raises as above."""
     return tuple(
         image_id
-        for entry in fields.items(listing)
+        for entry in responses.listing(response, _CONTAINERS)
         if fields.member(entry, "Labels") and (image_id := fields.text(entry, "ImageID"))
     )
 
 
 def image_labels(inspected: object) -> Mapping[str, str]:
-    """Decode ``GET /images/{id}/json`` into the image's labels."""
+    """Decode ``GET /images/{id}/json`` into the image's labels.
+
+    Raises:
+        EngineApiError: it is not an image. This concerns its containers only.
+    """
+    if not fields.text(inspected, "Id"):
+        raise EngineApiError("the engine did not send an image")
     return fields.texts(fields.member(fields.member(inspected, "Config"), "Labels"))
 
 
-def container_ids(listing: object) -> tuple[str, ...]:
-    """Decode ``GET /containers/json`` into ids only."""
-    return tuple(fields.text(entry, "Id") for entry in fields.items(listing))
+def container_ids(response: object) -> tuple[str, ...]:
+    """Decode ``GET /containers/json`` into ids only. Raises as above."""
+    return tuple(found for entry in responses.listing(response, _CONTAINERS) if (found := fields.text(entry, "Id")))
 
 
-def networks_in_use(listing: object) -> frozenset[str]:
-    """Decode ``GET /containers/json`` into the ids and names of all networks that its containers are configured on."""
-    entries = (entry for container in fields.items(listing) for entry in _endpoint_settings(container))
+def networks_in_use(response: object) -> frozenset[str]:
+    """Decode ``GET /containers/json`` into the ids and names of all networks that its containers are configured on.
+
+    Raises:
+        EngineUnavailable: it is not a list.
+    """
+    entries = (
+        entry for container in responses.listing(response, _CONTAINERS) for entry in _endpoint_settings(container)
+    )
     return frozenset(ref for name, settings in entries for ref in (name, fields.text(settings, "NetworkID")) if ref)
 
 

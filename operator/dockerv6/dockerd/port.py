@@ -3,7 +3,8 @@
 Errors::
 
     EngineError
-    ├── EngineUnavailable   no response: not running, connection refused, timeout; worth another attempt
+    ├── EngineUnavailable   no response (not running, connection refused, timeout), or one that is not the engine's;
+    │                       worth another attempt
     ├── EngineApiError      an error response (4xx or 5xx); the message is the engine's
     │   ├── NetworkNotFound
     │   ├── ContainerNotFound
@@ -22,7 +23,7 @@ class EngineError(Exception):
 
 
 class EngineUnavailable(EngineError):  # noqa: N818 - named for the condition that users see
-    """The engine did not respond."""
+    """The engine did not respond, or what responded is not the engine."""
 
 
 class EngineApiError(EngineError):

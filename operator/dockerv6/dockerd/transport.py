@@ -33,7 +33,7 @@ from dockerv6.dockerd.address import DockerHostError
 from dockerv6.dockerd.api_errors import ApiVersionRejected
 from dockerv6.dockerd.encode import HIGHEST_API, api_from_headers, format_api_version
 from dockerv6.dockerd.port import EngineApiError, EngineTooOld, EngineUnavailable
-from dockerv6.lib.text import json_value
+from dockerv6.lib.text import escaped, json_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +55,11 @@ WRITE_TIMEOUT = 600.0
 """Seconds to wait for the response to a change: with hundreds of networks the engine's iptables calls are slow, and
 they queue."""
 
+_REDIRECT = 300
 _ERROR = 400
+_PING = "/_ping"
+_SHOWN = 80  # characters of a response that is not the engine's
+_FOREIGN = "a proxy or another server answers there, or cuts the responses"
 _REMEDIES = {
     FileNotFoundError: "is Docker running?",
     ConnectionRefusedError: "is Docker running?",
@@ -68,7 +72,7 @@ class _Response:
     status: int
     headers: Mapping[str, str]
     text: str  # of an error, as received
-    content: object  # decoded JSON; None where there is none
+    content: object  # decoded JSON; None where the body is empty or not JSON
 
 
 class Transport:
@@ -108,7 +112,7 @@ class Transport:
         """Send a GET; return the decoded body.
 
         Raises:
-            EngineUnavailable: no response.
+            EngineUnavailable: no response, or one that is not the engine's.
             EngineApiError: or one of its subclasses: an error response.
         """
         return await self._versioned("GET", path, params=params)
@@ -118,7 +122,7 @@ class Transport:
 
         Raises:
             EngineTooOld: from `encode`, with a version that was negotiated just now.
-            EngineUnavailable: no response; the engine may have made the change all the same.
+            EngineUnavailable: as in `get`; the engine may have made the change all the same.
             EngineApiError: or one of its subclasses: an error response.
         """
         return await self._versioned("POST", path, encode=encode)
@@ -160,7 +164,7 @@ class Transport:
         async with self._negotiating:
             if self._api is not None and self._api is not stale:
                 return self._api
-            response = await self._send("GET", "/_ping", None, None)
+            response = await self._send("GET", _PING, None, None)
             api = api_from_headers(response.headers)
             if api is None:
                 message = f"{self._address.url} is not a Docker Engine: it reports no API version"
@@ -183,7 +187,12 @@ class Transport:
         return response
 
     def _exchange(self, method: str, path: str, params: Mapping[str, str] | None, body: object) -> _Response:
-        """Send one request and read the whole response. Blocks; runs on a thread."""
+        """Send one request and read the whole response. Blocks; runs on a thread.
+
+        Raises:
+            EngineUnavailable: no response, or one that is not the engine's. Read as an empty list, it would mean that
+                nothing exists.
+        """
         read_timeout = READ_TIMEOUT if method == "GET" else WRITE_TIMEOUT
         try:
             response = self._client.request(
@@ -200,11 +209,17 @@ class Transport:
             raise self._unavailable(f"no response in {read_timeout:.0f} s") from error
         except requests.exceptions.RequestException as error:
             raise self._unavailable(_root_cause(error)) from error
+        # the engine redirects none of our requests, and all its responses but the one to a ping are JSON or empty
+        if _REDIRECT <= response.status_code < _ERROR:
+            raise self._unavailable(f"{method} {path} was redirected (HTTP {response.status_code}): {_FOREIGN}")
         try:
             # not response.json(), which first guesses the encoding; JSON is UTF-8 (RFC 8259)
             content = json_value(response.content)
         except ValueError:
             content = None
+            if response.content and response.status_code < _ERROR and path != _PING:
+                start = escaped(response.content[:_SHOWN].decode(errors="replace"))
+                raise self._unavailable(f"the response to {method} {path} is not JSON: {start!r}; {_FOREIGN}") from None
         text = response.text if response.status_code >= _ERROR else ""
         return _Response(response.status_code, response.headers, text, content)
 

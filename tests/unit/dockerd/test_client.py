@@ -7,12 +7,12 @@ from urllib.parse import unquote
 import pytest
 
 from dockerv6.dockerd.client import DockerEngine
-from dockerv6.dockerd.model import Attachment
-from dockerv6.dockerd.port import EngineApiError, EngineConflict
+from dockerv6.dockerd.model import Attachment, NetworkSpec
+from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineUnavailable
 from tests.unit.dockerd.stub import Reply, Request, ping, serving, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 OLD_ID, NEW_ID, CONTAINER = "a" * 64, "b" * 64, "c" * 64
@@ -101,7 +101,7 @@ async def test_inspects_each_image_once_and_keeps_going_without_those_that_are_g
     def answer(_: str, path: str) -> tuple[int, object]:
         match path:
             case "/images/sha256:one/json":
-                return 200, {"Config": {"Labels": {"app": "shop"}}}
+                return 200, {"Id": "sha256:one", "Config": {"Labels": {"app": "shop"}}}
             case "/images/sha256:gone/json":
                 return 404, {"message": "No such image: sha256:gone"}
         return 200, listing
@@ -116,6 +116,84 @@ async def test_inspects_each_image_once_and_keeps_going_without_those_that_are_g
             assert found[2].image_problem == "No such image: sha256:gone (HTTP 404)"
         assert paths.count("/images/sha256:one/json") == 1
         assert "/images/sha256:unlabelled/json" not in paths
+        await docker.close()
+
+
+NOT_THE_ENGINES = [b"<html>Sign in</html>", b'[{"Id": "a"', b'"text"', b"", None, {"message": "denied"}]
+"""Bodies of a socket proxy, of a truncated response, of another server."""
+
+
+@pytest.mark.parametrize("body", NOT_THE_ENGINES)
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda docker: docker.info(),
+        lambda docker: docker.networks(),
+        lambda docker: docker.network("n1"),
+        lambda docker: docker.attachments(OLD_ID),
+        lambda docker: docker.networks_in_use(),
+        lambda docker: docker.orphaned_attachments("n1"),
+        lambda docker: docker.containers(),
+        lambda docker: docker.running_container_ids(),
+        lambda docker: docker.create_network(NetworkSpec("n1")),
+    ],
+)
+async def test_a_response_that_is_not_the_engines_never_reads_as_nothing(
+    tmp_path: Path, body: object, read: Callable[[DockerEngine], Awaitable[object]]
+) -> None:
+    async with serving(tmp_path / "d", engine(lambda _, __: (200, body))) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        with pytest.raises(EngineUnavailable, match="proxy"):
+            await read(docker)
+        await docker.close()
+
+
+@pytest.mark.parametrize("body", NOT_THE_ENGINES)
+async def test_a_container_that_can_not_be_inspected_is_not_gone(tmp_path: Path, body: object) -> None:
+    def answer(_: str, path: str) -> tuple[int, object]:
+        match path.split("/"):
+            case ["", "networks", _]:
+                return 200, {"Id": OLD_ID, "Name": "n1", "Driver": "bridge"}
+            case ["", "containers", _, "json"]:
+                return 200, body
+        return 200, [{"Id": CONTAINER}, None]
+
+    async with serving(tmp_path / "d", engine(answer)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        with pytest.raises(EngineUnavailable, match="proxy"):
+            await docker.attachments(OLD_ID)
+        await docker.close()
+
+
+async def test_an_image_that_can_not_be_inspected_is_a_problem_of_its_containers(tmp_path: Path) -> None:
+    listing = [{"Id": "a", "ImageID": "sha256:odd", "Labels": {"app": "shop"}}, {"Id": "b", "ImageID": "sha256:odd"}]
+
+    def answer(_: str, path: str) -> tuple[int, object]:
+        return 200, None if path.startswith("/images/") else listing
+
+    async with serving(tmp_path / "d", engine(answer)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        assert [container.image_problem for container in await docker.containers()] == [
+            "the engine did not send an image",
+            "",
+        ]
+        await docker.close()
+
+
+async def test_a_redirected_change_is_no_success(tmp_path: Path) -> None:
+    async with serving(tmp_path / "d", engine(lambda _, __: (302, b""))) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        with pytest.raises(EngineUnavailable, match="redirected"):
+            await docker.remove_network(OLD_ID)
+        await docker.close()
+
+
+async def test_a_change_without_a_body_is_success(tmp_path: Path) -> None:
+    async with serving(tmp_path / "d", engine(lambda _, __: (200, b""))) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        await docker.connect(OLD_ID, WEB)
+        await docker.disconnect(OLD_ID, CONTAINER)
+        await docker.remove_network(OLD_ID)
         await docker.close()
 
 

@@ -108,7 +108,7 @@ def test_ipv4_is_enabled_where_the_engine_does_not_report_it() -> None:
 def test_a_listing_has_no_endpoints() -> None:
     (network,) = decode.networks([inspected_network(Containers={})])
     assert network.endpoints is None
-    assert decode.networks(None) == ()
+    assert decode.networks([]) == ()
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,13 @@ def test_decodes_the_creation_time(text: str, time: datetime) -> None:
 )
 def test_decodes_the_engines_identity(backend: object, seen: str | None) -> None:
     version = {"Version": "28.5.2+dfsg4", "ApiVersion": "1.51"}
-    info = decode.engine_info(version, {"ID": "QHDM:KQZW", "Name": "host", "FirewallBackend": backend})
+    info = decode.engine_info(version, {"ServerVersion": "28.5.2", "Name": "host", "FirewallBackend": backend})
     assert (info.name, info.version) == ("host", "28.5.2+dfsg4")
     assert (info.release, info.api_version, info.firewall_backend) == ((28, 5), "1.51", seen)
 
 
 def test_a_development_build_has_no_release() -> None:
-    assert decode.engine_info({"Version": "dev"}, {}).release == (0, 0)
+    assert decode.engine_info({"Version": "dev"}, {"ServerVersion": "dev"}).release == (0, 0)
 
 
 @pytest.mark.parametrize("action", ["connect", "disconnect"])

@@ -243,11 +243,11 @@ def test_the_network_mode_defaults_to_default() -> None:
 def test_sorts_containers_by_id_and_omits_entries_without_one() -> None:
     found = decode.containers([listed(Id="b"), listed(Id=""), None, listed(Id="a")], IMAGES)
     assert [container.id for container in found] == ["a", "b"]
-    assert decode.containers(None, {}) == ()
+    assert decode.containers([], {}) == ()
 
 
 def test_decodes_listings_into_ids_and_networks_in_use() -> None:
-    assert decode.container_ids([{"Id": "a"}, {"Id": "b"}]) == ("a", "b")
+    assert decode.container_ids([{"Id": "a"}, None, {"Id": ""}, {"Id": "b"}]) == ("a", "b")
     stopped, odd = (
         {"NetworkSettings": {"Networks": {"blog": {"NetworkID": "1"}, "new": {"NetworkID": ""}}}},
         {"Id": "c"},
