@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from dockerv6.source import yaml_text
 from dockerv6.source.core_schema import plain_value
 from dockerv6.source.documents import load_text
-from dockerv6.source.yaml import Document, parse
+from dockerv6.source.yaml import parse
+from dockerv6.source.yaml_document import Document
 from dockerv6.source.yaml_text import UnreadableText, json_to_yaml, split_lines
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)

@@ -20,7 +20,8 @@ from dockerv6.source.model import (
     SourcedResource,
     SourceRoot,
 )
-from dockerv6.source.yaml import Document, Work, parse
+from dockerv6.source.yaml import Work, parse
+from dockerv6.source.yaml_document import Document
 from dockerv6.source.yaml_text import UnreadableText, decode_text, json_to_yaml, spelled, unreadable
 
 MAX_RESOURCES = 50_000

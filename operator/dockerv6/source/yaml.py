@@ -10,7 +10,7 @@ no positions (docs/adr/0023-own-yaml-composer.md).
 * A string must be encodable: no NUL, no half of a surrogate pair. JSON and double quotes can spell both.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -28,7 +28,6 @@ from yaml.events import (
     StreamStartEvent,
 )
 
-from dockerv6.api.errors import FieldPath
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.lib.text import escaped
 from dockerv6.source.core_schema import (
@@ -41,6 +40,7 @@ from dockerv6.source.core_schema import (
     tagged_value,
 )
 from dockerv6.source.model import Diagnostic, Position, Severity
+from dockerv6.source.yaml_document import PLACE_BITS, Document, Marks, line_and_column_of, place_of
 from dockerv6.source.yaml_text import (
     NextEvent,
     UnreadableText,
@@ -73,58 +73,6 @@ _NODES_PER_CHECK = 1000
 """Nodes between two checks of the token."""
 
 _LONGEST_KEY = 1000
-
-_Marks = dict[str | int, int]
-"""For each entry of a mapping or list: where its key starts (in a list, the value itself) and where its value starts.
-
-Both are in one integer, because marks take most of the memory of a document: see `_place`.
-"""
-
-_COLUMN_BITS = 23
-_PLACE_BITS = 2 * _COLUMN_BITS
-"""A file has at most 4 MiB, so line and column are below 2 ** 23."""
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One document of a file.
-
-    Attributes:
-        value: None, bool, int, float, str, list, or dict with string keys. An alias is the same object as the node at
-            its anchor, so callers must not modify it.
-        problems: why `value` can't be used; empty when it can.
-    """
-
-    value: object
-    problems: tuple[Diagnostic, ...]
-    _file: str
-    _start: int
-    _marks: Mapping[int, _Marks]
-
-    @property
-    def empty(self) -> bool:
-        """Whether the document has no content but comments."""
-        return self.value is None and not self.problems
-
-    def position(self, path: FieldPath = (), *, at_key: bool = False) -> Position:
-        """The position of the value at a path, or of the nearest existing value around it.
-
-        Args:
-            path: keys and indexes from the top of the document.
-            at_key: give the position of the key. The position of the key is also given for a value that starts on a
-                later line than its key, and for a missing value: then it is the key of the mapping that lacks it.
-        """
-        value, place = self.value, self._start
-        for depth, part in enumerate(path):
-            marks = self._marks.get(id(value)) if isinstance(value, dict | list) else None
-            if marks is None or part not in marks:
-                break
-            key_place, value_place = divmod(marks[part], 1 << _PLACE_BITS)
-            last = depth == len(path) - 1
-            below = value_place >> _COLUMN_BITS > key_place >> _COLUMN_BITS
-            place = value_place if last and not at_key and not below else key_place
-            value = _child(value, part)
-        return Position(self._file, *_line_and_column(place))
 
 
 @dataclass(slots=True)
@@ -166,25 +114,6 @@ def parse(file: str, text: str, work: Work | None = None) -> Iterator[Document]:
         raise undecodable_tag(file, text) from error
 
 
-def _child(value: object, part: str | int) -> object:
-    if isinstance(value, dict):
-        return value[part]
-    if isinstance(value, list) and isinstance(part, int):
-        return value[part]
-    return None
-
-
-def _place(event: Event) -> int:
-    """Line and column of the start of an event, from 0."""
-    mark = event.start_mark
-    return mark.line << _COLUMN_BITS | mark.column if mark is not None else 0
-
-
-def _line_and_column(place: int) -> tuple[int, int]:
-    line, column = divmod(place, 1 << _COLUMN_BITS)
-    return line + 1, column + 1
-
-
 @dataclass(slots=True)
 class _Problem:
     """A problem whose path is built from the inside out, while the composer leaves the containers around it."""
@@ -196,7 +125,7 @@ class _Problem:
     path: list[str | int] = field(default_factory=list)
 
     def diagnostic(self, file: str) -> Diagnostic:
-        position = Position(file, *_line_and_column(_place(self.event)))
+        position = Position(file, *line_and_column_of(place_of(self.event)))
         return Diagnostic(position, Severity.ERROR, tuple(self.path), self.message, self.remedy)
 
 
@@ -214,7 +143,7 @@ class _Composer:
         self._work = work
         self._next = next_event
         self._anchors: dict[str, tuple[object, int, int]] = {}
-        self._marks: dict[int, _Marks] = {}
+        self._marks: dict[int, Marks] = {}
         self._problems: list[_Problem] = []
         self._depth = 0
         self._deepest = 0
@@ -229,7 +158,7 @@ class _Composer:
         self._next()
         self._work.nodes = self._count
         problems = tuple(problem.diagnostic(self._file) for problem in self._problems)
-        return Document(value, problems, self._file, _place(start), self._marks)
+        return Document(value, problems, self._file, place_of(start), self._marks)
 
     def _node(self, event: Event) -> object:
         self._count += 1
@@ -274,7 +203,7 @@ class _Composer:
     def _mapping(self, event: MappingStartEvent) -> dict[str, object]:
         self._enter(event, MAPPING_TAG)
         result: dict[str, object] = {}
-        marks: _Marks = {}
+        marks: Marks = {}
         merges: list[tuple[Event, Event, object]] = []
         next_event = self._next
         while type(key_event := next_event()) is not MappingEndEvent:
@@ -290,10 +219,10 @@ class _Composer:
                 self._add_to_paths(key)
             elif key in result:
                 self._add_to_paths(key)
-                self._duplicate(key, marks[key] >> _PLACE_BITS, key_event)
+                self._duplicate(key, marks[key] >> PLACE_BITS, key_event)
             else:
                 result[key] = value
-                marks[key] = _place(key_event) << _PLACE_BITS | _place(value_event)
+                marks[key] = place_of(key_event) << PLACE_BITS | place_of(value_event)
                 if self._problems:
                     self._add_to_paths(key)
         if merges:
@@ -305,13 +234,13 @@ class _Composer:
     def _sequence(self, event: SequenceStartEvent) -> list[object]:
         self._enter(event, SEQUENCE_TAG)
         result: list[object] = []
-        marks: _Marks = {}
+        marks: Marks = {}
         next_event = self._next
         while type(item_event := next_event()) is not SequenceEndEvent:
             index = len(result)
             result.append(self._node(item_event))
-            place = _place(item_event)
-            marks[index] = place << _PLACE_BITS | place
+            place = place_of(item_event)
+            marks[index] = place << PLACE_BITS | place
             if self._problems:
                 self._add_to_paths(index)
         self._marks[id(result)] = marks
@@ -343,9 +272,9 @@ class _Composer:
         self._report(event, message, remedy)
         return None
 
-    def _merge(self, result: dict[str, object], marks: _Marks, merges: list[tuple[Event, Event, object]]) -> None:
+    def _merge(self, result: dict[str, object], marks: Marks, merges: list[tuple[Event, Event, object]]) -> None:
         if len(merges) > 1:
-            self._duplicate("<<", _place(merges[0][0]), merges[1][0])
+            self._duplicate("<<", place_of(merges[0][0]), merges[1][0])
         for _, value_event, value in merges:
             for part in value if isinstance(value, list) else [value]:
                 if not isinstance(part, dict):
@@ -384,13 +313,13 @@ class _Composer:
         return value
 
     def _duplicate(self, key: str, first: int, second: Event) -> None:
-        line, column = _line_and_column(first)
+        line, column = line_and_column_of(first)
         message = f"duplicate key {key!r}; the first one is at line {line}, column {column}"
         self._report(second, message, "remove one of them")
         self._add_to_paths(key)
 
     def _abort(self, event: Event, message: str, remedy: str) -> UnreadableText:
-        return unreadable(self._file, *_line_and_column(_place(event)), message, remedy)
+        return unreadable(self._file, *line_and_column_of(place_of(event)), message, remedy)
 
     def _is_cut(self, event: NodeEvent) -> bool:
         """Whether the tag of an event is not the one of the text: libyaml cuts it at an escaped NUL."""

@@ -4,7 +4,8 @@ import pytest
 
 from dockerv6.api.errors import FieldPath
 from dockerv6.source.model import Diagnostic
-from dockerv6.source.yaml import MAX_DEPTH, MAX_PROBLEMS, MAX_REPEATED_NODES, Document, parse
+from dockerv6.source.yaml import MAX_DEPTH, MAX_PROBLEMS, MAX_REPEATED_NODES, parse
+from dockerv6.source.yaml_document import Document
 from dockerv6.source.yaml_text import UnreadableText
 
 
