@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -18,17 +18,18 @@ NOBODY = 65534
 SQUATTER = f"""
 import os, socket, sys
 os.setuid({NOBODY})
-squatter = socket.socket(socket.AF_UNIX)
-squatter.bind({ADDRESS!r})
+squatters = [socket.socket(socket.AF_UNIX, getattr(socket, name)) for name in sys.argv[1:]]
+for squatter in squatters:
+    squatter.bind({ADDRESS!r})
 print("bound", flush=True)
 sys.stdin.read()
 """
 
 
 @contextmanager
-def squatter() -> Iterator[None]:
-    """A process of another user that has the address."""
-    command = [sys.executable, "-c", SQUATTER]
+def squatter(*types: str) -> Iterator[None]:
+    """A process of another user that has the address, with a socket of each of these types."""
+    command = [sys.executable, "-c", SQUATTER, *types]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "bound\n"
@@ -58,10 +59,26 @@ def test_another_namespace_has_a_lock_of_its_own() -> None:
 
 
 def test_another_user_can_not_prevent_a_start(caplog: pytest.LogCaptureFixture) -> None:
-    with squatter():
+    with squatter("SOCK_STREAM"):
         assert not namespace_in_use()
         with NamespaceLock():
             assert f"user id {NOBODY} occupies" in caplog.text
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_another_user_can_not_hide_an_operator(order: str, caplog: pytest.LogCaptureFixture) -> None:
+    types = ("SOCK_DGRAM", "SOCK_SEQPACKET")
+    with ExitStack() as stack:
+        if order == "before":
+            stack.enter_context(squatter(*types))
+            assert not namespace_in_use()
+        stack.enter_context(NamespaceLock())
+        if order == "after":
+            stack.enter_context(squatter(*types))
+        assert namespace_in_use()
+        with pytest.raises(NamespaceInUse), NamespaceLock():
+            pass
+    assert caplog.text == ""
 
 
 def test_a_socket_of_another_name_is_no_operator() -> None:

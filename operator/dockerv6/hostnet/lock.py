@@ -6,6 +6,7 @@ exists once per network namespace, containers that share the namespace see it, a
 process.
 """
 
+import errno
 import logging
 import os
 import socket
@@ -23,6 +24,7 @@ ADDRESS = "\0dockerv6"
 
 _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST = struct.Struct("=BBxxIIIII")  # unix_diag_req: family, protocol, states, inode, what to show, cookie
+_TYPE = 1  # offset in a unix_diag_msg
 _MESSAGE_SIZE = 16  # unix_diag_msg: family, type, state, inode, cookie
 _ANY = 0xFFFF_FFFF
 _SHOW_NAME, _SHOW_UID = 0x01, 0x40  # linux/unix_diag.h; the uid since Linux 5.3
@@ -55,18 +57,18 @@ class NamespaceLock:
 
         Raises:
             NamespaceInUse: another operator has the lock.
+            HostNetError: the kernel refuses the socket.
         """
-        lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            lock.bind(ADDRESS)
+            self._socket = _bound()
         except OSError as error:
-            lock.close()
+            if error.errno != errno.EADDRINUSE:
+                message = f"can't bind the socket @dockerv6, which locks this network namespace: {error.strerror}"
+                raise HostNetError(message) from error
             uid = _uid_of_holder()
             if uid is None or _may_run_operators(uid):
                 raise NamespaceInUse from error
             logger.warning("user id %d occupies the socket @dockerv6, which tells operators of each other", uid)
-            return
-        self._socket = lock
 
     def release(self) -> None:
         """Release the lock; releasing again is success."""
@@ -82,6 +84,17 @@ class NamespaceLock:
         self.release()
 
 
+def _bound() -> socket.socket:
+    """A stream socket that has the address. Raises `OSError`."""
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        lock.bind(ADDRESS)
+    except OSError:
+        lock.close()
+        raise
+    return lock
+
+
 def namespace_in_use() -> bool:
     """Whether an operator manages the caller's network namespace. It takes no lock, so it prevents no start."""
     uid = _uid_of_holder()
@@ -93,13 +106,18 @@ def _may_run_operators(uid: int) -> bool:
 
 
 def _uid_of_holder() -> int | None:
-    """The user id of the socket that has the address. None: it is gone, or the kernel does not report it."""
+    """The user id of the stream socket that has the address. None: it is gone, or the kernel does not report it.
+
+    A socket of another type may have the same address beside it (unix_find_socket_byname, net/unix/af_unix.c).
+    """
     request = _REQUEST.pack(socket.AF_UNIX, 0, _ANY, 0, _SHOW_NAME | _SHOW_UID, _ANY, _ANY)
     try:
         sockets = netlink.dump(NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, request)
     except OSError:
         return None
     for datagram, start, end in sockets:
+        if datagram[start + _TYPE] != socket.SOCK_STREAM:
+            continue
         found = netlink.pick(datagram, start + _MESSAGE_SIZE, end, (_NAME, _UID))
         if _NAME in found and datagram[slice(*found[_NAME])] == ADDRESS.encode():
             return int(_UID_VALUE.unpack_from(datagram, found[_UID][0])[0]) if _UID in found else None
