@@ -93,16 +93,21 @@ class CommandGroup(click.Group):
 
 
 def as_click_error(error: Exception) -> click.ClickException | None:
-    """The error as click prints it (``Error: …``, exit code 1); None for an unexpected one."""
+    """The error as click prints it (``Error: …``, exit code 1), on one line; None for an unexpected one."""
+    from dockerv6.cli.printers.table import plain  # noqa: PLC0415 - start-up is budgeted
+
+    message = _message(error)
+    return None if message is None else click.ClickException(plain(message))
+
+
+def _message(error: Exception) -> str | None:
     if isinstance(error, OSError):
-        return click.ClickException(_os_error(error))
+        return _os_error(error)
     bases = {f"{base.__module__}:{base.__qualname__}" for base in type(error).__mro__}
     if _NO_STATE in bases:
-        return click.ClickException(
-            f"{error}; start the daemon with `dockerv6 run`, or select its directory with --state-dir"
-        )
+        return f"{error}; start the daemon with `dockerv6 run`, or select its directory with --state-dir"
     if bases & EXPECTED:
-        return click.ClickException(f"{error}{_permission_hint(error.__cause__)}")
+        return f"{error}{_permission_hint(error.__cause__)}"
     return None
 
 

@@ -8,6 +8,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RESOURCES, HELD_RETRY, prune_confirmed, record_held
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.lib.tasks import CancellationToken, to_cancellable_thread
+from dockerv6.lib.text import escaped
 from dockerv6.planning.admission import Admission, Identities, PruneRules, admit_resources, proves_absence
 from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.source.model import Diagnostic, InvalidResource, Severity, Snapshot
@@ -114,7 +115,7 @@ class SourceReconciler:
         An error of a file that no resource's status can report stays visible until it ends.
         """
         owners = {d: i for i in snapshot.invalid if i.kind and i.name for d in i.diagnostics}
-        unowned = [f"{r.path}: {r.problem}" for r in snapshot.roots if r.problem]
+        unowned = [escaped(f"{r.path}: {r.problem}") for r in snapshot.roots if r.problem]
         unowned += [str(d) for d in snapshot.diagnostics if d not in owners and d.severity is Severity.ERROR]
         await self._context.problems.report("files", Reason.SOURCE_UNAVAILABLE, unowned, kind="Source")
         for diagnostic in snapshot.diagnostics:

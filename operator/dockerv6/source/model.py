@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from dockerv6.api.errors import FieldPath, format_path
 from dockerv6.api.scheme import Resource
+from dockerv6.lib.text import escaped
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,9 +57,10 @@ class Diagnostic:
         return format_path(self.path)
 
     def __str__(self) -> str:
+        """On one line, without characters that are dangerous in a terminal: names of files may contain any."""
         field = f"{self.field}: " if self.path else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{self.position}: {self.severity}: {field}{self.message}{remedy}"
+        return escaped(f"{self.position}: {self.severity}: {field}{self.message}{remedy}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ def test_every_expected_error_exists() -> None:
         (StoreError("the disk is full; free some space"), "Error: the disk is full; free some space\n"),
         (PermissionError(13, "Permission denied", "/x"), "Error: /x: Permission denied\n"),
         (OSError("odd"), "Error: odd\n"),
+        (StoreError("the row of x\x1b]0;title\x07\ny"), "Error: the row of x\\x1b]0;title\\x07 y\n"),
+        (OSError(2, "No such file", "/x\x9b\n"), "Error: /x\\u009b : No such file\n"),
     ],
 )
 def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception, stderr: str) -> None:

@@ -8,7 +8,7 @@ from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceReconciler, known_identities
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.reconciler.handler import Key
-from dockerv6.source.model import DirectoryState, Snapshot
+from dockerv6.source.model import Diagnostic, DirectoryState, Position, Severity, Snapshot, SourceRoot
 from dockerv6.store.port import StoreError
 from tests.simulation.resources import ROOT, invalid, network
 from tests.world import Bench, Host
@@ -55,6 +55,20 @@ async def test_sweeps_may_begin_when_everything_was_listed_once() -> None:
     await it.sync()
     assert [*listed, it.context.inventory.sources_listed] == [False, True]
     assert Key("Host", "garbage") in it.enqueued
+
+
+async def test_names_of_files_and_directories_are_reported_as_printable_lines() -> None:
+    it = await reconciler()
+    odd = "/etc/x\x1b]0;title\x07\n"
+    wrong = Diagnostic(Position(f"{odd}/a.yaml"), Severity.ERROR, (), "invalid")
+    unlisted = SourceRoot(odd, listed=False, problem=f"{odd} is broken")
+    snapshot = Snapshot(roots=(unlisted,), broken_files=(f"{odd}/a.yaml",), diagnostics=(wrong,))
+    await SourceReconciler(lambda _: snapshot, it.context).sync()
+    assert it.context.problems.check().isprintable()
+    assert "title" in it.context.problems.check()
+    events = await it.context.store.events()
+    assert events
+    assert all(event.message.isprintable() for event in events)
 
 
 async def test_it_is_read_again_when_a_grace_ends() -> None:

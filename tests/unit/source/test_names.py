@@ -106,3 +106,11 @@ def test_an_unknown_kind_identifies_no_resource() -> None:
     assert [(item.kind, item.name) for item in contents.invalid] == [("", "a")]
     assert contents.broken
     assert contents.diagnostics[0].remedy == "did you mean IPv6Network?"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_diagnostic_is_one_printable_line(root: Path, name: bytes) -> None:
+    write(root, name, "kind: IPv6Netwrok\napiVersion: dockerv6.io/v1alpha1\n")
+    [diagnostic] = read(root).diagnostics
+    assert str(diagnostic).isprintable()
+    assert str(diagnostic).endswith("did you mean IPv6Network?")

@@ -83,7 +83,7 @@ def command(ctx: click.Context, settings: Settings, *, timeout: float) -> None:
         results = _wait(settings, timeout, clock_of(ctx))
     problems = _problems(Path(settings.state_dir))
     for problem in problems:
-        click.echo(f"Error: {problem}", err=True)
+        click.echo(f"Error: {plain(problem)}", err=True)
     ctx.exit(_print(list(results)) or int(bool(problems)))
 
 

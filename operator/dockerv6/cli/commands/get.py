@@ -8,6 +8,7 @@ import click
 
 from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import RESOURCE_FORMATS, ObjectsByKind, ResourcePrinter, resources_text
+from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import ResourceRef, complete, labels_of, not_found, parse_references, parse_selector
 from dockerv6.cli.state import BlockingClock, StateDirectory
 from dockerv6.store.model import StoredObject
@@ -60,7 +61,7 @@ def command(
         return
     found = _read(state, references, matches)
     for problem in state.problems():
-        click.echo(f"Warning: {problem}", err=True)
+        click.echo(f"Warning: {plain(problem)}", err=True)
     _show(_grouped(found, references), references, output, clock.now())
 
 

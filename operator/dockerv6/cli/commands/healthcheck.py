@@ -6,6 +6,7 @@ from typing import NamedTuple
 import click
 
 from dockerv6.cli.options import DURATION, ExampleCommand, setting_option
+from dockerv6.cli.printers.table import plain
 from dockerv6.daemon.settings import Settings
 
 OK = 200
@@ -50,7 +51,7 @@ def command(*, ready: bool, timeout: float, run_dir: str, listen: str) -> None:
             f"no response from {address}: {error}; is `dockerv6 run` running with the same --run-dir and --listen?"
         ) from error
     if response.status != OK:
-        raise click.ClickException(f"{address} returned {response.status}: {response.body}")
+        raise click.ClickException(f"{address} returned {response.status}: {plain(response.body)}")
     click.echo("ok")
 
 

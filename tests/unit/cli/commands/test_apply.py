@@ -46,6 +46,12 @@ def test_apply_fails_with_a_problem_that_belongs_to_no_resource(monkeypatch: Pat
     assert result.stderr == "Error: /etc/dockerv6.d/x.yaml:2:7: there is no kind 'IPV6Network'\n"
 
 
+def test_an_error_is_one_line_without_control_characters(monkeypatch: Patch, daemon: Daemon) -> None:
+    returning(monkeypatch, process, "apply", ())
+    daemon.report("x\x1b]0;title\x07\n.yaml:1:1: error: invalid")
+    assert run(["apply"]).stderr.splitlines()[0] == "Error: x\\x1b]0;title\\x07 .yaml:1:1: error: invalid"
+
+
 @pytest.fixture
 def apply_beside_daemon(
     monkeypatch: Patch, daemon: Daemon, tmp_path: Path

@@ -181,3 +181,9 @@ def test_problems_that_belong_to_no_resource_are_warnings(daemon: Daemon) -> Non
     assert result.exit_code == 0
     assert result.stdout == "ipv6network.dockerv6.io/blog\n"
     assert result.stderr == "Warning: x.yaml:2:7: there is no kind 'IPV6Network'; did you mean IPv6Network?\n"
+
+
+def test_a_warning_is_one_line_without_control_characters(daemon: Daemon) -> None:
+    daemon.accept(stored("blog"))
+    daemon.report("x\x1b]0;title\x07\n\u202e.yaml:1:1: error: invalid")
+    assert run(["get", "v6net"]).stderr == "Warning: x\\x1b]0;title\\x07 \\u202e.yaml:1:1: error: invalid\n"

@@ -12,7 +12,7 @@ from tests.unit.cli.harness import run
 
 class StatusHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = f"response of {self.path}".encode()
+        body = f"response of {self.path}\x1b".encode()
         self.send_response(200 if self.path == "/healthz" else 503)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -52,7 +52,7 @@ def test_a_healthy_daemon_returns_0(directory: Path) -> None:
 def test_an_unhealthy_daemon_returns_1_and_the_reason(directory: Path) -> None:
     result = run(["healthcheck", "--ready", "--run-dir", str(directory)])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"Error: unix:{directory}/http.sock returned 503: response of /readyz\n"
+    assert result.stderr == f"Error: unix:{directory}/http.sock returned 503: response of /readyz\\x1b\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
