@@ -138,6 +138,7 @@ class Loader:
         self._quiescence = Quiescence(settle, patience)
         self._cache: dict[str, tuple[Signature, FileContents]] = {}
         self._confirmed: dict[str, DirectoryListing] = {}
+        self._complete: dict[str, Mapping[str, Signature]] = {}  # the files of each root when it had no problem
 
     def load(
         self, token: CancellationToken | None = None, streams: Mapping[str, FileContents] = MappingProxyType({})
@@ -245,12 +246,19 @@ class Loader:
             result.files[path] = contents
 
     def _forget(self, listings: Mapping[str, DirectoryListing]) -> None:
-        """Drop cached contents of deleted files. All are kept while a root can't be listed: its files may come back."""
-        if any(listing.problems for listing in listings.values()):
-            return
-        present = {path for listing in listings.values() for path in listing.files}
-        self._quiescence.forget_all_but(present)
-        for path in self._cache.keys() - present:
+        """Drop cached contents of deleted files.
+
+        Of a root that can't be listed, those of its last complete listing are kept: they may come back.
+        """
+        kept: set[str] = set()
+        for root, listing in listings.items():
+            kept.update(listing.files)
+            if listing.problems:
+                kept.update(self._complete.get(root, ()))
+            else:
+                self._complete[root] = listing.files
+        self._quiescence.forget_all_but(kept)
+        for path in self._cache.keys() - kept:
             del self._cache[path]
 
 

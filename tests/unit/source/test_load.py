@@ -368,6 +368,41 @@ def test_earlier_root_wins_and_a_file_counts_once(root: Path, clock: FakeClock) 
     assert [part.path for part in snapshot.roots] == paths
 
 
+def test_files_that_come_and_go_take_no_memory_while_a_root_has_a_problem(
+    loader: Loader, root: Path, clock: FakeClock
+) -> None:
+    write(root / "kept.yaml", network("kept"))
+    loader.load()
+    (root / "open").mkdir()
+    (root / "open").chmod(0o777)  # a problem that stays
+    for number in range(20):
+        write(root / f"old-{number}.yaml", network(f"n{number}"))
+        write(root / f"new-{number}.yaml", network(f"m{number}"), at=clock.now())
+        assert not loader.load().roots[0].listed
+        (root / f"old-{number}.yaml").unlink()
+        (root / f"new-{number}.yaml").unlink()
+    loader.load()
+    assert loader._cache.keys() == {str(root / "kept.yaml")}
+    assert loader._quiescence._changing == {}
+
+
+def test_contents_of_a_root_that_comes_back_are_not_read_again(root: Path, reads: list[str], clock: FakeClock) -> None:
+    write(root / "x.yaml", network("x"))
+    other = root.with_name("other")
+    other.mkdir(mode=0o755)
+    write(other / "y.yaml", network("y"))
+    loader = Loader([str(root), str(other)], clock=clock, ownership=None)
+    loader.load()
+    root.rename(root.with_name("unmounted"))
+    (other / "y.yaml").unlink()
+    for _ in range(3):
+        assert not loader.load().complete
+    assert loader._cache.keys() == {str(root / "x.yaml")}
+    root.with_name("unmounted").rename(root)
+    assert names(loader.load()) == ["x"]
+    assert len(reads) == 2
+
+
 def test_thousands_of_files(loader: Loader, root: Path, reads: list[str]) -> None:
     for number in range(3000):
         write(root / f"{number:04}.yaml", network(f"n{number:04}"))
