@@ -118,8 +118,9 @@ class SourceReconciler:
         unowned = [escaped(f"{r.path}: {r.problem}") for r in snapshot.roots if r.problem]
         unowned += [str(d) for d in snapshot.diagnostics if d not in owners and d.severity is Severity.ERROR]
         await self._context.problems.report("files", Reason.SOURCE_UNAVAILABLE, unowned, kind="Source")
+        reported = frozenset(unowned)
         for diagnostic in snapshot.diagnostics:
-            if diagnostic not in self._reported and str(diagnostic) not in unowned:
+            if diagnostic not in self._reported and str(diagnostic) not in reported:
                 await self._report_diagnostic(diagnostic, owners.get(diagnostic))
         self._reported = frozenset(snapshot.diagnostics)
         await self._context.problems.report("state", Reason.STATE_UNREADABLE, self._context.inventory.problems)

@@ -38,7 +38,8 @@ def command(ctx: click.Context, *, confirm: bool, state_dir: str) -> None:
     state = StateDirectory(Path(state_dir))
     now = clock_of(ctx).now()
     held = state.records("prune")
-    resources = [o for o in state.objects() if f"{o.kind}/{o.name}" in _names(held.get("resources"))]
+    missing = frozenset(_names(held.get("resources")))
+    resources = [stored for stored in state.objects() if f"{stored.kind}/{stored.name}" in missing]
     networks = _names(held.get("networks"))
     if not resources and not networks:
         click.echo("No deletions are held back.")

@@ -1,3 +1,6 @@
+import pytest
+
+from dockerv6.cli.commands import prune
 from dockerv6.store.model import StoredObject
 from tests.unit.cli.harness import NOW, Daemon, condition, run, stored
 
@@ -28,6 +31,23 @@ def test_held_deletions_are_shown(daemon: Daemon) -> None:
     ]
     assert "dockerv6 prune --confirm" in result.stderr
     assert daemon.record("prune", "confirmed-resources") is None
+
+
+def test_the_held_names_are_read_once_however_many_resources_there_are(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.accept(*(stored(f"n{number}") for number in range(20)), stored_with_held_deletion("a"))
+    daemon.hold("resources", "IPv6Network/a")
+    reads: list[object] = []
+    names = prune._names
+
+    def counted(record: dict[str, object] | None) -> tuple[str, ...]:
+        reads.append(record)
+        return names(record)
+
+    monkeypatch.setattr(prune, "_names", counted)
+    assert len(run(["prune"]).stdout.splitlines()) == 2
+    assert len(reads) == 2
 
 
 def test_a_confirmation_is_stored(daemon: Daemon) -> None:
