@@ -9,7 +9,7 @@ Who may write to a directory may replace everything in it, so owner and mode of 
 to a root, to a link and to the target of a link are checked, as sudo and OpenSSH (``StrictModes``) do.
 """
 
-# ruff: noqa: PTH116, PTH118, PTH119, PTH120
+# ruff: noqa: PTH110, PTH114, PTH116, PTH118, PTH119, PTH120
 # There may be ten thousands of paths: pathlib takes ten times as long, and it hides which links are followed.
 
 import os
@@ -90,10 +90,23 @@ def list_root(path: str, ownership: FileOwnership | None, token: CancellationTok
     try:
         return _Lister(path, ownership, token).list()
     except FileNotFoundError:
+        link = _broken_link(path)
+        if link is not None:  # mkdir can't create what a link leads to
+            message = f"{printable_path(path)} does not exist: {printable_path(link)} is a broken link"
+            return DirectoryListing(problems=(f"{message}; correct the link or remove it",))
         remedy = f"create it with mkdir -p {shell_quoted(path)}"
         return DirectoryListing(problems=(f"{printable_path(path)} does not exist; {remedy}",))
     except OSError as error:
         return DirectoryListing(problems=(f"can't read {printable_path(path)}: {reading_error(error)}",))
+
+
+def _broken_link(path: str) -> str | None:
+    """The link on a path that leads nowhere; None: there is none."""
+    while (path := path.rstrip("/")) and not os.path.exists(path):
+        if os.path.islink(path):
+            return path
+        path = os.path.dirname(path)
+    return None
 
 
 class _Lister:
@@ -126,7 +139,8 @@ class _Lister:
             if violation is not None:
                 self._refuse(self._path, violation)
         elif not stat.S_ISDIR(status.st_mode):
-            return DirectoryListing(problems=(f"{self._path} is neither a directory nor a regular file",))
+            message = f"{printable_path(self._path)} is neither a directory nor a regular file; configure one of these"
+            return DirectoryListing(problems=(message,))
         elif violation is not None:
             self._problem(f"{printable_path(self._path)} is not read: {violation}")
         else:

@@ -34,8 +34,6 @@ MAX_FILE_DIAGNOSTICS = 100
 MAX_DIAGNOSTICS = 1000
 """Problems that are reported at a time for a file, and for all sources."""
 
-"""Characters of the name of an invalid resource. Valid names are shorter."""
-
 _WORDS = tuple(word.lower() for word in (GROUP.partition(".")[0], *MODELS))
 """Every resource contains one of these, in capital or small letters, even if its group or its kind is misspelled."""
 
@@ -162,8 +160,7 @@ class _FileDecoder:
         try:
             decoded = _decode(value, item=bool(path))
         except InvalidObject as error:
-            errors = error.errors[:MAX_FILE_DIAGNOSTICS]
-            self._reject(document, path, value, [_diagnostic(document, path, found) for found in errors])
+            self._reject(document, path, value, [_diagnostic(document, path, found) for found in error.errors])
             return
         self.resources.append(SourcedResource(decoded.resource, document.position(path)))
         for warning in decoded.warnings:

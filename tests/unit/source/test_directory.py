@@ -75,6 +75,19 @@ def test_root_that_is_a_file(root: Path) -> None:
     assert found(root, list_root(str(root / "x.conf"), None)) == ["x.conf"]
 
 
+@pytest.mark.parametrize("below", ["", "/", "/sub", "/sub/x.yaml"])
+def test_a_root_that_is_a_broken_link_can_not_be_created(root: Path, below: str) -> None:
+    (root / "link").symlink_to("nowhere")
+    [problem] = list_root(f"{root}/link{below}", None).problems
+    assert problem == f"{root}/link{below} does not exist: {root}/link is a broken link; correct the link or remove it"
+
+
+def test_a_root_that_is_neither_has_a_printable_name(root: Path) -> None:
+    os.mkfifo(root / os.fsdecode(b"pipe\xff"))
+    [problem] = list_root(str(root / os.fsdecode(b"pipe\xff")), None).problems
+    assert problem == f"{root}/pipe\\xff is neither a directory nor a regular file; configure one of these"
+
+
 def test_root_that_is_neither(root: Path) -> None:
     os.mkfifo(root / "pipe")
     assert "neither" in list_root(str(root / "pipe"), None).problems[0]
