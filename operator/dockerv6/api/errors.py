@@ -2,7 +2,7 @@
 
 Errors::
 
-    InvalidObject    a document is not a valid resource; carries all of its FieldErrors
+    InvalidObject    a document is not a valid resource; carries its FieldErrors, 100 at most
 """
 
 from collections.abc import Iterable

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from pydantic import ValidationError
 
@@ -12,7 +13,7 @@ from dockerv6.api.kinds import API_VERSION, GROUP, KINDS
 from dockerv6.api.network import IPv6Network
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.validation import field_errors
+from dockerv6.api.validation import MAX_ERRORS, field_errors
 from dockerv6.api.values import quote
 
 Resource = IPv6Network | IPv6Pool | IPv6Policy
@@ -38,6 +39,9 @@ _SERVER_SIDE = frozenset(
 """Metadata that a server writes. It is in the output of ``get -o yaml``, which users save as files."""
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_COMPARED = 100
+"""Unknown fields of a document of which the one is sought that means a missing field."""
+
 _ENVELOPE = ("apiVersion", "kind", "metadata", "spec")
 
 
@@ -53,7 +57,7 @@ def decode(document: Mapping[str, object]) -> Decoded:
     """Convert the document of a YAML or JSON parser to a resource.
 
     Raises:
-        InvalidObject: the document is not a valid resource; carries all errors.
+        InvalidObject: the document is not a valid resource; carries the first `MAX_ERRORS` errors.
     """
     if not isinstance(document, Mapping):
         raise InvalidObject(
@@ -73,7 +77,7 @@ def decode(document: Mapping[str, object]) -> Decoded:
     try:
         resource = model.model_validate(body, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise InvalidObject((*errors, *field_errors(model, error))) from None
+        raise InvalidObject((*errors, *field_errors(model, error))[:MAX_ERRORS]) from None
     if errors:
         raise InvalidObject(tuple(errors))
     return Decoded(resource, tuple(warnings))
@@ -138,7 +142,8 @@ def _kind_error(document: Mapping[str, object]) -> FieldError:
 
 
 def _missing(document: Mapping[str, object], field: str, remedy: str) -> FieldError:
-    similar = closest_match(field, [key for key in document if isinstance(key, str) and key not in _ENVELOPE])
+    others = (key for key in document if isinstance(key, str) and key not in _ENVELOPE)
+    similar = closest_match(field, islice(others, _COMPARED))
     if similar is not None:
         return FieldError((similar,), f"unknown field {similar!r}", f"did you mean {field}?", at_key=True)
     return FieldError((), f"{field} is missing", remedy)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import EnumMeta, StrEnum
+from itertools import islice
 from typing import cast, get_args
 
 from pydantic import ValidationError
@@ -18,9 +19,14 @@ _HINTS: Mapping[str, str] = {
 }
 
 
+MAX_ERRORS = 100
+"""Errors of a resource that are reported. Some take long to explain, and a resource may have tens of thousands."""
+
+
 def field_errors(model: type[Model], error: ValidationError) -> tuple[FieldError, ...]:
-    """All errors in pydantic's order."""
-    return tuple(found for detail in error.errors(include_url=False) for found in _convert(model, detail))
+    """The first `MAX_ERRORS` errors in pydantic's order."""
+    found = (each for detail in error.errors(include_url=False) for each in _convert(model, detail))
+    return tuple(islice(found, MAX_ERRORS))
 
 
 def _convert(model: type[Model], detail: ErrorDetails) -> Iterator[FieldError]:

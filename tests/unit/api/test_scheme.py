@@ -1,7 +1,10 @@
 """Decoding documents and encoding resources."""
 
+from collections.abc import Iterable
+
 import pytest
 
+from dockerv6.api import scheme, validation
 from dockerv6.api.errors import FieldError, InvalidObject, format_path
 from dockerv6.api.kinds import API_VERSION
 from dockerv6.api.network import IPv6Network
@@ -189,3 +192,28 @@ def test_the_message_of_the_exception_lists_its_errors() -> None:
     error = FieldError(("spec", "ports", 0, "a.b"), "is wrong", "correct it")
     assert str(InvalidObject((error,))) == "spec.ports[0]['a.b']: is wrong; correct it"
     assert str(FieldError((), "is wrong", "")) == "is wrong"
+
+
+def test_of_tens_of_thousands_of_errors_the_first_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    explained: list[str] = []
+
+    def explain(word: str, _: object) -> str:
+        explained.append(word)
+        return "remove it"
+
+    monkeypatch.setattr(validation, "did_you_mean", explain)
+    spec = {f"k{number}": 1 for number in range(20_000)}
+    found = errors({"apiVersion": "v1", "kind": "IPv6Network", "metadata": {"name": "blog"}, "spec": spec})
+    assert len(found) == validation.MAX_ERRORS
+    assert (fields(found)[0], len(explained)) == ("apiVersion", validation.MAX_ERRORS)
+
+
+def test_a_misspelled_field_is_sought_among_the_first_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def match(_: str, candidates: Iterable[str]) -> None:
+        compared.extend(candidates)
+
+    monkeypatch.setattr(scheme, "closest_match", match)
+    only(errors({"kind": "IPv6Network", "metadata": {"name": "blog"}, **{f"k{n}": 1 for n in range(1000)}})[:1])
+    assert compared == [f"k{n}" for n in range(100)]
