@@ -3,19 +3,20 @@
 The only memory in it is where published ports lead to: of two containers that claim one port, the present one keeps it.
 """
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, NamedTuple
 
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.traffic import Egress
+from dockerv6.controller.faults import Faults
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.recorded_intents import RecordedIntents
+from dockerv6.controller.sound import SoundPart
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.ruleset import Ruleset
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
     from dockerv6.firewall.model import PortIntent
     from dockerv6.planning.firewall.port_assignment import Incumbents
 
-logger = logging.getLogger(__name__)
-
 _Versions = tuple[int, int]
 
 
@@ -76,14 +75,28 @@ class Contributions:
         self._incumbents: Incumbents | None = None
         self._versions: _Versions | None = None
         self._desired = DesiredFirewall()
+        self._collected = self._desired  # before what can't be computed was left out
         self._assignment = PolicyAssignment({}, {})
+        self._faults = Faults()
+        self._sound_part = SoundPart(self._faults)
         self.on_change: Callable[[str], None] = _ignore
         """Called with each owner whose networks or ports changed, whatever resource or container was the cause."""
 
     def adopt(self, table: Ruleset) -> None:
         """Learn from the first table that was read which container has which port."""
         if self._incumbents is None:
-            self._incumbents, self._versions = published_ports(table), None
+            none: Incumbents = {}
+            self._incumbents = self._faults.contained(
+                "which container has which published port can't be read from the table, so the oldest one gets it",
+                partial(published_ports, table),
+                none,
+            )
+            self._versions = None
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What could not be computed because of an exception, for people to read."""
+        return self._faults.messages
 
     @property
     def versions(self) -> object:
@@ -127,12 +140,16 @@ class Contributions:
             return
         first = self._versions is None
         before, assigned_before = self._desired, self._assignment
+        self._faults.begin()
         self._assignment = self._assign()
         desired = DesiredFirewall(tuple(self._collect(self._assignment)), self._inputs())
         if not self._world.engine_read:
             desired = self._with_records(desired)
-        if desired != before:
-            self._desired = desired
+        if desired != self._collected or self._sound_part.faulty:
+            sound = self._sound_part.of(desired)
+            self._collected = desired
+            if sound != before:
+                self._desired = sound
         self._versions = versions
         if self._incumbents is not None:
             present = self._desired.port_assignment.incumbents
@@ -161,10 +178,12 @@ class Contributions:
         return resource is not None and resource.spec.suspend
 
     def _inputs(self) -> FirewallInputs:
-        host = self._world.host_view.last
-        guests: tuple[str, ...] | None = None
-        if self._world.rules_name_bridges:
-            guests = guest_bridges(host) if host is not None else ()
+        last = self._desired.inputs
+        uplinks, guests, addresses = self._faults.contained(
+            "the host's interfaces can't be evaluated, so the rules use what was known of them before",
+            self._host_inputs,
+            (last.uplink_bridges, last.guest_bridges, last.host_addresses),
+        )
         return FirewallInputs(
             mark=self._identity.mark,
             containers=self._world.known_containers,
@@ -174,10 +193,17 @@ class Contributions:
                 self._world.served_tcp_ports.last or frozenset(),
                 self._identity.http_port,
             ),
-            uplink_bridges=uplink_bridges(host) if host is not None else (),
+            uplink_bridges=uplinks,
             guest_bridges=guests,
-            host_addresses=external_addresses(host) if host is not None else frozenset(),
+            host_addresses=addresses,
         )
+
+    def _host_inputs(self) -> tuple[tuple[str, ...], tuple[str, ...] | None, frozenset[IPv6Address]]:
+        """Uplink bridges, guest bridges if rules name them, and addresses of the host."""
+        host, named = self._world.host_view.last, self._world.rules_name_bridges
+        if host is None:
+            return (), () if named else None, frozenset()
+        return uplink_bridges(host), guest_bridges(host) if named else None, external_addresses(host)
 
     def _assign(self) -> PolicyAssignment:
         """Which networks each policy applies to, of the networks that are known."""
@@ -187,7 +213,20 @@ class Contributions:
             for n, r in self._inventory.networks().items()
             if r.observed and not self._deleting(NETWORK, n)
         }
-        return assign_networks(policies, self._world.known_networks if policies else (), observed)
+        known: Iterable[Network] = self._world.known_networks if policies else ()
+        try:
+            return assign_networks(policies, known, observed)
+        except Exception:  # noqa: BLE001 - `_assignable` logs it, with the network
+            return assign_networks(policies, [n for n in known if self._assignable(n, policies, observed)], observed)
+
+    def _assignable(self, network: Network, policies: Mapping[str, IPv6Policy], observed: Mapping[str, str]) -> bool:
+        """Whether it can be told which policies the network matches; each network is assigned by itself."""
+        alone = self._faults.contained(
+            f"Docker network {network.name or network.id} can't be evaluated, so no policy applies to it",
+            lambda: assign_networks(policies, (network,), observed),
+            None,
+        )
+        return alone is not None
 
     def _deleting(self, kind: str, name: str) -> bool:
         stored = self._inventory.get(kind, name)
@@ -201,12 +240,12 @@ class Contributions:
             self._of_networks.clear()
         for name, resource in resources.items():
             if name in self._inventory.holdings.bound or not self._deleting(NETWORK, name):
-                yield _contained(name, partial(self._of_network, name, resource))
+                yield self._contained(name, partial(self._of_network, name, resource))
         for name, policy in self._inventory.policies().items():
             if not self._deleting(POLICY, name):
                 applied = assignment.networks[name] if networks is not None else None
                 owner = f"{POLICY_OWNER}{name}"
-                yield _contained(owner, partial(self._of_policy, policy, applied))
+                yield self._contained(owner, partial(self._of_policy, policy, applied))
         self._forget_policies(assignment.networks)
 
     def _of_network(self, name: str, resource: NetworkResource) -> FirewallContribution:
@@ -238,20 +277,30 @@ class Contributions:
         containers = self._world.known_containers if depends_on_containers(egress, policy.spec.firewall) else ()
         tracked = _relevant(egress, self._inventory.holdings.tracked)
         prefix, links = next(iter(tracked.values()), None), self._links(egress)
-        parts = []
+        none, parts = policy_contribution(policy, ()), []
         for network in networks:
             inputs = (policy, network, containers, prefix, links)
             known = self._of_policies.get((policy.metadata.name, network.id))
             if known is None or any(one is not other for one, other in zip(known[0], inputs, strict=True)):
-                known = (inputs, policy_contribution(policy, (network,), containers, tracked, links))
-                self._of_policies[policy.metadata.name, network.id] = known
-            parts.append(known[1])
+                part = self._faults.contained(
+                    f"the rules of Docker network {network.name} can't be computed, and are those from before",
+                    partial(policy_contribution, policy, (network,), containers, tracked, links),
+                    None,
+                )
+                if part is not None:
+                    known = self._of_policies[policy.metadata.name, network.id] = (inputs, part)
+            parts.append(known[1] if known is not None else replace(none, proxied_subnets=None))
         return replace(
-            policy_contribution(policy, ()),
+            none,
             proxied_subnets=proxied_subnets_of(parts),
             networks=tuple(intent for part in parts for intent in part.networks),
             publishing_networks=tuple(each for part in parts for each in part.publishing_networks),
         )
+
+    def _contained(self, owner: str, compute: Callable[[], FirewallContribution]) -> FirewallContribution:
+        """The contribution; the owner's rules stay as they are if it can't be computed: that concerns no other one."""
+        kept = FirewallContribution(owner, proxied_subnets=None, keep=True)
+        return self._faults.contained(f"the rules of {owner} can't be computed, and stay as they are", compute, kept)
 
     def _links(self, egress: Egress) -> tuple[IPv6Network, ...]:
         """On-link prefixes, which prefix translation may lead to."""
@@ -263,15 +312,6 @@ class Contributions:
         if len(self._of_policies) > sum(len(each) for each in networks.values()):
             living = {(name, network.id) for name, each in networks.items() for network in each}
             self._of_policies = {key: part for key, part in self._of_policies.items() if key in living}
-
-
-def _contained(owner: str, compute: Callable[[], FirewallContribution]) -> FirewallContribution:
-    """The contribution; the owner's rules stay as they are if it can't be computed: that concerns no other owner."""
-    try:
-        return compute()
-    except Exception:
-        logger.exception("the rules of %s can't be computed, and stay as they are", owner)
-        return FirewallContribution(owner, proxied_subnets=None, keep=True)
 
 
 def _same(one: _NetworkInputs, other: _NetworkInputs) -> bool:

@@ -282,6 +282,11 @@ class FirewallReconciler:
         return bool(assignment.ports or assignment.problems)
 
     @property
+    def faults(self) -> tuple[str, ...]:
+        """What could not be computed because of an exception that nobody foresaw, for people to read."""
+        return self._contributions.faults
+
+    @property
     def backend(self) -> str:
         """The backend's name."""
         return self._backend.backend

@@ -202,6 +202,7 @@ class Operator:
         while True:
             crashes = [_crash(name, cause) for name, cause in self.crashing.items()]
             await context.problems.report("tasks", Reason.INTERNAL_ERROR, crashes)
+            await context.problems.report("rules", Reason.INTERNAL_ERROR, context.firewall.faults)
             await context.problems.report("state", Reason.STATE_UNREADABLE, context.inventory.problems)
             undecoded = [
                 f"Docker network {n.name or n.id} can't be read ({n.problem}), and is not touched; see `docker network"

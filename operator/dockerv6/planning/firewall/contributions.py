@@ -17,6 +17,7 @@ from dockerv6.api.traffic import ANY_ADDRESS, TRANSLATING_MODES, Egress, Firewal
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
 from dockerv6.lib.networking import EgressMode, InterfaceName
+from dockerv6.lib.prefixes import first_address
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.addressing.translation import translate_subnet
 from dockerv6.planning.firewall.port_assignment import PortAssignment
@@ -219,13 +220,17 @@ def _proxied_subnets(traffic: _TrafficSpec, intents: Iterable[NetworkIntent]) ->
     )
 
 
-def ipv6_subnets(network: Network) -> Iterator[tuple[IPv6Network, IPv6Address]]:
-    """The network's routable IPv6 subnets, each with its gateway."""
+def ipv6_subnets(network: Network) -> Iterator[tuple[IPv6Network, IPv6Address | None]]:
+    """The network's routable IPv6 subnets, each with its gateway; None: a single address has none that is known."""
     for config in network.ipv6:
         subnet, gateway = config.subnet, config.gateway
         if isinstance(subnet, IPv6Network) and not subnet.is_link_local:
-            # without a gateway in the configuration, the engine uses the first address
-            yield subnet, gateway if isinstance(gateway, IPv6Address) else subnet[1]
+            yield subnet, gateway if isinstance(gateway, IPv6Address) else _default_gateway(subnet)
+
+
+def _default_gateway(subnet: IPv6Network) -> IPv6Address | None:
+    """The first address, which the engine uses without a gateway in the configuration."""
+    return first_address(subnet) if subnet.prefixlen < subnet.max_prefixlen else None
 
 
 def icc_disabled(network: Network) -> bool:
@@ -237,7 +242,7 @@ def _disabled(network: Network, option: str) -> bool:
     return network.options.get(option, "").lower() in _FALSE
 
 
-def _publishing_network(traffic: _TrafficSpec, network: Network, gateway: IPv6Address) -> PublishingNetwork:
+def _publishing_network(traffic: _TrafficSpec, network: Network, gateway: IPv6Address | None) -> PublishingNetwork:
     address: IPv6Address | None = traffic.publish.host_address
     if address == ANY_ADDRESS:
         address = _ipv6nat_host_address(network)

@@ -3,11 +3,12 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.dockerd.model import Network
+from dockerv6.dockerd.model import Network, SubnetConfig
 from dockerv6.firewall.model import Ingress, PortIntent
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.contributions import (
     firewall_intent,
+    ipv6_subnets,
     network_contribution,
     policy_contribution,
 )
@@ -90,3 +91,13 @@ class TestPortsOfRoutedNetworks:
         port = PortIntent("policy/all", TransportProtocol.TCP, 80, PUBLIC[5], 80)
         (found,) = firewall_intent([routed], port_assignment=PortAssignment((port,))).networks
         assert [i.targets for i in found.ingress] == [(IPv6Network(PUBLIC[5]),)]
+
+
+@pytest.mark.parametrize(
+    ("subnet", "gateway"), [("fd98::8/126", "fd98::9"), ("fd98::8/127", "fd98::9"), ("fd98::8/128", None)]
+)
+def test_a_network_without_a_gateway_in_its_configuration_has_the_first_address(
+    subnet: str, gateway: str | None
+) -> None:
+    ((_, found),) = ipv6_subnets(replace(foreign("tiny"), ipam=(SubnetConfig(IPv6Network(subnet)),)))
+    assert found == (IPv6Address(gateway) if gateway is not None else None)
