@@ -1,13 +1,14 @@
 """Properties of rendered rulesets, of their differences, and of disjoint boxes."""
 
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Network, collapse_addresses
 from itertools import combinations
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dockerv6.firewall import rectangles as pairs_of_prefixes
 from dockerv6.firewall.diff import diff
 from dockerv6.firewall.elements import (
     ANY_LINK_SOURCES,
@@ -18,12 +19,11 @@ from dockerv6.firewall.elements import (
     PUBLISHED_PORT,
     PUBLISHED_TO,
     TRANSLATED,
-    Rectangle,
-    disjoint,
 )
 from dockerv6.firewall.expr import Element, overlapping
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.prefixes import PREFIX_IN, PREFIX_OUT, prefixes_of
+from dockerv6.firewall.rectangles import Rectangle, collapsed
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
 from dockerv6.firewall.ruleset import Ruleset
 from tests.fakes.firewall.replay import apply
@@ -172,6 +172,10 @@ def small_prefixes(draw: st.DrawFn) -> IPv6Network:
 rectangles = st.lists(st.tuples(small_prefixes(), small_prefixes()), max_size=6)
 
 
+def disjoint(given_boxes: list[Rectangle]) -> tuple[Rectangle, ...]:
+    return tuple(pairs_of_prefixes.disjoint([((first,), (second,)) for first, second in given_boxes], 1000))
+
+
 def covered(found: tuple[Rectangle, ...] | list[Rectangle]) -> set[tuple[int, int]]:
     return {(int(x), int(y)) for first, second in found for x in first for y in second}
 
@@ -191,3 +195,19 @@ def test_disjoint_boxes_never_overlap(given_boxes: list[Rectangle]) -> None:
 def test_the_order_of_boxes_does_not_matter(given_boxes: list[Rectangle], random: Random) -> None:
     shuffled = sorted(given_boxes, key=lambda _: random.random())
     assert disjoint(shuffled) == disjoint(given_boxes)
+
+
+boxes = st.lists(st.tuples(st.lists(small_prefixes(), max_size=3), st.lists(small_prefixes(), max_size=3)), max_size=5)
+
+
+@given(boxes)
+def test_disjoint_boxes_are_what_their_pairs_are(
+    given_boxes: list[tuple[list[IPv6Network], list[IPv6Network]]],
+) -> None:
+    single = [(first, second) for firsts, seconds in given_boxes for first in firsts for second in seconds]
+    assert tuple(pairs_of_prefixes.disjoint(given_boxes, 1000)) == disjoint(single)
+
+
+@given(st.lists(small_prefixes()))
+def test_the_fewest_prefixes_are_those_of_the_standard_library(given_prefixes: list[IPv6Network]) -> None:
+    assert list(collapsed(given_prefixes)) == list(collapse_addresses(given_prefixes))

@@ -5,11 +5,13 @@ If two owners claim the same key, the first one by name gets it. Planning resolv
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, collapse_addresses
+from ipaddress import IPv6Address, IPv6Network
+from itertools import islice
 from typing import NamedTuple
 
 from dockerv6.firewall.expr import Element, ElementSet, KeyType
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
+from dockerv6.firewall.rectangles import collapsed, disjoint
 from dockerv6.lib.networking import EgressMode
 
 NETWORKS = "networks"
@@ -42,6 +44,11 @@ VALIDATED = "validated"
 VALID_SOURCES = "valid_sources"
 LINK_SOURCES = "link_sources"
 GUEST_BRIDGES = "guest_bridges"
+
+LIMIT = 65_536
+"""Elements of one owner. The allow-list of a country has some thousand prefixes; every change compares them all."""
+
+_LONG = 256  # prefixes of an intent whose elements are kept for a few intents only
 
 ANYWHERE = IPv6Network("::/0")
 _LOOPBACK = "::1/128"
@@ -118,10 +125,42 @@ def element_sets(
     )
 
 
-@lru_cache(maxsize=4096)
+def oversized_owners(networks: Iterable[NetworkIntent], ports: Iterable[PortIntent]) -> frozenset[str]:
+    """Owners with more than `LIMIT` elements."""
+    counts: dict[str, int] = {}
+    for network in networks:
+        if counts.get(network.owner, 0) <= LIMIT:
+            counts[network.owner] = counts.get(network.owner, 0) + _count(network)
+    for port in ports:
+        counts[port.owner] = counts.get(port.owner, 0) + _ELEMENTS_OF_PORT + len(port.sources)
+    return frozenset(owner for owner, count in counts.items() if count > LIMIT)
+
+
+_ELEMENTS_OF_PORT = 5  # besides those of its allow-list
+
+
+def _count(network: NetworkIntent) -> int:
+    """How many elements it has; an upper bound if only some of several lists can be long."""
+    if network.ingress:  # pairs of prefixes, which may be cut
+        return len(_elements_of_network(network))
+    addresses = network.external_addresses if network.external_addresses is not None else network.external_prefixes
+    return 10 + len(network.egress_interfaces) + len(network.egress_exclude) + len(addresses)
+
+
 def _elements_of_network(network: NetworkIntent) -> tuple[tuple[str, Element], ...]:
     """A network's elements, each with its set's name. Cached: if one network changes, all are rendered again."""
-    return tuple(_network_elements(network))
+    prefixes = len(network.egress_exclude) + sum(len(rule.sources) + len(rule.targets) for rule in network.ingress)
+    return _elements_of_network_with_many(network) if prefixes > _LONG else _elements_of_network_with_few(network)
+
+
+@lru_cache(maxsize=4096)
+def _elements_of_network_with_few(network: NetworkIntent) -> tuple[tuple[str, Element], ...]:
+    return tuple(islice(_network_elements(network), LIMIT + 1))
+
+
+@lru_cache(maxsize=8)
+def _elements_of_network_with_many(network: NetworkIntent) -> tuple[tuple[str, Element], ...]:
+    return tuple(islice(_network_elements(network), LIMIT + 1))
 
 
 def _network_elements(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
@@ -153,7 +192,7 @@ def _egress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
         if interface != network.bridge:
             yield EGRESS_VIA, Element((subnet, interface), owner)
     # the kernel refuses destinations that overlap
-    for destination in collapse_addresses(network.egress_exclude):
+    for destination in collapsed(network.egress_exclude):
         yield EXCLUDED, Element((subnet, str(destination)), owner)
 
 
@@ -181,19 +220,29 @@ def _external(network: NetworkIntent) -> Iterable[IPv6Network]:
 
 
 def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
-    """What may come in: for each port, pairs of target and source that don't overlap."""
-    rectangles: dict[tuple[str, ...], list[tuple[IPv6Network, IPv6Network]]] = {}
-    for rule in network.ingress:
-        # a target outside the subnet may belong to another network
-        targets = [each for each in rule.targets or (network.subnet,) if each.subnet_of(network.subnet)]
-        pairs = [(target, source) for target in targets for source in rule.sources or (ANYWHERE,)]
+    """What may come in: for each port, pairs of target and source that don't overlap.
+
+    They are computed once for all ports that have the same rules.
+    """
+    rules_of_port: dict[tuple[str, ...], list[int]] = {}
+    for index, rule in enumerate(network.ingress):
         numbers: list[tuple[str, ...]] = [(str(protocol), str(number)) for protocol, number in rule.ports]
-        for port in numbers or [()]:
-            rectangles.setdefault(port, []).extend(pairs)
-    for port, pairs in rectangles.items():
-        for target, source in disjoint(pairs):
+        for port in dict.fromkeys(numbers or [()]):
+            rules_of_port.setdefault(port, []).append(index)
+    ports_of_rules: dict[tuple[int, ...], list[tuple[str, ...]]] = {}
+    for port, indices in rules_of_port.items():
+        ports_of_rules.setdefault(tuple(indices), []).append(port)
+    for rules, ports in ports_of_rules.items():
+        boxes = [
+            # a target outside the subnet may belong to another network
+            ([t for t in rule.targets or (network.subnet,) if t.subnet_of(network.subnet)], rule.sources or (ANYWHERE,))
+            for rule in (network.ingress[index] for index in rules)
+        ]
+        pairs = [(str(target), str(source)) for target, source in disjoint(boxes, LIMIT + 1)]
+        for port in ports:
             name = INGRESS_PORT if port else INGRESS_ANY
-            yield name, Element((str(target), str(source), *port), network.owner)
+            for pair in pairs:
+                yield name, Element((*pair, *port), network.owner)
 
 
 def _without_duplicates(ports: Iterable[PortIntent]) -> Iterator[PortIntent]:
@@ -211,7 +260,7 @@ def _without_duplicates(ports: Iterable[PortIntent]) -> Iterator[PortIntent]:
 
 @lru_cache(maxsize=16384)
 def _elements_of_port(port: PortIntent) -> tuple[tuple[str, Element], ...]:
-    return tuple(_port_elements(port))
+    return tuple(islice(_port_elements(port), LIMIT + 1))
 
 
 def _port_elements(port: PortIntent) -> Iterator[tuple[str, Element]]:
@@ -230,51 +279,5 @@ def _port_elements(port: PortIntent) -> Iterator[tuple[str, Element]]:
     if port.sources:
         guarded = (*here, f"{port.host_address}/128" if port.host_address is not None else str(ANYWHERE))
         yield RESTRICTED, Element(guarded, owner)
-        for source in collapse_addresses(port.sources):
+        for source in collapsed(port.sources):
             yield ALLOWED, Element((*guarded, str(source)), owner)
-
-
-# ---- pairs of prefixes ----
-
-Rectangle = tuple[IPv6Network, IPv6Network]
-"""A pair of prefixes, as a rectangle in the plane of two addresses."""
-
-
-def disjoint(rectangles: Iterable[Rectangle]) -> tuple[Rectangle, ...]:
-    """Rectangles that cover exactly what the given ones cover, and don't overlap; in order.
-
-    Two prefixes are nested or disjoint. So rectangles that overlap are nested too, or they cross: one is wider, the
-    other taller. Of two that cross, the later one is cut to the part outside the other.
-    """
-    found: list[Rectangle] = []
-    waiting = sorted(set(rectangles), reverse=True, key=_size)
-    while waiting:
-        rectangle = waiting.pop(0)
-        rival = next((other for other in found if _overlap(rectangle, other)), None)
-        if rival is None:
-            found.append(rectangle)
-        elif not _inside(rectangle, rival):
-            waiting = [*_remainder(rectangle, rival), *waiting]
-    return tuple(sorted(found))
-
-
-def _size(rectangle: Rectangle) -> tuple[int, Rectangle]:
-    return (-(rectangle[0].prefixlen + rectangle[1].prefixlen), rectangle)
-
-
-def _overlap(one: Rectangle, other: Rectangle) -> bool:
-    return one[0].overlaps(other[0]) and one[1].overlaps(other[1])
-
-
-def _inside(rectangle: Rectangle, other: Rectangle) -> bool:
-    return rectangle[0].subnet_of(other[0]) and rectangle[1].subnet_of(other[1])
-
-
-def _remainder(rectangle: Rectangle, rival: Rectangle) -> list[Rectangle]:
-    """The part of a rectangle outside another one, which is inside it in one direction."""
-    first, second = rectangle
-    if rival[0].subnet_of(first) and rival[0] != first:
-        rest = [(part, second) for part in first.address_exclude(rival[0])]
-        # the part beside the other one in the second direction, if this one is the wider there too
-        return rest + ([] if second.subnet_of(rival[1]) else _remainder((rival[0], second), rival))
-    return [(first, part) for part in second.address_exclude(rival[1])]

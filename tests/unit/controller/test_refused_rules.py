@@ -115,3 +115,37 @@ def test_an_owner_that_is_kept_has_no_recorded_ports() -> None:
         ("gone", True, ()),
     ]
     assert [port.owner for port in kept.intent.ports] == ["shop"]
+
+
+GEO = [f"2001:db8:{each:x}::/48" for each in range(0, 2000, 2)]
+TOO_MANY = {"ingress": [{"from": GEO, "ports": [{"port": number} for number in range(1, 80)]}]}
+
+
+async def test_a_resource_with_too_many_elements_keeps_its_rules_and_stops_nobody() -> None:
+    host = Host()
+    bench = await host.bench(*(network(name) for name in "abc"))
+    await rules_in_place(bench, *"abc")
+    before = host.rules_of("b")
+    await bench.accept(network("b", firewall=TOO_MANY), network("c", egress={"mode": "None"}))
+    await rules_in_place(bench, *"abc")
+    assert host.rules_of("b") == before
+    assert not any("egress_any" in rule for rule in host.rules_of("c"))
+    condition = await host.condition("b", "FirewallReady")
+    assert condition is not None
+    assert (condition.status, condition.reason) == ("False", "RulesRefused")
+    assert "65,536 elements" in condition.message
+    assert "kernel" not in condition.message
+    assert [(await host.ready(name))[0] for name in "ac"] == ["True", "True"]
+    await bench.accept(network("b"))
+    await rules_in_place(bench, "b")
+    assert (await host.ready("b"))[0] == "True"
+
+
+async def test_a_new_network_with_too_many_elements_is_not_created() -> None:
+    host = Host()
+    bench = await host.bench(network("a"), network("b", firewall=TOO_MANY))
+    await rules_in_place(bench, *"ab")
+    assert await host.docker("a") is not None
+    assert await host.docker("b") is None
+    assert not host.rules_of("b")
+    assert await host.ready("b") == ("False", "RulesRefused")

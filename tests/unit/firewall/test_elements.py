@@ -1,5 +1,6 @@
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from itertools import islice
 
 import pytest
 
@@ -249,3 +250,47 @@ def test_every_element_has_a_part_for_each_of_its_sets_key_and_a_value_in_maps()
 
 def test_protocols_are_written_by_name() -> None:
     assert {str(each) for each in TransportProtocol} == {"tcp", "udp", "sctp"}
+
+
+SOURCES = tuple(IPv6Network((0x20010DB8 << 96 | each << 81, 48)) for each in range(1000))
+
+
+def test_ports_with_the_same_rules_have_the_same_sources() -> None:
+    ports = tuple((TransportProtocol.TCP, number) for number in range(1, 41))
+    rules = (Ingress(SOURCES, ports=ports), Ingress(SOURCES[:1], ports=ports[:1]))
+    assert len(of(replace(BLOG, ingress=rules))[elements.INGRESS_PORT]) == 40 * 1000
+
+
+@pytest.mark.parametrize(
+    ("network", "oversized"),
+    [
+        (
+            replace(BLOG, ingress=(Ingress(SOURCES, ports=tuple((TransportProtocol.TCP, n) for n in range(1, 66))),)),
+            False,
+        ),
+        (
+            replace(BLOG, ingress=(Ingress(SOURCES, ports=tuple((TransportProtocol.TCP, n) for n in range(1, 67))),)),
+            True,
+        ),
+        (replace(BLOG, ingress=(Ingress(SOURCES, tuple(map(IPv6Network, islice(BLOG.subnet, 66)))),)), True),
+        (replace(BLOG, ingress=(Ingress(SOURCES * 70),)), False),
+        (replace(BLOG, egress_exclude=SOURCES * 65), False),
+        (replace(BLOG, egress_exclude=SOURCES * 66), True),
+    ],
+    ids=["65 ports", "66 ports", "66 containers", "the same sources", "65,000 exclusions", "66,000 exclusions"],
+)
+def test_an_owner_with_too_many_elements_is_found(network: NetworkIntent, *, oversized: bool) -> None:
+    assert elements.oversized_owners((network, SHOP), ()) == ({"blog"} if oversized else set())
+
+
+def test_the_elements_of_all_networks_and_ports_of_an_owner_count() -> None:
+    third = tuple((TransportProtocol.TCP, number) for number in range(1, 31))
+    networks = [
+        replace(BLOG, subnet=IPv6Network(f"fd00:0:0:{each}::/64"), ingress=(Ingress(SOURCES, ports=third),))
+        for each in range(3)
+    ]
+    assert elements.oversized_owners(networks[:2], ()) == set()
+    assert elements.oversized_owners(networks, ()) == {"blog"}
+    ports = [replace(WEB, port=number, sources=SOURCES) for number in range(1, 67)]
+    assert elements.oversized_owners((), ports) == {WEB.owner}
+    assert elements.oversized_owners((), ports[:60]) == set()

@@ -18,6 +18,12 @@ _ATTEMPTS = 5
 _TRANSIENT = frozenset({errno.EBUSY, errno.EINTR, errno.EAGAIN})
 """Errors of a concurrent commit."""
 
+_TOO_LARGE = frozenset({errno.ENOBUFS, errno.EMSGSIZE, errno.ENOMEM})
+"""Errors of sending a transaction that the kernel has no buffer for."""
+
+_ABSENT = NO_SUBSYSTEM | {errno.EAFNOSUPPORT, errno.ENOENT}
+"""Errors of a kernel without nf_tables, or without netlink for packet filters."""
+
 _DENIED = frozenset({errno.EPERM, errno.EACCES})
 
 
@@ -83,6 +89,10 @@ class NftSession:
                 if error.errno not in _TRANSIENT or attempt == _ATTEMPTS:
                     raise _refusal(error, messages) from error
             except OSError as error:
+                if error.errno in _TOO_LARGE:
+                    raise FirewallRejected(
+                        f"a transaction of {len(messages)} messages is too large for the kernel: {error.strerror}"
+                    ) from error
                 raise unavailable(error) from error
             else:
                 return
@@ -102,6 +112,8 @@ def unavailable(error: OSError) -> FirewallUnavailable:
             "not permitted to change the packet filter: run as root, or give CAP_NET_ADMIN "
             "(docker run --cap-add NET_ADMIN)"
         )
+    if error.errno not in _ABSENT:
+        return FirewallUnavailable(f"the kernel's packet filter did not answer: {error}")
     return FirewallUnavailable(
         f"the kernel has no nf_tables here ({error}): load it with `modprobe nf_tables`, "
         "or use a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET"

@@ -7,7 +7,14 @@ from ipaddress import IPv6Address
 
 from dockerv6.dockerd.model import Container
 from dockerv6.firewall.diff import diff
-from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.elements import (
+    LIMIT,
+    PUBLISHED_AT_PORT,
+    PUBLISHED_AT_TO,
+    PUBLISHED_PORT,
+    PUBLISHED_TO,
+    oversized_owners,
+)
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, PortIntent
 from dockerv6.firewall.operations import AddElements, RemoveElements
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
@@ -85,6 +92,11 @@ class DesiredFirewall:
         return {owner: tuple(ports) for owner, ports in found.items()}
 
     @cached_property
+    def oversized(self) -> frozenset[str]:
+        """Owners with more elements than an owner may have; their rules stay as they are."""
+        return oversized_owners(self.intent.networks, self.intent.ports)
+
+    @cached_property
     def subnet_rivals(self) -> Mapping[str, str]:
         """Owners without rules because their subnet overlaps another owner's, and that other owner."""
         return overlapping_subnets(self.intent)
@@ -96,7 +108,9 @@ class DesiredFirewall:
 
     @cached_property
     def ruleset(self) -> Ruleset:
-        """The desired ruleset; without any network, it has no table."""
+        """The desired ruleset, without oversized owners; without any network, it has no table."""
+        if self.oversized:
+            return self.keeping(self.oversized).ruleset
         return _rendered(replace(self.intent, keep=frozenset()))
 
     def with_contribution(self, owner: str, contribution: FirewallContribution | None) -> "DesiredFirewall":
@@ -140,8 +154,13 @@ class FirewallSnapshot:
 
     @cached_property
     def excluded(self) -> Mapping[str, str]:
-        """Owners whose rules stay as they are, because the kernel has refused the desired ones, and its message."""
-        return {owner: self.refused[owner].message for owner in sorted(self._narrowed[0])}
+        """Owners whose rules stay as they are, because the desired ones can't be in the kernel, and why."""
+        return {
+            owner: _refusal(self.refused[owner].message)
+            if owner in self.refused and owner not in self.desired.oversized
+            else OVERSIZED
+            for owner in sorted(self._narrowed[0])
+        }
 
     @cached_property
     def change(self) -> RulesetChange:
@@ -173,9 +192,12 @@ class FirewallSnapshot:
     @cached_property
     def _narrowed(self) -> tuple[frozenset[str], DesiredFirewall, RulesetChange]:
         """The owners to exclude: rules may have been refused in a transaction that excluded others already."""
-        excluded: frozenset[str] = frozenset()
+        excluded = self.desired.oversized
         while True:
             desired = self.desired.keeping(excluded) if excluded else self.desired
+            if desired.oversized:  # with ports that an excluded owner had
+                excluded |= desired.oversized
+                continue
             change = self._change_to(desired)
             more = {
                 owner
@@ -198,6 +220,22 @@ class FirewallSnapshot:
     def with_contribution(self, owner: str, contribution: FirewallContribution | None) -> "FirewallSnapshot":
         """The snapshot if this owner contributed that instead; None: nothing."""
         return replace(self, desired=self.desired.with_contribution(owner, contribution))
+
+
+OVERSIZED = (
+    f"this resource needs more than {LIMIT:,} elements in the packet filter, so its rules in the table stay as they"
+    " are; each network has one for every combination of a source, a port and a selected container of firewall.ingress,"
+    " and for every address in egress.exclude, and each published port has one for every address in from; write fewer"
+    " of them, or shorter prefixes that cover several"
+)
+
+
+def _refusal(message: str) -> str:
+    return (
+        f"the kernel refuses the rules of this resource, so those in the table stay as they are ({message}); change"
+        " what the message names, or update the kernel. It is tried again when the resource changes, and"
+        " with every resync"
+    )
 
 
 def published_ports(table: Ruleset) -> Incumbents:

@@ -52,14 +52,9 @@ def _table(rules: RulesView, owner: str) -> tuple[Finding, ...]:
     return (_finding(Reason.PREFIX_CONFLICT, untranslated),) if untranslated else ()
 
 
-def refused_finding(refusal: str, *, blocks: bool = False) -> Finding:
-    """The kernel refuses the rules of a resource. ``blocks``: its Docker network can't be created without them."""
-    message = (
-        f"the kernel refuses the rules of this resource, so those in the table stay as they are ({refusal}); change"
-        " what the message names, or update the kernel. It is tried again when the resource changes, and"
-        " with every resync"
-    )
-    return replace(_finding(Reason.RULES_REFUSED, message), blocks=blocks)
+def refused_finding(why: str, *, blocks: bool = False) -> Finding:
+    """The rules of a resource can't be in the kernel. ``blocks``: its Docker network can't be created without them."""
+    return replace(_finding(Reason.RULES_REFUSED, why), blocks=blocks)
 
 
 def _rival(rules: RulesView) -> tuple[Finding, ...]:

@@ -69,6 +69,22 @@ async def test_a_refusal_names_its_cause(
         await session.run([delete_table()])
 
 
+@pytest.mark.parametrize("code", [errno.ENOBUFS, errno.EMSGSIZE, errno.ENOMEM])
+async def test_a_transaction_that_can_not_be_sent_is_refused(session: NftSession, answers: Kernel, code: int) -> None:
+    answers.errors = [OSError(code, "no buffer")]
+    with pytest.raises(FirewallRejected, match="1 messages is too large for the kernel: no buffer"):
+        await session.run([delete_table()])
+
+
+async def test_a_kernel_that_does_not_answer_lacks_no_module(session: NftSession, answers: Kernel) -> None:
+    for error in (TimeoutError("timed out"), OSError(errno.EMFILE, "too many open files")):
+        answers.errors = [error]
+        with pytest.raises(FirewallUnavailable) as raised:
+            await session.run([delete_table()])
+        assert "modprobe" not in str(raised.value)
+        assert str(error) in str(raised.value)
+
+
 async def test_a_transaction_is_repeated_while_the_kernel_is_busy(session: NftSession, answers: Kernel) -> None:
     answers.errors = [RefusedMessageError(errno.EBUSY, 1) for _ in range(2)]
     await session.run([delete_table()])
