@@ -59,7 +59,7 @@ listener reports from the unspecified address (RFC 4862, 5.4.2; RFC 3590), and n
 addresses (RFC 4861). Neither is forwarded (RFC 4291, 2.5.2 and 2.5.6)."""
 
 
-class _Kind(NamedTuple):
+class _Kind(NamedTuple):  # as `ElementSet.definition`
     key: tuple[KeyType, ...]
     interval: bool = False
     data: KeyType | None = None
@@ -99,6 +99,12 @@ _KINDS = {
 }
 """An owned key begins with a prefix only where that is a network's subnet, a container in it, or its external prefix.
 Keys for ports of the host begin with the protocol. `ruleset` relies on this to find elements that conflict."""
+
+
+def is_ours(there: ElementSet) -> bool:
+    """Whether a set in a table is defined as ours of that name: then its elements have the meaning that we write."""
+    kind = _KINDS.get(there.name)
+    return kind is not None and there.definition == kind
 
 
 def element_sets(

@@ -1,14 +1,17 @@
 """The desired firewall of the whole host, and which container has a port."""
 
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
 from dockerv6.dockerd.model import Attachment, Network
+from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.expr import Element, ElementSet, KeyType
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.lib.networking import InterfaceName, TransportProtocol
 from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.firewall.desired import published_ports
@@ -50,6 +53,42 @@ def test_where_ports_lead_is_read_from_the_table() -> None:
         ("sctp", 9, None): (WEB, 9),
     }
     assert published_ports(EMPTY) == {}
+
+
+PORT, NAME, PROTOCOL, PREFIX = KeyType.PORT, KeyType.INTERFACE, KeyType.PROTOCOL, KeyType.PREFIX
+TO = ElementSet(PUBLISHED_TO, (PROTOCOL, PORT), interval=False, data=PREFIX)
+NUMBER = ElementSet(PUBLISHED_PORT, (PROTOCOL, PORT), interval=False, data=PORT)
+KEY = ("tcp", "80")
+STRANGE = [
+    (TO, {Element(KEY, "", "fd00::5/128")}, replace(NUMBER, data=NAME), {Element(KEY, "", "eth0")}),
+    (TO, {Element(KEY, "", "fd00::5/128")}, replace(NUMBER, data=None), {Element(KEY)}),
+    (replace(TO, data=PORT), {Element(KEY, "", "443")}, NUMBER, {Element(KEY, "", "443")}),
+    (replace(TO, data=NAME), {Element(KEY, "", "eth0")}, NUMBER, {Element(KEY, "", "443")}),
+    (replace(TO, key=(PORT,)), {Element(("80",), "", "fd00::5/128")}, replace(NUMBER, key=(PORT,)), {Element(("80",))}),
+    (replace(TO, key=(NAME, PORT)), {Element(KEY, "", "::/0")}, replace(NUMBER, key=(NAME, PORT)), {Element(KEY)}),
+    (
+        replace(TO, name=PUBLISHED_AT_TO, key=(PROTOCOL, PORT, NAME)),
+        {Element((*KEY, "eth0"), "", "fd00::5/128")},
+        replace(NUMBER, name=PUBLISHED_AT_PORT, key=(PROTOCOL, PORT, NAME)),
+        {Element((*KEY, "eth0"), "", "443")},
+    ),
+    (replace(TO, interval=True), {Element(KEY, "", "fd00::5/128")}, NUMBER, {Element(KEY, "", "443")}),
+]
+
+
+@pytest.mark.parametrize(("to", "targets", "number", "numbers"), STRANGE)
+async def test_a_table_whose_maps_have_other_types_names_no_ports_and_is_written_again(
+    to: ElementSet, targets: set[Element], number: ElementSet, numbers: set[Element]
+) -> None:
+    table = Ruleset(
+        sets=(replace(to, elements=frozenset(targets)), replace(number, elements=frozenset(numbers))), exists=True
+    )
+    assert published_ports(table) == {}
+    host = Host()
+    host.firewall.ruleset = table
+    bench = await made(host)
+    assert host.ports() == {"tcp 8080 ::": "young:80"}
+    assert bench.context.firewall.faults == ()
 
 
 def test_owners_stand_for_resources_of_two_kinds() -> None:

@@ -13,6 +13,7 @@ from dockerv6.firewall.elements import (
     PUBLISHED_AT_TO,
     PUBLISHED_PORT,
     PUBLISHED_TO,
+    is_ours,
     oversized_owners,
 )
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, PortIntent
@@ -239,16 +240,16 @@ def _refusal(message: str) -> str:
 
 
 def published_ports(table: Ruleset) -> Incumbents:
-    """The targets of the published ports in a table."""
+    """The targets of the published ports in a table. Maps of another type are not ours: another program wrote them."""
     found: dict[tuple[str, int, IPv6Address | None], tuple[IPv6Address, int]] = {}
     for addresses, numbers in ((PUBLISHED_TO, PUBLISHED_PORT), (PUBLISHED_AT_TO, PUBLISHED_AT_PORT)):
         to, ports = table.set(addresses), table.set(numbers)
-        if to is None or ports is None or to.data is None:
+        if to is None or ports is None or not (is_ours(to) and is_ours(ports)):
             continue
         number_of = {element.key: element.value for element in ports.elements}
         for element in to.elements:
             protocol, port, *address = element.key
-            if element.key not in number_of or not port.isdecimal():
+            if element.key not in number_of:
                 continue
             at = IPv6Address(address[0].partition("/")[0]) if address else None
             target = IPv6Address(element.value.partition("/")[0])
