@@ -177,6 +177,25 @@ async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
         await host.add_accept_rule(drop, MARK)
 
 
+async def test_the_filter_is_read_while_a_rule_waits_for_the_lock(
+    host: LinuxHostFilter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ip6tables("legacy", "-P", "FORWARD", "DROP")
+    drop = await only_drop(host)
+    monkeypatch.setattr(libiptc, "LOCK", tmp_path / "xtables.lock")
+    monkeypatch.setattr(libiptc, "POLLS", 100_000)  # far longer than the test
+    with (tmp_path / "xtables.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        adding = asyncio.create_task(host.add_accept_rule(drop, MARK))
+        await asyncio.sleep(0)
+        assert await only_drop(host) == drop
+        assert await host.poll_revision() is not None
+        assert not adding.done()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        await adding
+    assert (await only_drop(host)).has_accept_rule
+
+
 async def test_in_a_missing_legacy_table_adding_fails_and_removing_succeeds(host: LinuxHostFilter) -> None:
     gone = ForwardDrop(FilterVariant.XTABLES_LEGACY, "filter", "FORWARD", has_accept_rule=False, repairable=True)
     await host.remove_accept_rule(gone, MARK)

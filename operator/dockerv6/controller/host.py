@@ -8,6 +8,7 @@ from dockerv6.controller.garbage import GARBAGE, sweep
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.firewall.expr import SHARED
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
+from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.firewall.rules import filter_steps, repaired_table
 from dockerv6.planning.host.sysctls import sysctl_steps
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 HOST = "Host"
 FIREWALL = Key(HOST, "firewall")
+HOST_FILTER = Key(HOST, "host-filter")
 FORWARDING = Key(HOST, "forwarding")
 
 UNAVAILABLE_RETRY = 30.0
@@ -28,6 +30,9 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     """Reconcile the part of the host that the key names. Raises `TemporaryError`."""
     if key == FIREWALL:
         await repair_firewall(context, noticed=context.clock.monotonic())
+        context.enqueue(HOST_FILTER, "the rules are in place")
+    elif key == HOST_FILTER:
+        await pass_host_filter(context)
     elif key == FORWARDING:
         await _enable_forwarding(context)
     elif key == PREFIXES:
@@ -36,12 +41,13 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         again = await sweep(context)
         if context.firewall.idle:
             await repair_firewall(context, noticed=context.clock.monotonic())
+            context.enqueue(HOST_FILTER, "no resource needs rules")
         return again
     return None
 
 
 async def repair_firewall(context: Context, *, noticed: float) -> None:
-    """Bring our rules, and our accept rules in the host's filter, to what all resources together ask for.
+    """Bring our rules to what all resources together ask for. The engine and the host's own filter are not waited for.
 
     A repair of a change by others is reported in the status of each owner that it concerns.
 
@@ -54,16 +60,8 @@ async def repair_firewall(context: Context, *, noticed: float) -> None:
     """
     try:
         repair = await context.firewall.repair()
-        view = await context.firewall.view()
-        needed = context.firewall.wanted
-        steps = filter_steps(view, wanted=needed) if needed or context.firewall.idle else ()
-        for step in steps:
-            await execute_step(step, context)
-        await context.firewall.sweep_residues()
-    except FirewallUnavailable as error:
-        raise TemporaryError(str(error), delay=UNAVAILABLE_RETRY) from error
-    except FirewallError as error:
-        raise TemporaryError(str(error)) from error
+    except (FirewallError, HostNetError) as error:
+        raise _temporary(error) from error
     if repair.drift:
         took = context.clock.monotonic() - noticed
         context.drift.repaired(took)
@@ -72,8 +70,32 @@ async def repair_firewall(context: Context, *, noticed: float) -> None:
         for owner in sorted(context.firewall.owners if SHARED in owners else owners):
             context.drift.drifted(resource_of(owner)[0], "rules")
             _report_repair(owner, repaired_table(repair.change.lines_for(owner)), context)
-    for step in steps:
-        await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", f"{step.describe()}: {step.reason}")
+
+
+async def pass_host_filter(context: Context) -> None:
+    """Bring our accept rules in the host's own filter to what all resources together ask for.
+
+    Then what an earlier run left in other backends is removed. Both may wait long for a lock that other programs hold,
+    or for a child process, so no repair of our rules waits for them.
+
+    Raises:
+        TemporaryError: the filter refused, is busy or is not available.
+    """
+    try:
+        view = await context.firewall.view()
+        needed = context.firewall.wanted
+        steps = filter_steps(view, wanted=needed) if needed or context.firewall.idle else ()
+        for step in steps:
+            await execute_step(step, context)
+            message = f"{step.describe()}: {step.reason}"
+            await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", message)
+        await context.firewall.sweep_residues()
+    except (FirewallError, HostNetError) as error:
+        raise _temporary(error) from error
+
+
+def _temporary(error: Exception) -> TemporaryError:
+    return TemporaryError(str(error), delay=UNAVAILABLE_RETRY if isinstance(error, FirewallUnavailable) else None)
 
 
 async def _enable_forwarding(context: Context) -> None:

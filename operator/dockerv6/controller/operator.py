@@ -117,6 +117,7 @@ class Operator:
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
         self._supervisor.keep("engine-refresh", self.triggers.refresh_engine)
         self._supervisor.keep("firewall", self.triggers.repair_firewall)
+        self._supervisor.keep("host-filter", self.triggers.pass_host_filter)
         self._supervisor.keep("recorded-intents", context.firewall.recorded.write)
         self._supervisor.keep("links", self.triggers.process_link_changes)
         self._supervisor.keep("foreign-rules", self.triggers.watch_foreign_rules)
@@ -155,6 +156,7 @@ class Operator:
             await self._context.world.refresh()
             try:
                 await host.repair_firewall(self._context, noticed=self._context.clock.monotonic())
+                await host.pass_host_filter(self._context)
             except TemporaryError as error:
                 logger.warning("firewall: %s", error)
             await self.manager.idle()

@@ -46,6 +46,7 @@ class Triggers:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.repair_wanted = asyncio.Event()  # our rules may have changed
+        self._filter_wanted = asyncio.Event()  # the host's own filter may lack our accept rule
         self._engine_changed = asyncio.Event()  # the engine's part of the caches is stale
         self._noticed = 0.0  # monotonic, when the first change that is not repaired yet was noticed
         self._links_changed = asyncio.Event()
@@ -235,6 +236,21 @@ class Triggers:
                 self._context.enqueue(host.FIREWALL, "its repair failed")
             except Exception:
                 self.repair_wanted.set()  # the supervisor runs this function again
+                raise
+            self._filter_wanted.set()
+
+    async def pass_host_filter(self) -> None:
+        """Keep our accept rules in the host's own filter. This waits for other programs, which no repair should."""
+        while True:
+            await self._filter_wanted.wait()
+            self._filter_wanted.clear()
+            try:
+                await host.pass_host_filter(self._context)
+            except TemporaryError as error:
+                logger.warning("the host's filter: %s", error)
+                self._context.enqueue(host.HOST_FILTER, "its change failed")
+            except Exception:
+                self._filter_wanted.set()  # the supervisor runs this function again
                 raise
 
     async def process_link_changes(self) -> None:

@@ -1,15 +1,18 @@
+import asyncio
 from dataclasses import replace
 
 import pytest
 
-from dockerv6.controller.host import FIREWALL, FORWARDING, reconcile
+from dockerv6.controller.host import FIREWALL, FORWARDING, HOST_FILTER, reconcile
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.ruleset import EMPTY
-from dockerv6.hostnet.port import HostNetPermissionError
+from dockerv6.hostnet.model import Interface
+from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from dockerv6.planning.host.sysctls import FORWARDING as SYSCTL
 from dockerv6.reconciler.handler import Key, TemporaryError
-from tests.simulation.resources import network
+from tests.simulation.coupled import OUR_TABLE
+from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
 FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
@@ -31,7 +34,7 @@ async def test_the_table_is_repaired_and_each_owner_reports_it() -> None:
     await bench.context.firewall.view()
     await reconcile(FIREWALL, bench.context)
     assert bench.host.rules_of("a")
-    assert enqueued == ["a", "b"]
+    assert enqueued == ["a", "b", "host-filter"]
     assert set(bench.context.unreported_repairs) == {"a", "b"}
 
 
@@ -49,10 +52,12 @@ async def test_the_hosts_filter_is_passed_while_a_network_needs_it() -> None:
     bench = await made("a")
     bench.host.filter.add_forward_drop(FORWARD)
     await reconcile(FIREWALL, bench.context)
+    await reconcile(HOST_FILTER, bench.context)
     assert bench.host.filter.accept_rules
     await bench.delete("a")
     await bench.finalize("a")
     await reconcile(FIREWALL, bench.context)
+    await reconcile(HOST_FILTER, bench.context)
     assert not bench.host.filter.accept_rules
     assert bench.host.firewall.ruleset == EMPTY
 
@@ -61,9 +66,65 @@ async def test_a_suspended_network_keeps_its_way_through_the_filter() -> None:
     bench = await made("a")
     bench.host.filter.add_forward_drop(FORWARD)
     await reconcile(FIREWALL, bench.context)
+    await reconcile(HOST_FILTER, bench.context)
     await bench.accept(network("a", suspend=True))
     await reconcile(FIREWALL, bench.context)
+    await reconcile(HOST_FILTER, bench.context)
     assert bench.host.filter.accept_rules
+
+
+async def test_a_filter_that_fails_keeps_no_rules_from_being_repaired() -> None:
+    bench = await made("a")
+    bench.host.filter.add_forward_drop(FORWARD)
+    bench.host.firewall.flush_all()
+    bench.host.filter.fail_next(FirewallBusy("locked"))
+    await reconcile(FIREWALL, bench.context)
+    assert bench.host.rules_of("a")
+    await reconcile(HOST_FILTER, bench.context)  # reading fails, which each status reports
+    bench.context.firewall.invalidate_filter()
+    await bench.context.firewall.view()
+    bench.host.filter.fail_next(FirewallBusy("locked"))
+    with pytest.raises(TemporaryError, match="locked"):
+        await reconcile(HOST_FILTER, bench.context)
+
+
+async def test_a_lock_that_is_held_for_long_delays_no_repair() -> None:
+    host, held = Host(), asyncio.Event()
+    host.filter.add_forward_drop(FORWARD)
+    add = host.filter.add_accept_rule
+
+    async def blocked(drop: ForwardDrop, mark: int) -> None:
+        if drop.chain == "FORWARD":
+            await held.wait()
+        await add(drop, mark)
+
+    host.filter.add_accept_rule = blocked  # type: ignore[method-assign]
+    await host.create_foreign("shop", "fd99::/64")
+    host.files.write(policy("all"))
+    async with host.running() as running:
+        await running.let(5)
+        assert host.rules_of("policy/all")
+        for _ in range(3):
+            host.firewall.flush_all()
+            host.net.commit_firewall(OUR_TABLE)
+            await running.let(0.1)
+            assert host.rules_of("policy/all")
+        assert not host.filter.accept_rules
+        held.set()
+        await running.let(1)
+        assert host.filter.accept_rules
+        assert not running.operator.crashing
+
+
+async def test_a_host_that_can_not_be_read_is_tried_again() -> None:
+    bench = await made("a")
+
+    async def fail() -> tuple[Interface, ...]:
+        raise HostNetError("no answer")
+
+    bench.host.net.interfaces = fail  # type: ignore[method-assign]
+    with pytest.raises(TemporaryError, match="no answer"):
+        await reconcile(FIREWALL, bench.context)
 
 
 @pytest.mark.parametrize(("error", "delay"), [(FirewallUnavailable("x"), 30), (FirewallRejected("x"), None)])

@@ -31,7 +31,7 @@ from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.nftables.commands import FAMILY, TABLE, delete_foreign_rule
 from dockerv6.firewall.nftables.foreign import NftChain, list_chains
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables import libiptc, nft
 from dockerv6.firewall.xtables.entries import encode
 from dockerv6.firewall.xtables.legacy import LegacyReader, LegacyWatch, used_tables
@@ -60,14 +60,15 @@ class _NftablesState:
 class LinuxHostFilter:
     """The filter of the network namespace that the session is in.
 
-    What waits for the xtables lock or for ip6tables does so on a thread of its own, which ends with this object;
-    repairs of our table go on meanwhile.
+    What waits for the xtables lock or for ip6tables does so on a thread of its own; repairs of our table and readings
+    go on meanwhile. The threads end with this object.
     """
 
     def __init__(self, session: NftSession) -> None:
         """Work through a session, which the caller closes."""
         self._session = session
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables")
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables-reader")
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables-writer")
         self._nftables: _NftablesState | None = None
         self._watch = LegacyWatch((FILTER,))
         self._unavailable = ""
@@ -76,7 +77,7 @@ class LinuxHostFilter:
     async def observe(self, mark: int) -> HostFilterState:
         """Find what drops, and our accept rules. Spawns nothing; loads no table by reading."""
         in_nftables = await self._read_nftables(mark)
-        legacy_chains = await self._call(lambda: LegacyReader().read(FILTER).chains(FILTER, FORWARD, USER))
+        legacy_chains = await _call(self._reader, lambda: LegacyReader().read(FILTER).chains(FILTER, FORWARD, USER))
         drops, orphaned = find_drops(legacy_chains, FilterVariant.XTABLES_LEGACY, mark)
         return HostFilterState((*in_nftables.forward_drops, *drops), (*in_nftables.orphaned, *orphaned))
 
@@ -110,7 +111,7 @@ class LinuxHostFilter:
 
     async def poll_revision(self) -> int | None:
         """How often the legacy filter table, which announces nothing, has been found changed; None: it isn't used."""
-        return await self._call(self._glance)
+        return await _call(self._reader, self._glance)
 
     def _glance(self) -> int | None:
         if FILTER not in used_tables() and not self._watch.revision:
@@ -128,7 +129,7 @@ class LinuxHostFilter:
                 case FilterVariant.XTABLES_NFT:
                     await self._add_nft(drop.chain, mark)
                 case FilterVariant.XTABLES_LEGACY:
-                    await self._call(lambda: _add_legacy(drop.chain, mark))
+                    await _call(self._writer, lambda: _add_legacy(drop.chain, mark))
                 case FilterVariant.NFTABLES:
                     raise FirewallRejected(drop.remedy)
 
@@ -139,7 +140,7 @@ class LinuxHostFilter:
                 case FilterVariant.XTABLES_NFT:
                     await self._delete_nft(drop.chain, await self._accept_rule_handles(drop.chain, mark))
                 case FilterVariant.XTABLES_LEGACY:
-                    await self._call(lambda: _remove_legacy(drop.chain, mark))
+                    await _call(self._writer, lambda: _remove_legacy(drop.chain, mark))
                 case FilterVariant.NFTABLES:
                     return
 
@@ -167,10 +168,15 @@ class LinuxHostFilter:
         await self._session.run([delete_foreign_rule(FILTER, name, each) for each in handles])
 
     async def _restore(self, command: str) -> None:
-        await self._call(lambda: _restore_nft(f"*{FILTER}\n{command}\nCOMMIT\n"))
+        await _call(self._writer, lambda: _restore_nft(f"*{FILTER}\n{command}\nCOMMIT\n"))
 
-    async def _call(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+async def _call(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    try:
+        result = asyncio.get_running_loop().run_in_executor(thread, work)
+    except RuntimeError as error:  # the thread can't be started: a limit of the systemd unit or of the container
+        raise FirewallUnavailable(f"the host's filter can't be changed or read: {error}") from error
+    return await result
 
 
 async def read_native_drops(session: NftSession, mark: int, listed: tuple[NftChain, ...]) -> tuple[ForwardDrop, ...]:
@@ -223,13 +229,23 @@ def _remove_legacy(name: str, mark: int) -> None:
 def _restore_nft(text: str) -> None:
     try:
         done = subprocess.run(
-            (PROGRAM, "--noflush", "--wait"), input=text, capture_output=True, text=True, check=False, timeout=_TIMEOUT
+            (PROGRAM, "--noflush", "--wait"),
+            input=text,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=_TIMEOUT,
         )
     except FileNotFoundError:
         raise FirewallUnavailable(
             f"{PROGRAM} is not installed, but table ip6 filter is iptables-nft's and drops forwarded packets: "
             "apt install iptables"
         ) from None
+    except subprocess.TimeoutExpired as error:
+        raise FirewallBusy(f"{PROGRAM} has not ended within {_TIMEOUT:.0f} s") from error
+    except (OSError, subprocess.SubprocessError) as error:  # such as EAGAIN: a limit of processes
+        raise FirewallUnavailable(f"{PROGRAM} can't be run: {error}") from error
     if done.returncode != 0:
         raise FirewallRejected(f"{PROGRAM}: {done.stderr.strip() or f'exit code {done.returncode}'}")
 

@@ -56,6 +56,8 @@ def locked() -> Iterator[None]:
                 break
             except BlockingIOError:
                 time.sleep(POLL)
+            except OSError as error:  # such as ENOLCK, of a file system without locks
+                raise FirewallUnavailable(f"can't lock {LOCK}: {error.strerror}") from error
         else:
             raise FirewallBusy(f"another process has held {LOCK} for {POLL * POLLS:.0f} s")
         yield
