@@ -121,9 +121,12 @@ async def test_every_chain_and_rule_is_listed_whatever_it_contains(session: NftS
     chains = {(each.family, each.table, each.name): each for each in await list_chains(session)}
     forward = chains["inet", "router", "forward"]
     assert (forward.hook, forward.type, forward.policy, forward.priority) == ("forward", "filter", "accept", -5)
-    assert chains["netdev", "early", "ingress"].priority == -500
+    assert (chains["netdev", "early", "ingress"].hook, chains["netdev", "early", "ingress"].priority) == (
+        "ingress",
+        -500,
+    )
     assert ("bridge", "layer2", "forward") in chains
-    assert ("arp", "mapping", "input") in chains
+    assert chains["arp", "mapping", "input"].hook == "input"
     rules = await list_rules(session, "inet", "router", "forward")
     written = (RULESETS / "router.nft").read_text().partition("hook forward")[2].partition("\n\t}\n")[0]
     assert (

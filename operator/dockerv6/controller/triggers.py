@@ -202,7 +202,7 @@ class Triggers:
                     self._context.firewall.invalidate(change.generation)
                     self.repair_firewall_soon()
                 # the host's own rules, or the engine's, which puts its jumps above our accept rule
-                if not change.subject.startswith((OUR_TABLE, *NO_IPV6)):
+                if change.subject != OUR_TABLE and not change.subject.startswith(NO_IPV6):
                     self._foreign_rules_changed = True
                     self._links_changed.set()
             case ChangeKind.SYSCTL:

@@ -215,7 +215,9 @@ class Rule:
     def __post_init__(self) -> None:
         if not self.digest:
             content = f"{RULE_FORMAT}\0{self}\0{self.owner}"
-            object.__setattr__(self, "digest", blake2b(content.encode(), digest_size=6).hexdigest())
+            object.__setattr__(
+                self, "digest", blake2b(content.encode(errors="surrogateescape"), digest_size=6).hexdigest()
+            )
 
     def __str__(self) -> str:
         terms = " ".join(str(term) for term in self.terms)

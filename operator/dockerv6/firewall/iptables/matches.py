@@ -205,7 +205,7 @@ class LookupTree:
         """A name that depends on the conditions only, so that other elements don't change it."""
         salt = known
         while True:
-            name = f"{root}-{hashlib.blake2b(salt.encode(), digest_size=3).hexdigest()}"
+            name = f"{root}-{hashlib.blake2b(salt.encode(errors='surrogateescape'), digest_size=3).hexdigest()}"
             if self._taken.setdefault(name, known) == known:
                 return name
             salt += "\n"

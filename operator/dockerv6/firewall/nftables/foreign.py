@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from dockerv6.firewall.nftables import kernel
 from dockerv6.firewall.nftables.commands import HOOKS, POLICIES
-from dockerv6.firewall.nftables.kernel import attributes_of, number_in, text_in
+from dockerv6.firewall.nftables.kernel import attributes_of, named, number_in, text_in
 from dockerv6.firewall.nftables.session import NftSession, unavailable
 from dockerv6.firewall.nftables.sets import comment_in
 from dockerv6.firewall.port import FirewallRejected
@@ -19,6 +19,9 @@ T = TypeVar("T")
 
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 """By the kernel's numbers (NFPROTO_*)."""
+
+_HOOKS = {"netdev": ("ingress", "egress"), "arp": ("input", "output", "forward"), "bridge": HOOKS[:-1]}
+"""The hooks of families that number them in their own way (NF_NETDEV_*, NF_ARP_*, NF_BR_*)."""
 
 _FAMILY_NUMBERS = {name: family_number for family_number, name in FAMILIES.items()}
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 1, 3, 4, 5, 7  # NFTA_CHAIN_*
@@ -110,9 +113,9 @@ def decode_chain(family: int, attributes: Mapping[int, bytes]) -> NftChain:
     hook = dict(attributes_of(attributes[_CHAIN_HOOK]))
     return NftChain(
         *place,
-        hook=_named(HOOKS, number_in(hook.get(_HOOK_NUMBER, b""))),
+        hook=named(_HOOKS.get(name, HOOKS), number_in(hook.get(_HOOK_NUMBER, b""))),
         type=text_in(attributes.get(_CHAIN_TYPE, b"")),
-        policy=_named(POLICIES, number_in(attributes.get(_CHAIN_POLICY, b"\1"))),
+        policy=named(POLICIES, number_in(attributes.get(_CHAIN_POLICY, b"\1"))),
         priority=int.from_bytes(hook.get(_HOOK_PRIORITY, b""), "big", signed=True),
     )
 
@@ -133,11 +136,6 @@ def _expressions(nested: bytes) -> Iterator[NftExpression]:
         expression = dict(attributes_of(item))
         data = dict(attributes_of(expression.get(_EXPRESSION_DATA, b"")))
         yield NftExpression(text_in(expression.get(_EXPRESSION_NAME, b"")), data)
-
-
-def _named(names: tuple[str, ...], index: int) -> str:
-    """A number's name; the hooks of family netdev, and what newer kernels may have, are shown as numbers."""
-    return names[index] if index < len(names) else str(index)
 
 
 def _repeated(dump: Callable[[], list[T]], what: str) -> list[T]:

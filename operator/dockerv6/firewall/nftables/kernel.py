@@ -163,6 +163,11 @@ def text_in(value: bytes) -> str:
     return value.rstrip(b"\0").decode(errors="surrogateescape")
 
 
+def named(names: Sequence[str], index: int) -> str:
+    """A number's name; what newer kernels may have is shown as a number."""
+    return names[index] if index < len(names) else str(index)
+
+
 def number(kind: int, value: int) -> bytes:
     """An attribute with a number of 32 bits."""
     return netlink.attribute(kind, _NUMBER.pack(value & 0xFFFFFFFF))

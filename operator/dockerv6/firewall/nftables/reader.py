@@ -18,7 +18,7 @@ from dockerv6.firewall import prefixes
 from dockerv6.firewall.expr import Chain, ElementSet, Rule, UnknownExpr
 from dockerv6.firewall.nftables import kernel, sets
 from dockerv6.firewall.nftables.commands import DIGEST_MARK, HOOKS, POLICIES, TABLE
-from dockerv6.firewall.nftables.kernel import attributes_of, number_in, text_in
+from dockerv6.firewall.nftables.kernel import attributes_of, named, number_in, text_in
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.nftables.sets import DecodedSet
 from dockerv6.firewall.port import FirewallRejected
@@ -115,7 +115,7 @@ class TableReader:
         for each in self._objects(kernel.NFT_MSG_GETSET):
             name = sets.name_of(each)
             if number_in(each.get(_SET_FLAGS, b"")) & _ANONYMOUS:
-                anonymous[name.encode()] = frozenset(sets.raw_elements(self._elements(name)))
+                anonymous[name.encode(errors="surrogateescape")] = frozenset(sets.raw_elements(self._elements(name)))
             else:
                 found.append((each, self._elements(name)))
         return _Dump(
@@ -278,7 +278,7 @@ def _chain(attributes: _Attributes, rules: tuple[Rule, ...]) -> Chain:
         name,
         rules,
         type=text_in(attributes[_CHAIN_TYPE]),
-        hook=HOOKS[number_in(hook[_HOOK_NUMBER])],
+        hook=named(HOOKS, number_in(hook[_HOOK_NUMBER])),
         priority=int.from_bytes(hook[_HOOK_PRIORITY], "big", signed=True),
-        policy=POLICIES[number_in(attributes[_CHAIN_POLICY])],
+        policy=named(POLICIES, number_in(attributes.get(_CHAIN_POLICY, b"\1"))),
     )

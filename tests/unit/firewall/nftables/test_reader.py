@@ -8,7 +8,7 @@ import pytest
 
 from dockerv6.firewall.expr import Chain, Rule, UnknownExpr, Verdict
 from dockerv6.firewall.nftables import kernel
-from dockerv6.firewall.nftables.kernel import TableState
+from dockerv6.firewall.nftables.kernel import TableState, nested, number
 from dockerv6.firewall.nftables.reader import TableReader
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
@@ -30,6 +30,7 @@ class Session:
         self.generation = 1
         self.table: TableState | None = TableState(dormant=False)
         self.rules: list[bytes] = []
+        self.chain = TABLE + attribute(3, b"c\0")
         self.sets: list[bytes] = []
         self.elements = b"one"
         self.commits = 0  # of other processes, one during each reading
@@ -47,7 +48,7 @@ class Session:
     def dump_now(self, message: int, *_: str) -> list[bytes]:
         element = attribute(1, attribute(1, self.elements))
         return {
-            kernel.NFT_MSG_GETCHAIN: [TABLE + attribute(3, b"c\0")],
+            kernel.NFT_MSG_GETCHAIN: [self.chain],
             kernel.NFT_MSG_GETRULE: self.rules,
             kernel.NFT_MSG_GETSET: self.sets,
             kernel.NFT_MSG_GETSETELEM: [attribute(3, attribute(1, element))],
@@ -128,6 +129,29 @@ def test_an_anonymous_set_counts_as_its_elements(session: Session, reader: Table
     session.elements = b"two"
     session.write(written(DROP, LOOKUP_IN_AN_ANONYMOUS_SET))
     assert rules(reader) != (DROP,)
+
+
+def test_an_anonymous_set_whose_name_is_no_text_is_read(session: Session, reader: TableReader) -> None:
+    session.sets = [TABLE + attribute(2, b"\xff0\0") + attribute(3, (1).to_bytes(4, "big"))]
+    session.write(written(DROP))
+    assert rules(reader) == (DROP,)
+
+
+@pytest.mark.parametrize(
+    ("chain", "hook", "policy"),
+    [
+        (nested(4, number(1, 9), number(2, 0)) + number(5, 1) + attribute(7, b"filter\0"), "9", "accept"),
+        (nested(4, number(1, 2), number(2, 0)) + attribute(7, b"filter\0"), "forward", "accept"),
+        (nested(4, number(1, 2), number(2, 0)) + number(5, 7) + attribute(7, b"filter\0"), "forward", "7"),
+    ],
+    ids=["a hook that is unknown", "no policy", "a policy that is unknown"],
+)
+def test_a_chain_of_a_newer_kernel_is_read(
+    session: Session, reader: TableReader, chain: bytes, hook: str, policy: str
+) -> None:
+    session.chain += chain
+    _, found = reader.read()
+    assert [(each.hook, each.policy) for each in found.chains] == [(hook, policy)]
 
 
 def test_an_unchanged_table_is_the_same_object(session: Session, reader: TableReader) -> None:
