@@ -9,6 +9,7 @@ The only rules that are decoded are those that translate a resource's prefix, si
 resource that is suspended. Their digest proves the decoding.
 """
 
+import errno
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from dockerv6.firewall.expr import Chain, ElementSet, Rule, UnknownExpr
 from dockerv6.firewall.nftables import kernel, sets
 from dockerv6.firewall.nftables.commands import DIGEST_MARK, HOOKS, POLICIES, TABLE
 from dockerv6.firewall.nftables.kernel import attributes_of, named, number_in, text_in
-from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.nftables.session import NftSession, unavailable
 from dockerv6.firewall.nftables.sets import DecodedSet
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
@@ -43,6 +44,9 @@ The last one is left out where the prefix is a single address."""
 
 _ADDRESS_SIZE = 16
 _READ_ATTEMPTS = 64
+_CHANGED = frozenset({errno.EINTR, errno.ENOENT, errno.EAGAIN, errno.EBUSY})
+"""Errors of a dump during which another program commits."""
+
 _TABLE_NAME = 1  # NFTA_CHAIN_TABLE, NFTA_RULE_TABLE and so on
 _OUR_NAME = TABLE.encode() + b"\0"
 
@@ -92,7 +96,9 @@ class TableReader:
         for _ in range(_READ_ATTEMPTS):
             try:
                 dump = self._dump()
-            except OSError:  # changed during the dump
+            except OSError as error:
+                if error.errno not in _CHANGED:
+                    raise unavailable(error) from error
                 continue
             if self._session.generation_now() == dump.generation:
                 if dump.generation == own_commit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -10,7 +11,7 @@ from dockerv6.firewall.expr import Chain, Rule, UnknownExpr, Verdict
 from dockerv6.firewall.nftables import kernel
 from dockerv6.firewall.nftables.kernel import TableState, nested, number
 from dockerv6.firewall.nftables.reader import TableReader
-from dockerv6.firewall.port import FirewallRejected
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.lib.netlink import attribute
 
@@ -177,3 +178,31 @@ def test_a_reading_is_repeated_until_no_commit_comes_in_between(session: Session
     session.commits = 1_000_000
     with pytest.raises(FirewallRejected, match="other programs"):
         reader.read()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOBUFS, "no buffer"), TimeoutError("timed out")])
+def test_a_dump_that_fails_is_no_change_by_others(
+    session: Session, reader: TableReader, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def fail(*_: object) -> list[bytes]:
+        raise error
+
+    monkeypatch.setattr(session, "dump_now", fail)
+    with pytest.raises(FirewallUnavailable, match=str(error.strerror or error)):
+        reader.read()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "gone"), InterruptedError(errno.EINTR, "changed")])
+def test_a_dump_that_others_interrupt_is_repeated(
+    session: Session, reader: TableReader, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    dump, errors = session.dump_now, [error, error]
+
+    def interrupted(message: int, *names: str) -> list[bytes]:
+        if errors:
+            raise errors.pop()
+        return dump(message, *names)
+
+    session.write(written(DROP))
+    monkeypatch.setattr(session, "dump_now", interrupted)
+    assert rules(reader) == (DROP,)
