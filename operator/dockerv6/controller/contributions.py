@@ -13,10 +13,10 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.traffic import Egress
+from dockerv6.controller.fault_isolation import FaultIsolation
 from dockerv6.controller.faults import Faults
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.recorded_intents import RecordedIntents
-from dockerv6.controller.sound import SoundPart
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.ruleset import Ruleset
@@ -78,7 +78,7 @@ class Contributions:
         self._collected = self._desired  # before what can't be computed was left out
         self._assignment = PolicyAssignment({}, {})
         self._faults = Faults()
-        self._sound_part = SoundPart(self._faults)
+        self._isolation = FaultIsolation(self._faults)
         self.on_change: Callable[[str], None] = _ignore
         """Called with each owner whose networks or ports changed, whatever resource or container was the cause."""
 
@@ -145,11 +145,11 @@ class Contributions:
         desired = DesiredFirewall(tuple(self._collect(self._assignment)), self._inputs())
         if not self._world.engine_read:
             desired = self._with_records(desired)
-        if desired != self._collected or self._sound_part.faulty:
-            sound = self._sound_part.of(desired)
+        if desired != self._collected or self._isolation.faulty:
+            remaining = self._isolation.of(desired)
             self._collected = desired
-            if sound != before:
-                self._desired = sound
+            if remaining != before:
+                self._desired = remaining
         self._versions = versions
         if self._incumbents is not None:
             present = self._desired.port_assignment.incumbents

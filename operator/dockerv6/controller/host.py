@@ -32,7 +32,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         await repair_firewall(context, noticed=context.clock.monotonic())
         context.enqueue(HOST_FILTER, "the rules are in place")
     elif key == HOST_FILTER:
-        await pass_host_filter(context)
+        await reconcile_host_filter(context)
     elif key == FORWARDING:
         await _enable_forwarding(context)
     elif key == PREFIXES:
@@ -72,7 +72,7 @@ async def repair_firewall(context: Context, *, noticed: float) -> None:
             _report_repair(owner, repaired_table(repair.change.lines_for(owner)), context)
 
 
-async def pass_host_filter(context: Context) -> None:
+async def reconcile_host_filter(context: Context) -> None:
     """Bring our accept rules in the host's own filter to what all resources together ask for.
 
     Then what an earlier run left in other backends is removed. Both may wait long for a lock that other programs hold,

@@ -11,6 +11,7 @@ from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller import host, network, policy, pool
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
+from dockerv6.controller.polling import Polling
 from dockerv6.controller.sources import Read, SourceReconciler
 from dockerv6.controller.status import report_fault
 from dockerv6.controller.triggers import Triggers
@@ -112,17 +113,18 @@ class Operator:
         context.enqueue = self.manager.enqueue
         context.firewall.on_owner_changed(self._owner_changed)
         self.manager.start()
+        polling = Polling(context, self.triggers)
         self._supervisor.keep("engine", self.triggers.follow_engine)
         self._supervisor.keep("lagging-containers", self.triggers.refresh_lagging_containers)
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
         self._supervisor.keep("engine-refresh", self.triggers.refresh_engine)
         self._supervisor.keep("firewall", self.triggers.repair_firewall)
-        self._supervisor.keep("host-filter", self.triggers.pass_host_filter)
+        self._supervisor.keep("host-filter", self.triggers.reconcile_host_filter)
         self._supervisor.keep("recorded-intents", context.firewall.recorded.write)
         self._supervisor.keep("links", self.triggers.process_link_changes)
-        self._supervisor.keep("foreign-rules", self.triggers.watch_foreign_rules)
-        self._supervisor.keep("legacy-rules", self.triggers.poll_firewall)
-        self._supervisor.keep("host-sockets", self.triggers.poll_sockets)
+        self._supervisor.keep("foreign-rules", polling.foreign_rules)
+        self._supervisor.keep("legacy-rules", polling.legacy_rules)
+        self._supervisor.keep("host-sockets", polling.host_sockets)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
         self._supervisor.keep("problems", self._report_problems)
@@ -156,7 +158,7 @@ class Operator:
             await self._context.world.refresh()
             try:
                 await host.repair_firewall(self._context, noticed=self._context.clock.monotonic())
-                await host.pass_host_filter(self._context)
+                await host.reconcile_host_filter(self._context)
             except TemporaryError as error:
                 logger.warning("firewall: %s", error)
             await self.manager.idle()

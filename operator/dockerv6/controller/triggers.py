@@ -14,7 +14,6 @@ from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.prefixes import PREFIXES, tracked_interfaces
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineError, EngineUnavailable
-from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.model import ChangeKind, HostChange, ProxyNeighbour
 from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.host.interfaces import HostAddresses, external_interfaces, host_addresses, is_default_route
@@ -33,10 +32,6 @@ EVENT_STREAM_RETRY = 1.0  # until a broken event stream is opened again
 EVENT_STREAM_DOUBLINGS = 5  # of that delay at most, while the engine refuses the stream
 BURST = 0.1  # for which changes of links, addresses and other programs' rules are gathered
 LONGEST_PAUSE = 1.0  # at most between two readings of what was gathered, however long a reading takes
-FOREIGN_RULES_INTERVAL = 60.0  # between searches for other programs that do our work
-SOCKET_POLL = 2.0  # between readings of the host's sockets while ports are published
-LEGACY_POLL = 1.0  # between readings of rules whose changes the kernel does not announce
-LEGACY_SEARCH = 30.0  # between searches for such rules, while there are none
 LAG_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # between readings of containers whose networks changed
 
 
@@ -81,7 +76,7 @@ class Triggers:
                     logger.warning("%s", world.events_problem)
             if refused or not failures:  # nothing changes while it does not answer
                 world.engine_changed()
-                self._enqueue_everything("the Docker Engine's event stream broke")
+                self.enqueue_everything("the Docker Engine's event stream broke")
             delay = EVENT_STREAM_RETRY * 2 ** min(failures, EVENT_STREAM_DOUBLINGS) if refused else EVENT_STREAM_RETRY
             failures += 1
             await self._context.clock.sleep(delay)
@@ -91,7 +86,7 @@ class Triggers:
         world = self._context.world
         if event.kind is EventKind.CONNECTED:
             world.engine_changed()
-            self._enqueue_everything("the Docker Engine's event stream is open")
+            self.enqueue_everything("the Docker Engine's event stream is open")
             self._context.enqueue(GARBAGE, "the Docker Engine is available")
             self._context.firewall.invalidate_filter()
             self._engine_changed.set()
@@ -239,13 +234,13 @@ class Triggers:
                 raise
             self._filter_wanted.set()
 
-    async def pass_host_filter(self) -> None:
+    async def reconcile_host_filter(self) -> None:
         """Keep our accept rules in the host's own filter. This waits for other programs, which no repair should."""
         while True:
             await self._filter_wanted.wait()
             self._filter_wanted.clear()
             try:
-                await host.pass_host_filter(self._context)
+                await host.reconcile_host_filter(self._context)
             except TemporaryError as error:
                 logger.warning("the host's filter: %s", error)
                 self._context.enqueue(host.HOST_FILTER, "its change failed")
@@ -303,7 +298,7 @@ class Triggers:
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
             self._enqueue_children_of(links)
         if "" in links:
-            self._enqueue_everything("the host's links changed")
+            self.enqueue_everything("the host's links changed")
         else:
             on = [n for n in self._context.world.known_networks if n.bridge in links]
             self._enqueue_owned(on, "its bridge changed")
@@ -333,45 +328,6 @@ class Triggers:
         for owner in sorted(self._context.firewall.bound_to(changed)) if changed else ():
             self._context.enqueue(Key(*resource_of(owner)), "an address of the host changed")
 
-    async def poll_firewall(self) -> None:
-        """Find changes that the kernel does not announce: those of iptables-legacy."""
-        known = await self._context.firewall.poll_revision()
-        while True:
-            await self._context.clock.sleep(LEGACY_POLL if known is not None else LEGACY_SEARCH)
-            found = await self._context.firewall.poll_revision()
-            if found != known:
-                self._context.firewall.invalidate()
-                self._context.firewall.invalidate_filter()
-                self.repair_firewall_soon()
-                known = found
-
-    async def poll_sockets(self) -> None:
-        """Find processes of the host that begin or cease to listen on a port: the kernel does not announce it."""
-        listeners = self._context.world.listeners
-        while True:
-            await self._context.clock.sleep(SOCKET_POLL)
-            if self._context.firewall.publishes:
-                before = listeners.last
-                listeners.invalidate()
-                if await listeners.get() is not before:
-                    self.repair_firewall_soon()
-
-    async def watch_foreign_rules(self) -> None:
-        """Find out now and then whether another program does our work; statuses and an event report it."""
-        firewall = self._context.firewall
-        while True:
-            try:
-                message = await self._context.detect_foreign_rules()
-            except FirewallError as error:
-                logger.warning("cannot tell whether docker-ipv6nat is running: %s", error)
-                message = firewall.rival
-            if message != firewall.rival:
-                firewall.rival = message
-                if message:
-                    await self._context.events.warning(host.HOST, host.FIREWALL.name, "ForeignRules", message)
-                self._enqueue_everything("another program's rules came or went")
-            await self._context.clock.sleep(FOREIGN_RULES_INTERVAL)
-
     # ---- the clock
 
     async def resync(self) -> None:
@@ -392,9 +348,9 @@ class Triggers:
         self._context.enqueue(host.FORWARDING, why)
         self._context.enqueue(PREFIXES, why)
         self._context.enqueue(GARBAGE, why)
-        self._enqueue_everything(why)
+        self.enqueue_everything(why)
 
-    def _enqueue_everything(self, why: str) -> None:
+    def enqueue_everything(self, why: str) -> None:
         """Reconcile every resource, pools first: the networks allocate from them."""
         objects = sorted(self._context.inventory.objects, key=lambda o: (o.kind == NETWORK, o.kind, o.name))
         for stored in objects:

@@ -5,7 +5,7 @@ from functools import partial
 from ipaddress import IPv6Interface
 
 from dockerv6.api.traffic import ANY_ADDRESS
-from dockerv6.controller.triggers import SOCKET_POLL
+from dockerv6.controller.polling import SOCKET_POLL
 from dockerv6.dockerd.model import Attachment
 from dockerv6.hostnet.model import Interface, Listener
 from dockerv6.planning.firewall.port_assignment import PORT_RETRY

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from dockerv6.controller.polling import LEGACY_POLL, LEGACY_SEARCH, Polling
 from dockerv6.controller.prefixes import PREFIXES
-from dockerv6.controller.triggers import BURST, LEGACY_POLL, LEGACY_SEARCH, LONGEST_PAUSE, Triggers
+from dockerv6.controller.triggers import BURST, LONGEST_PAUSE, Triggers
 from dockerv6.dockerd.model import EngineEvent, EventKind
 from dockerv6.hostnet.model import ChangeKind, HostChange, Interface
 from dockerv6.hostnet.port import HostNetError
@@ -156,7 +157,7 @@ class TestPolling:
 
     async def polled(self, scene: Scene, fingerprints: tuple[object, ...], seconds: float) -> bool:
         scene.host.firewall.revision = fingerprints[0]
-        polling = asyncio.create_task(scene.triggers.poll_firewall())
+        polling = asyncio.create_task(Polling(scene.bench.context, scene.triggers).legacy_rules())
         await scene.host.clock.run_for(0)
         scene.triggers.repair_wanted.clear()
         scene.host.firewall.revision = fingerprints[1]

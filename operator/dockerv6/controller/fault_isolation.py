@@ -14,7 +14,7 @@ from dockerv6.planning.firewall.contributions import FirewallContribution
 from dockerv6.planning.firewall.desired import DesiredFirewall
 
 
-class SoundPart:
+class FaultIsolation:
     """Finds what can't be computed, and remembers it, since the search evaluates each container and owner alone."""
 
     def __init__(self, faults: Faults) -> None:
