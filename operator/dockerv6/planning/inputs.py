@@ -99,7 +99,7 @@ class RulesView:
         filter: the host's own filter.
         backend: the name of the backend.
         overlapping: why an owner's elements are not in the table, by owner: others overlap them.
-        refused: the kernel's message about an owner's rules, which therefore stay as they are, by owner.
+        refused: why an owner's rules can't be in the kernel, and therefore stay as they are, by owner.
         untranslated: why an owner is not translated to its prefix, by owner.
         ports: the published ports, by owner.
         port_names: the containers that published ports are forwarded to.
