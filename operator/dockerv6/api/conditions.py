@@ -90,6 +90,7 @@ class Reason(StrEnum):
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     STATE_REWRITTEN = "StateRewritten"
     STATE_UNREADABLE = "StateUnreadable"
+    HOST_UNREADABLE = "HostUnreadable"
     SUBNET_OVERLAP = "SubnetOverlap"
     SUSPENDED = "Suspended"
     WRONG_NAMESPACE = "WrongNamespace"

@@ -133,6 +133,8 @@ def _permission_hint(error: BaseException | None) -> str:
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Manage IPv6 networks of a Docker host with YAML resources."""
+    if sys.stdout is None and ctx.invoked_subcommand != "run":
+        raise click.ClickException("standard output is closed: redirect it to a file, or to /dev/null")
     for stream in (sys.stdout, sys.stderr):  # a terminal that can't show a character must not end the command
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -16,6 +16,7 @@ from dockerv6.controller.endpoints import (
     remember_member,
     remembered_endpoints,
 )
+from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.port import FirewallUnavailable, OwnersExcluded, RulesetMoved
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
@@ -249,11 +250,22 @@ async def _(step: s.CreateNetwork, context: Context) -> None:
             context.world.bridge_created(made.bridge, address)
 
 
+def _network_of(step: s.AttachEndpoint | s.AttachMember, context: Context) -> Network:
+    """The network that a container is to be attached to. Engines before 25 allow others of its name.
+
+    Raises:
+        TemporaryError: it was removed again.
+    """
+    named = context.world.known_networks.named(step.network)
+    ours = [n for n in named if context.settings.identity.labelled(n)]
+    if not named:
+        raise TemporaryError(f"Docker network {step.network} was removed again", delay=0)
+    return next(iter(ours or named))
+
+
 @execute_step.register
 async def _(step: s.AttachEndpoint, context: Context) -> None:
-    network = next(iter(context.world.known_networks.named(step.network)), None)
-    if network is None:
-        raise TemporaryError(f"Docker network {step.network} was removed again", delay=0)
+    network = _network_of(step, context)
     try:
         await context.world.engine.connect(network.id, step.endpoint)
     except ContainerNotFound:
@@ -264,9 +276,7 @@ async def _(step: s.AttachEndpoint, context: Context) -> None:
 
 @execute_step.register
 async def _(step: s.AttachMember, context: Context) -> None:
-    network = next(iter(context.world.known_networks.named(step.network)), None)
-    if network is None:
-        raise TemporaryError(f"Docker network {step.network} was removed again", delay=0)
+    network = _network_of(step, context)
     container = step.endpoint.container_id
     await remember_member(context.store, step.owner, container)
     try:

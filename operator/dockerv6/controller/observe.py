@@ -71,7 +71,7 @@ async def observe_host(context: Context, *, applied: bool) -> Observed:
         networks=context.world.known_networks,
         containers=context.world.known_containers,
         applied=applied,
-        host=await context.world.host_view.get(),
+        host=await context.world.present_host(),
         rules=rules,
         created=context.inventory.created_networks,
         proxied_subnets=context.firewall.proxied_subnets,

@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 ROOTS = "source"
 """Store scope: the identities of each source root and its directories when they were last trusted."""
 
-UNLISTED_RETRY = 2.0  # seconds until sources that could not be listed are read again
+UNLISTED_RETRY = 2.0  # seconds until sources that could not be listed are read again, at the earliest
+UNLISTED_PAUSE = 20.0  # times as long as the reading took, so that it uses a twentieth of one CPU at most
 
 Read = Callable[[CancellationToken], Snapshot]
 """Reads every source, blocking; called on a thread. Cancelling the token ends it early."""
@@ -54,7 +55,9 @@ class SourceReconciler:
                 could not be stored.
         """
         context = self._context
+        started = context.clock.monotonic()
         snapshot = await to_cancellable_thread(self._read)
+        took = context.clock.monotonic() - started
         confirmed = bool(context.prune_held) and await prune_confirmed(HELD_RESOURCES, context)
         rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
         identities = await known_identities(context)
@@ -82,7 +85,7 @@ class SourceReconciler:
             admission.retry_after,
             snapshot.retry_after,
             HELD_RETRY if admission.prune_held else None,
-            None if all(r.listed for r in snapshot.roots) else UNLISTED_RETRY,
+            None if all(r.listed for r in snapshot.roots) else max(UNLISTED_RETRY, took * UNLISTED_PAUSE),
         )
         return min((w for w in waits if w is not None), default=None)
 

@@ -12,7 +12,7 @@ from ipaddress import IPv6Interface
 from typing import Generic, TypeVar
 
 from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
-from dockerv6.dockerd.port import Engine, EngineError
+from dockerv6.dockerd.port import Engine, EngineApiError, EngineError
 from dockerv6.hostnet.model import Interface, Listener
 from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
@@ -113,6 +113,8 @@ class World:
         self._edits: dict[str, Network | None] = {}  # our own changes since the latest read began
         self._index: tuple[dict[str, Network] | None, NetworkIndex] = (None, NetworkIndex())
         self.host_view: Cached[HostView] = Cached(self._read_host)
+        self.host_problem = ""
+        """Why the host's network stack can't be read; "": it can."""
 
     @property
     def engine_read(self) -> bool:
@@ -218,14 +220,27 @@ class World:
         """Mark links, addresses, routes and sysctls stale."""
         self.host_view.invalidate()
 
+    async def present_host(self) -> HostView:
+        """The host's network stack; if it can't be read, as it was read last. Raises `HostNetError` if it never was."""
+        try:
+            view, self.host_problem = await self.host_view.get(), ""
+        except HostNetError as error:
+            if self.host_view.last is None:
+                raise
+            view, self.host_problem = (
+                self.host_view.last,
+                f"the host's network can't be read, what was read last is used: {error}",
+            )
+        return view
+
     async def refresh(self) -> None:
         """Read every stale input of the rules. Tolerates an engine that does not answer. Raises `HostNetError`."""
         await self.engine_state()
         await self.refresh_host()
 
     async def refresh_host(self) -> None:
-        """Read every stale input of the rules that the kernel has: it answers at once. Raises `HostNetError`."""
-        await self.host_view.get()
+        """Read every stale input of the rules that the kernel has: it answers at once. Raises as `present_host`."""
+        await self.present_host()
         await self.listeners.get()
         await self.served_tcp_ports.get()
 
@@ -288,10 +303,7 @@ class World:
             if everything or self._networks.last is None:
                 networks = {n.id: n for n in await self.engine.networks()}
             else:
-                ids = sorted(dirty)
-                found = await asyncio.gather(*(self.engine.network(i) for i in ids))
-                read = {i: replace(n, endpoints=None) if n else None for i, n in zip(ids, found, strict=True)}
-                networks = _edited(self._networks.last, read)
+                networks = _edited(self._networks.last, await self._read_some(sorted(dirty)))
         except EngineError:
             self._all_dirty = True
             raise
@@ -303,6 +315,16 @@ class World:
         self.version += 1
         return networks
 
+    async def _read_some(self, ids: list[str]) -> dict[str, Network | None]:
+        """Read these networks. If the engine has a problem with one of them, the list has all that it can tell."""
+        try:
+            found = await asyncio.gather(*(self.engine.network(i) for i in ids))
+        except EngineApiError as error:
+            logger.warning("a network can't be inspected, so all are listed: %s", error)
+            listed = {n.id: n for n in await self.engine.networks()}
+            return {i: listed.get(i) for i in (self._networks.last or {}).keys() | listed.keys()}
+        return {i: replace(n, endpoints=None) if n else None for i, n in zip(ids, found, strict=True)}
+
     async def _read_containers(self) -> tuple[Container, ...]:
         containers = await self.engine.containers()
         if containers == self.containers.last:
@@ -311,12 +333,12 @@ class World:
         return containers
 
     async def _read_listeners(self) -> frozenset[Listener]:
-        """Read the listening sockets. If that fails, take it that there are none, as the engine itself does."""
+        """Read the listening sockets. If that fails, keep what is known: processes of the host keep their ports."""
         try:
             listeners = await self.host.listeners()
         except HostNetError as error:
             logger.warning("cannot read the host's listening sockets: %s", error)
-            listeners = frozenset()
+            listeners = self.listeners.last or frozenset()
         if listeners == self.listeners.last:
             return self.listeners.last
         self.version += 1

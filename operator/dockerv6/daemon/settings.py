@@ -86,13 +86,11 @@ def parse_duration(text: str) -> float:
         ValueError: it is not a duration.
     """
     if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
-        return float(text)
+        return timeformat.checked_duration(float(text))
     try:
         return timeformat.parse_duration(text)
     except ValueError as error:
-        raise ValueError(
-            f"{text!r} is not a duration; write a number with a unit, such as 90s, 10m or 1h30m"
-        ) from error
+        raise ValueError(f"{error}; write a number with a unit, such as 90s, 10m or 1h30m") from error
 
 
 def parse_mark(text: str) -> int:

@@ -347,11 +347,15 @@ def _port(entry: object) -> PortBinding | None:
     protocol = fields.text(entry, "Type") or "tcp"
     if not (0 < host_port <= _LAST_PORT and 0 < container_port <= _LAST_PORT) or protocol not in _PROTOCOLS:
         return None
+    at = fields.text(entry, "IP")
+    host_address = fields.address(at)
+    if at and host_address is None:  # an address that can't be read does not mean all addresses
+        return None
     return PortBinding(
         protocol=protocol,
         container_port=container_port,
         host_port=host_port,
-        host_address=fields.address(fields.text(entry, "IP")),
+        host_address=host_address,
     )
 
 

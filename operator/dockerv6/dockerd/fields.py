@@ -61,13 +61,15 @@ def ipv6(value: object, key: str) -> IPv6Address | None:
 def prefix(text: str) -> IPv4Network | IPv6Network | None:
     """Parse a subnet, with or without host bits; None when it is not one."""
     with suppress(ValueError):
-        return ip_network(text, strict=False)
+        return ip_network(text, strict=False) if "%" not in text else None
     return None
 
 
 @lru_cache(maxsize=4096)
 def address(text: str) -> IPv4Address | IPv6Address | None:
-    """Parse an address, with or without a prefix length; None when it is not one."""
+    """Parse an address, with or without a prefix length; None when it is not one, or has a zone."""
     with suppress(ValueError):
-        return ip_address(text.partition("/")[0])
+        found = ip_address(text.partition("/")[0])
+        if isinstance(found, IPv4Address) or found.scope_id is None:
+            return found
     return None

@@ -43,22 +43,33 @@ def parse_rfc3339(text: str) -> float:
         raise ValueError(f"{text!r} is not an RFC 3339 time: {error}") from error
 
 
+_SHOWN = 80  # characters of a text that is no duration
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
 _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
+
+LONGEST_DURATION = 36_500 * _UNITS["d"]
+"""Seconds. Longer ones give times that nothing can write, and numbers that nothing can count with."""
 
 
 def parse_duration(text: str) -> float:
     """Parse a duration such as ``1h``, ``90s``, ``1h30m``, ``500ms``, ``7d`` or ``0`` to seconds.
 
     Raises:
-        ValueError: not a duration.
+        ValueError: not a duration, or longer than `LONGEST_DURATION`.
     """
     if text == "0":
         return 0.0
     if not _DURATION.fullmatch(text):
-        raise ValueError(f"{text!r} is not a duration")
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+        raise ValueError(f"{text[:_SHOWN]!r} is not a duration")
+    return checked_duration(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+
+
+def checked_duration(seconds: float) -> float:
+    """A duration that others have parsed. Raises ValueError if it is longer than `LONGEST_DURATION`."""
+    if seconds > LONGEST_DURATION:
+        raise ValueError(f"a duration is at most {format_duration(LONGEST_DURATION)} (100 years)")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:

@@ -19,8 +19,10 @@ from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, digest, to_document
 from dockerv6.source.model import (
+    Diagnostic,
     DirectoryState,
     InvalidResource,
+    Severity,
     Snapshot,
     SourcedResource,
     SourceRoot,
@@ -79,7 +81,10 @@ def admit_resources(
         key = (str(sourced.resource.kind), sourced.resource.metadata.name)
         seen.add(key)
         if key not in invalid:
-            writes[key] = _accepted(sourced, old.get(key), now)
+            try:
+                writes[key] = _accepted(sourced, old.get(key), now)
+            except Exception as error:  # noqa: BLE001 - an error in dockerv6 concerns this resource only
+                invalid[key] = _not_storable(sourced, error)
     for key, item in invalid.items():
         writes[key] = _rejected(item, old.get(key), now)
     implied = old.get((POOL, DEFAULT_POOL))
@@ -170,11 +175,23 @@ def _accepted(sourced: SourcedResource, old: StoredObject | None, now: float) ->
     return replace(back, digest=new_digest, generation=old.generation + 1)
 
 
+def _not_storable(sourced: SourcedResource, error: Exception) -> InvalidResource:
+    """A valid resource that nobody foresaw can't be stored."""
+    message = f"the resource can't be stored: {type(error).__name__}: {error}"
+    remedy = "this is an error in dockerv6, please report it; change the resource to go on"
+    diagnostic = Diagnostic(sourced.position, Severity.ERROR, (), message, remedy)
+    resource = sourced.resource
+    return InvalidResource(str(resource.kind), resource.metadata.name, sourced.position, (diagnostic,))
+
+
 def _rejected(item: InvalidResource, old: StoredObject | None, now: float) -> StoredObject:
-    """The last accepted version stays. A resource that was never accepted is stored only to be listed."""
+    """The last accepted version stays, also if it was being deleted: its file is back.
+
+    A resource that was never accepted is stored only to be listed.
+    """
     problem = "\n".join(str(d) for d in item.diagnostics)
     if old is not None:
-        return replace(old, problem=problem, missing_since=None)
+        return replace(old, problem=problem, missing_since=None, deleting_since=None)
     return StoredObject(
         kind=item.kind,
         name=item.name,

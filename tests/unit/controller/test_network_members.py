@@ -13,7 +13,7 @@ from dockerv6.controller.endpoints import (
     remember_member,
 )
 from dockerv6.controller.execute import StepFailed, execute, execute_step
-from dockerv6.dockerd.model import Attachment
+from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineUnavailable
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import AttachMember, DetachMember
@@ -291,3 +291,23 @@ class TestExecution:
             await execute_step(each, bench.context)
             assert (await bench.host.snapshot(), await kept(bench)) == once
         assert await kept(bench) == frozenset()
+
+
+async def test_a_member_is_attached_to_our_network_and_not_to_another_one_of_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = Host(ENGINE_20_10)
+    bench = await host.bench(network("web", members=BY_LABELS))
+    await bench.reconcile("web")
+    (ours,) = await host.ours()
+    listed = host.engine.networks
+
+    async def with_another() -> tuple[Network, ...]:
+        another = replace(ours, id="0" * 64, labels={})  # 20.10 allows it, and it is found first
+        return (another, *(await listed()))
+
+    monkeypatch.setattr(host.engine, "networks", with_another)
+    host.engine.run_container("c1", "bridge", labels=STACK)
+    bench.invalidate_all()
+    await bench.reconcile("web")
+    assert [a.container_name for a in await host.engine.attachments(ours.id)] == ["c1"]

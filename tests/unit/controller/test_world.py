@@ -8,7 +8,7 @@ import pytest
 
 from dockerv6.controller.world import Cached, World
 from dockerv6.dockerd.model import Network
-from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.dockerd.port import EngineApiError, EngineUnavailable
 from dockerv6.hostnet.model import Interface, Listener
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.host.sysctls import FORWARDING
@@ -135,6 +135,16 @@ class TestNetworks:
         world.network_changed(made)
         await world.networks()
         assert names(world) == set()
+
+    async def test_one_that_the_engine_can_not_inspect_is_read_from_the_list(self) -> None:
+        host = Host()
+        world = await seen(host)
+        odd, good = await host.create_foreign("odd", "fd00::/64"), await host.create_foreign("good", "fd01::/64")
+        world.network_changed(odd)
+        world.network_changed(good)
+        host.engine.fail_next("network", EngineApiError("internal error", 500))
+        await world.networks()
+        assert names(world) == {"odd", "good"}
 
     async def test_many_are_read_as_a_list(self) -> None:
         host = Host()
@@ -307,8 +317,10 @@ class TestContainersAndListeners:
         await world.refresh()
         assert world.version == version + 2
 
-    async def test_a_kernel_whose_sockets_can_not_be_read_has_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_sockets_that_can_not_be_read_keep_their_ports(self, monkeypatch: pytest.MonkeyPatch) -> None:
         host, world = await self.looked()
+        known = world.listeners.last
+        assert known
 
         async def broken() -> frozenset[Listener]:
             raise HostNetError("no sock_diag")
@@ -316,7 +328,24 @@ class TestContainersAndListeners:
         monkeypatch.setattr(host.net, "listeners", broken)
         world.containers_changed()
         await world.refresh()
-        assert world.listeners.last == frozenset()
+        assert world.listeners.last == known
+
+    async def test_a_host_that_can_not_be_read_is_as_it_was(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        host, world = await self.looked()
+        known = world.host_view.last
+
+        async def broken() -> tuple[Interface, ...]:
+            raise HostNetError("out of memory")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(host.net, "interfaces", broken)
+            world.host_changed()
+            await world.refresh()
+            assert (world.host_view.last, "out of memory" in world.host_problem) == (known, True)
+            with pytest.raises(HostNetError):
+                await World(host.engine, host.net, host.clock).refresh()
+        await world.refresh()
+        assert world.host_problem == ""
 
     async def test_an_engine_that_is_away_leaves_those_that_were_seen(self) -> None:
         host, world = await self.looked()

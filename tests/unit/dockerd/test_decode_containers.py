@@ -192,7 +192,6 @@ def test_ignores_names_from_legacy_links(names: object, own: str) -> None:
         ("::", ANY6),
         ("", None),
         (None, None),
-        ("bogus", None),
     ],
 )
 def test_decodes_the_host_address_of_a_binding(address: str | None, seen: object) -> None:
@@ -268,6 +267,8 @@ def test_an_item_that_is_no_container_does_not_lose_the_list(item: object) -> No
         {"PublicPort": 80, "PrivatePort": 0, "Type": "tcp"},
         {"PublicPort": 80, "PrivatePort": 80, "Type": "quic"},
         {"PublicPort": "80", "PrivatePort": 80},
+        {"IP": "fe80::1%eth0", "PublicPort": 80, "PrivatePort": 80, "Type": "tcp"},
+        {"IP": "everywhere", "PublicPort": 80, "PrivatePort": 80, "Type": "tcp"},
         None,
     ],
 )

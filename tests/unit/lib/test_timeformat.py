@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
+from dockerv6.lib.timeformat import LONGEST_DURATION, parse_duration, parse_rfc3339, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,10 @@ def test_rfc3339_sorts_as_time_does() -> None:
     texts = [rfc3339(seconds) for seconds in range(0, 2_000_000_000, 98_765_431)]
     assert all(earlier < later for earlier, later in pairwise(texts))
     assert [rfc3339(parse_rfc3339(text)) for text in texts] == texts
+
+
+@pytest.mark.parametrize("text", ["9" * 310 + "d", "999999999999d", "36500d1ms"])
+def test_a_duration_is_at_most_a_century(text: str) -> None:
+    with pytest.raises(ValueError, match="at most 36500d"):
+        parse_duration(text)
+    assert parse_duration("36500d") == LONGEST_DURATION

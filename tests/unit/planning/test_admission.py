@@ -108,6 +108,22 @@ class TestInvalid:
         assert again == replace(implied_pool_object(NOW - 9), revision=7)
         assert take(reading(root=replace(HERE, listed=False)), damaged).writes == ()
 
+    def test_an_invalid_version_ends_a_deletion(self) -> None:
+        (back,) = take(reading(bad=[invalid("a")]), gone("a", deleting_since=NOW - 1)).writes
+        assert (back.deleting_since, back.missing_since, back.digest) == (None, None, stored("a").digest)
+        assert back.problem
+
+    def test_one_that_nobody_foresaw_can_not_be_stored_is_rejected_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def faulty(resource: Resource) -> dict[str, object]:
+            if resource.metadata.name == "odd":
+                raise OverflowError("too large")
+            return to_document(resource)
+
+        monkeypatch.setattr("dockerv6.planning.admission.to_document", faulty)
+        good, odd = take(reading(network("good"), network("odd"))).writes
+        assert (good.name, good.problem, good.generation) == ("good", "", 1)
+        assert (odd.name, odd.generation, "OverflowError: too large" in odd.problem) == ("odd", 0, True)
+
     def test_of_duplicates_neither_is_accepted(self) -> None:
         (kept,) = take(reading(network("a", internal=True), bad=[invalid("a", "already written")]), stored("a")).writes
         assert (kept.document, "already written" in kept.problem) == (stored("a").document, True)

@@ -11,6 +11,8 @@ from dockerv6.daemon.settings import Settings
 
 OK = 200
 
+_SHORTEST = 0.001  # seconds; with 0, a socket does not wait at all, and connecting fails for another reason
+
 
 class HealthResponse(NamedTuple):
     """The daemon's HTTP response."""
@@ -45,7 +47,7 @@ def command(*, ready: bool, timeout: float, run_dir: str, listen: str) -> None:
     if not address:
         raise click.UsageError("with --listen none the daemon has no HTTP address to query")
     try:
-        response = query(address, "/readyz" if ready else "/healthz", timeout)
+        response = query(address, "/readyz" if ready else "/healthz", max(timeout, _SHORTEST))
     except (OSError, ValueError) as error:
         raise click.ClickException(
             f"no response from {address}: {error}; is `dockerv6 run` running with the same --run-dir and --listen?"

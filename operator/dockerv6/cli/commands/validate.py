@@ -1,6 +1,7 @@
 """``dockerv6 validate``: check resource files without a daemon or an engine."""
 
 import sys
+from io import BytesIO
 
 import click
 
@@ -37,7 +38,10 @@ def command(
     from dockerv6.cli.printers.diagnostics import ValidationReport, diagnostic_line  # noqa: PLC0415 - loads the models
     from dockerv6.source.load import load_paths  # noqa: PLC0415 - as above
 
-    report = ValidationReport(load_paths(paths or config_dirs, sys.stdin.buffer), strict=strict)
+    if "-" in paths and sys.stdin is None:
+        raise click.UsageError("standard input is closed: redirect a file to it, or name the file")
+    stdin = sys.stdin.buffer if sys.stdin is not None else BytesIO()
+    report = ValidationReport(load_paths(paths or config_dirs, stdin), strict=strict)
     if output == "json":
         click.echo(encode(report.mapping(), "json"))
     else:

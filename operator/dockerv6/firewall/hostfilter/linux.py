@@ -65,10 +65,12 @@ class LinuxHostFilter:
     """
 
     def __init__(self, session: NftSession) -> None:
-        """Work through a session, which the caller closes."""
+        """Work through a session, which the caller closes, in the network namespace of the calling thread."""
         self._session = session
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables-reader")
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables-writer")
+        for thread in (self._reader, self._writer):
+            thread.submit(int)  # it starts now: a thread stays in the network namespace of the one that started it
         self._nftables: _NftablesState | None = None
         self._watch = LegacyWatch((FILTER,))
         self._unavailable = ""

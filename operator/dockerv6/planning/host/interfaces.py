@@ -48,7 +48,7 @@ def accepts_ra(host: HostView) -> tuple[str, ...]:
 
 def uplink_bridges(host: HostView) -> tuple[str, ...]:
     """The bridges that have a default route, such as br0 of a host whose LAN is bridged."""
-    uplinks = {r.interface for r in host.routes if r.destination.prefixlen == 0}
+    uplinks = {r.interface for r in host.routes if is_default_route(r)}
     return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name in uplinks))
 
 

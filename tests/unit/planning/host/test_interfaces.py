@@ -31,6 +31,7 @@ def test_only_bridges_with_a_default_route_lead_outside() -> None:
     bridges = [Interface(i, name, "bridge", up=True, mtu=1500) for i, name in enumerate(("br0", "docker0"), 7)]
     routes = (route("::/0", "br0", RouteProtocol.RA), route("::/0", "eth0"), route("fd00::/64", "docker0"))
     assert uplink_bridges(host(*bridges, routes=routes)) == ("br0",)
+    assert uplink_bridges(host(*bridges, routes=(route("2000::/3", "br0", RouteProtocol.STATIC),))) == ("br0",)
 
 
 def test_a_good_host_is_described_by_what_is_in_place() -> None:
