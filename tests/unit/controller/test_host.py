@@ -116,13 +116,28 @@ async def test_a_lock_that_is_held_for_long_delays_no_repair() -> None:
         assert not running.operator.crashing
 
 
-async def test_a_host_that_can_not_be_read_is_tried_again() -> None:
+async def test_rules_are_repaired_although_the_host_can_not_be_read() -> None:
     bench = await made("a")
 
     async def fail() -> tuple[Interface, ...]:
         raise HostNetError("no answer")
 
     bench.host.net.interfaces = fail  # type: ignore[method-assign]
+    bench.host.firewall.flush_all()
+    bench.invalidate_all()
+    await reconcile(FIREWALL, bench.context)
+    assert bench.host.rules_of("a")
+    assert "no answer" in bench.context.world.host_problem
+
+
+async def test_a_host_that_was_never_read_is_tried_again() -> None:
+    host = Host()
+    bench = await host.bench(network("a"))
+
+    async def fail() -> tuple[Interface, ...]:
+        raise HostNetError("no answer")
+
+    host.net.interfaces = fail  # type: ignore[method-assign]
     with pytest.raises(TemporaryError, match="no answer"):
         await reconcile(FIREWALL, bench.context)
 
