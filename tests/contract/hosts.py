@@ -1,10 +1,12 @@
 """The hosts that the contract suite of the host port runs on: the fake and a network namespace."""
 
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -222,8 +224,18 @@ class LinuxWorld:
         self._send(IPv6Address("::1"), 9)
 
     def _send(self, to: IPv6Address, port: int) -> None:
+        """Send until the kernel tracks the flow, which may take a moment on a busy machine."""
         sender = self.sockets.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
-        sender.sendto(b"hello", (str(to), port))
+        deadline = time.monotonic() + 30
+        while True:
+            with suppress(ConnectionRefusedError):
+                sender.sendto(b"hello", (str(to), port))
+            own_port = sender.getsockname()[1]
+            flow = f"dst={to.exploded} sport={own_port} dport={port} "
+            if flow in Path("/proc/thread-self/net/nf_conntrack").read_text():
+                return
+            assert time.monotonic() < deadline, f"the flow to {to} is not tracked"
+            time.sleep(0.02)
 
     def advertise(self, name: str, address: IPv6Interface, preferred: int, valid: int) -> None:
         lifetimes = ("preferred_lft", str(preferred), "valid_lft", str(valid))
