@@ -11,11 +11,15 @@ from dockerv6.api.errors import FieldError
 from dockerv6.api.kinds import POOL
 from dockerv6.api.meta import Model, ObjectMeta, shared_default
 from dockerv6.api.values import AddressOrPrefix6, Duration, Flag, Interface, PrefixLength, Subnet6, unquoted_number
+from dockerv6.lib.prefixes import PrefixSet
 
 GENERATED_LENGTH = 48
 """RFC 4193 §3.1: the length of a generated prefix."""
 
 HOUR = 3600.0
+
+MAX_PREFIXES = 1000
+"""Every allocation considers each of them."""
 
 _PREFIX_SOURCES = ("prefix", "prefixes", "generate", "from_interface")
 
@@ -58,7 +62,10 @@ class IPv6PoolSpec(Model):
         None, description="The prefix to allocate subnets from, such as `2001:db8:1234::/48`."
     )
     prefixes: tuple[Subnet6, ...] = Field(
-        (), description="Several prefixes. Subnets are allocated from the first one with free space."
+        (),
+        max_length=MAX_PREFIXES,
+        description=f"Several prefixes, at most {MAX_PREFIXES}. Subnets are allocated from the first one with free "
+        "space.",
     )
     generate: Generate | None = Field(
         None,
@@ -74,7 +81,9 @@ class IPv6PoolSpec(Model):
         64, description="Prefix length of a subnet, in bits, 1 to 126. Default: `64`."
     )
     exclude: tuple[AddressOrPrefix6, ...] = Field(
-        (), description="Addresses and prefixes that are never allocated. Default: none."
+        (),
+        max_length=MAX_PREFIXES,
+        description=f"Addresses and prefixes that are never allocated, at most {MAX_PREFIXES}. Default: none.",
     )
     cooldown: Duration = Field(
         HOUR,
@@ -141,13 +150,16 @@ class IPv6PoolSpec(Model):
             )
 
     def _overlap_errors(self) -> Iterator[FieldError]:
+        fixed = PrefixSet(self.all_prefixes)
+        kept: set[IPv6Network] = set()
         for index, prefix in enumerate(self.prefixes):
-            for earlier in self.prefixes[:index]:
-                if prefix.overlaps(earlier):
-                    yield FieldError(("prefixes", index), f"{prefix} overlaps {earlier}", "remove one of them")
-        fixed = self.all_prefixes
+            outer = fixed.containing(prefix)
+            if outer is not None and (outer != prefix or prefix in kept):
+                message = f"{prefix} is written twice" if outer == prefix else f"{prefix} is inside {outer}"
+                yield FieldError(("prefixes", index), message, "remove one of them")
+            kept.add(prefix)
         for index, excluded in enumerate(self.exclude):
-            if fixed and not any(excluded.overlaps(prefix) for prefix in fixed):
+            if fixed.prefixes and not fixed.overlaps(excluded):
                 yield FieldError(
                     ("exclude", index),
                     f"{excluded} has no effect: it is outside the pool",

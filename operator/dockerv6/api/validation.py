@@ -163,6 +163,11 @@ def _too_long(detail: ErrorDetails) -> tuple[str, str]:
     return f"has {len(detail['input'])} characters", f"write at most {detail['ctx']['max_length']}"
 
 
+def _too_many(detail: ErrorDetails) -> tuple[str, str]:
+    most = detail["ctx"]["max_length"]
+    return f"has {len(detail['input'])} items", f"write at most {most}"
+
+
 def _key(detail: ErrorDetails) -> tuple[str, str]:
     return f"the key {quote(detail['input'])} is not a string", "put it in quotes"
 
@@ -179,6 +184,7 @@ _EXPLANATIONS: Mapping[str, Callable[[ErrorDetails], tuple[str, str]]] = {
     "dict_type": _mapping,
     "mapping_type": _mapping,
     "tuple_type": _list,
+    "too_long": _too_many,
     "string_too_short": _too_short,
     "string_too_long": _too_long,
     "invalid_key": _key,

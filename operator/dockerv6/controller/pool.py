@@ -10,7 +10,7 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.controller.context import Context
 from dockerv6.controller.status import never_accepted, write_simple
 from dockerv6.ipam.ledger import AllocationState
-from dockerv6.lib.prefixes import subnet_count
+from dockerv6.lib.prefixes import PrefixSet, subnet_count
 from dockerv6.lib.timeformat import rfc3339
 from dockerv6.planning.addressing.pools import tracked_pool_prefix, withdrawn_findings
 from dockerv6.planning.plan import Finding, Plan
@@ -104,6 +104,7 @@ def _unallocated(pool: str, prefixes: tuple[IPv6Network, ...], context: Context)
     """Networks that draw from the pool and have no subnet, or one that the pool no longer allocates."""
     spec = context.inventory.pools()[pool].spec
     bound = context.inventory.holdings.bound
+    inside, excluded = PrefixSet(prefixes), PrefixSet(spec.exclude)
 
     def is_current(name: str, length: int | None) -> bool:
         held = bound.get(name)
@@ -111,8 +112,8 @@ def _unallocated(pool: str, prefixes: tuple[IPv6Network, ...], context: Context)
             held is not None
             and held.pool == pool
             and held.prefix.prefixlen == (length or spec.allocation_length)
-            and (spec.generates or any(held.prefix.subnet_of(p) for p in prefixes))
-            and not any(held.prefix.overlaps(x) for x in spec.exclude)
+            and (spec.generates or inside.containing(held.prefix) is not None)
+            and not excluded.overlaps(held.prefix)
         )
 
     drawing = {n: r.spec.addressing for n, r in context.inventory.networks().items() if r.spec.addressing.pool == pool}
@@ -121,11 +122,12 @@ def _unallocated(pool: str, prefixes: tuple[IPv6Network, ...], context: Context)
 
 def _overlapping(pool: IPv6Pool, prefixes: tuple[IPv6Network, ...], context: Context) -> tuple[str, ...]:
     """Other pools that allocate from the same addresses, such as two delegated prefixes that overlap."""
+    mine = PrefixSet(prefixes)
     return tuple(
         f"IPv6Pool {name}"
         for name, other in sorted(context.inventory.pools().items())
         if name != pool.metadata.name
-        if any(mine.overlaps(theirs) for mine in prefixes for theirs in _prefixes(other, context)[0])
+        if any(mine.overlaps(theirs) for theirs in _prefixes(other, context)[0])
     )
 
 

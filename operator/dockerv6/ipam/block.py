@@ -10,7 +10,7 @@ from hashlib import sha256
 from ipaddress import IPv6Network
 
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.lib.prefixes import free_gaps, nth_subnet, overlaps_any, subnet_count
+from dockerv6.lib.prefixes import PrefixSet, free_gaps, nth_subnet, overlaps_any, subnet_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +90,24 @@ def choose(request: BlockRequest) -> SubnetChoice | PoolExhausted | PrefixTooSho
     The subnet never overlaps a bound or cooling allocation of another owner, nor a prefix to avoid. The cost is
     n·log n in the number of allocations and prefixes to avoid; keeping the present subnet costs n.
     """
-    prefixes = _distinct(prefix for prefix in request.prefixes if prefix.prefixlen <= request.length)
-    if not prefixes:
+    # without prefixes inside another one, each subnet has one number, whatever the order of the input
+    usable = PrefixSet(prefix for prefix in request.prefixes if prefix.prefixlen <= request.length)
+    if not usable.prefixes:
         shortest = min((prefix.prefixlen for prefix in request.prefixes), default=None)
         return PrefixTooShort(request.pool, request.length, shortest)
     own = [allocation for allocation in request.held if allocation.owner == request.owner]
-    kept = _kept(request, prefixes, own)
+    kept = _kept(request, usable, own)
     if kept is not None:
         return SubnetChoice(kept)
 
     others = [allocation for allocation in request.held if allocation.owner != request.owner]
     active = [allocation for allocation in others if not _expired(allocation, request)]
     taken = [*(allocation.prefix for allocation in active), *request.avoid]
-    found = _free(request, prefixes, [*taken, *(allocation.prefix for allocation in own)])
+    found = _free(request, usable.prefixes, PrefixSet([*taken, *(allocation.prefix for allocation in own)]))
     if found is None and own:
-        found = _free(request, prefixes, taken)
+        found = _free(request, usable.prefixes, PrefixSet(taken))
     if found is None:
-        return _exhausted(request, prefixes, active)
+        return _exhausted(request, usable, active)
     expired = (allocation for allocation in others if _expired(allocation, request))
     return SubnetChoice(found, tuple(old for old in expired if old.prefix.overlaps(found)))
 
@@ -115,29 +116,19 @@ def _expired(allocation: Allocation, request: BlockRequest) -> bool:
     return allocation.state is AllocationState.COOLING and allocation.since + request.cooldown <= request.now
 
 
-def _distinct(prefixes: Iterable[IPv6Network]) -> list[IPv6Network]:
-    """Sort, and drop prefixes inside another one: each subnet then has one number, whatever the input order."""
-    kept: list[IPv6Network] = []
-    for prefix in sorted(prefixes):
-        if not kept or not prefix.subnet_of(kept[-1]):
-            kept.append(prefix)
-    return kept
-
-
-def _kept(request: BlockRequest, prefixes: Sequence[IPv6Network], own: Iterable[Allocation]) -> IPv6Network | None:
+def _kept(request: BlockRequest, usable: PrefixSet, own: Iterable[Allocation]) -> IPv6Network | None:
     """Return the owner's present subnet, or its last one. The ledger guarantees that no other owner's overlaps it."""
     candidates = sorted(
         (allocation for allocation in own if allocation.prefix.prefixlen == request.length),
         key=lambda allocation: (allocation.state is AllocationState.COOLING, -allocation.since, allocation.prefix),
     )
     for allocation in candidates:
-        inside = any(allocation.prefix.subnet_of(prefix) for prefix in prefixes)
-        if inside and not overlaps_any(allocation.prefix, request.avoid):
+        if usable.containing(allocation.prefix) and not overlaps_any(allocation.prefix, request.avoid):
             return allocation.prefix
     return None
 
 
-def _free(request: BlockRequest, prefixes: Sequence[IPv6Network], taken: Sequence[IPv6Network]) -> IPv6Network | None:
+def _free(request: BlockRequest, prefixes: Sequence[IPv6Network], taken: PrefixSet) -> IPv6Network | None:
     """Return the first free subnet at or after the owner's start index, wrapping around at the end."""
     runs: list[range] = []  # free subnets, numbered across all prefixes
     firsts: list[range] = []
@@ -170,13 +161,13 @@ def _from(start: int, runs: Sequence[range]) -> int | None:
     return runs[0].start if runs else None
 
 
-def _exhausted(request: BlockRequest, prefixes: Sequence[IPv6Network], active: Iterable[Allocation]) -> PoolExhausted:
-    inside = [allocation for allocation in active if overlaps_any(allocation.prefix, prefixes)]
+def _exhausted(request: BlockRequest, usable: PrefixSet, active: Iterable[Allocation]) -> PoolExhausted:
+    inside = [allocation for allocation in active if usable.overlaps(allocation.prefix)]
     cooling = [allocation for allocation in inside if allocation.state is AllocationState.COOLING]
     return PoolExhausted(
         pool=request.pool,
         length=request.length,
-        total=sum(subnet_count(prefix, request.length) for prefix in prefixes),
+        total=sum(subnet_count(prefix, request.length) for prefix in usable.prefixes),
         held=len(inside) - len(cooling),
         cooling=len(cooling),
         soonest=min((allocation.since + request.cooldown for allocation in cooling), default=None),

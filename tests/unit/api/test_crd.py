@@ -22,6 +22,7 @@ ALLOWED = {
     "minimum",
     "maximum",
     "minLength",
+    "maxItems",
     "maxLength",
     "nullable",
     "required",

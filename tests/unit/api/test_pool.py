@@ -35,7 +35,9 @@ def test_a_pool_may_use_the_prefix_of_an_interface() -> None:
             ["prefixes", "fromInterface"],
         ),
         ({"prefixes": []}, ["prefixes"]),
-        ({"prefixes": ["fd00::/48", "fd00::/40"]}, ["prefixes[1]"]),
+        ({"prefixes": ["fd00::/48", "fd00::/40"]}, ["prefixes[0]"]),
+        ({"prefixes": ["fd00::/40", "fd01::/48", "fd00:0:1::/48"]}, ["prefixes[2]"]),
+        ({"prefixes": ["fd00::/48", "fd00::/48", "fd00::/48"]}, ["prefixes[1]", "prefixes[2]"]),
         ({"prefix": "fe80::/48"}, ["prefix"]),
         ({"prefix": "192.0.2.0/24"}, ["prefix"]),
         ({"prefix": "fd00::/64", "allocationLength": 56}, ["allocationLength"]),
@@ -54,6 +56,23 @@ def test_a_pool_may_use_the_prefix_of_an_interface() -> None:
 )
 def test_conflicting_fields_are_invalid(spec: Spec, where: list[str]) -> None:
     assert fields(pool_errors(spec)) == [f"spec.{name}" for name in where]
+
+
+def test_a_prefix_inside_another_one_names_both() -> None:
+    (error,) = pool_errors({"prefixes": ["fd00:0:1::/48", "fd00::/40"]})
+    assert (error.message, error.remedy) == ("fd00:0:1::/48 is inside fd00::/40", "remove one of them")
+    (error,) = pool_errors({"prefixes": ["fd00::/48", "fd00::/48"]})
+    assert error.message == "fd00::/48 is written twice"
+
+
+@pytest.mark.parametrize("name", ["prefixes", "exclude"])
+def test_a_pool_has_at_most_1000_prefixes_and_exclusions(name: str) -> None:
+    several = [f"fd00:{number:x}::/48" for number in range(1001)]
+    whole: Spec = {} if name == "prefixes" else {"prefix": "fd00::/16"}
+    assert pool_errors({**whole, name: several[:1000]}) == ()
+    (error,) = pool_errors({**whole, name: several})
+    assert (fields((error,)), error.message) == ([f"spec.{name}"], "has 1001 items")
+    assert error.remedy == "write at most 1000"
 
 
 def test_exclusions_may_be_addresses_or_prefixes() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerv6.lib.prefixes import (
+    PrefixSet,
     first_address,
     free_gaps,
     is_ula,
@@ -38,6 +39,22 @@ def test_overlap_with_any_of_several_prefixes() -> None:
     others = [IPv6Network("fd00:9::/48"), IPv6Network("fd00:1::/32"), IPv6Network("fd00:1:2:3::/64")]
     assert overlaps_any(SITE, others)
     assert not overlaps_any(SITE, others[:1])
+
+
+def test_a_set_leaves_out_what_is_inside_another_prefix() -> None:
+    inner, twice = IPv6Network("fd00:1:2:3::/64"), IPv6Network("fd00:1::/48")
+    assert PrefixSet([inner, SITE, twice, twice]).prefixes == (twice, SITE)
+    assert PrefixSet([]).prefixes == ()
+
+
+@given(st.lists(networks(), max_size=12), networks())
+def test_a_set_answers_as_its_prefixes_do(prefixes: list[IPv6Network], asked: IPv6Network) -> None:
+    many = PrefixSet(prefixes)
+    around = [each for each in prefixes if asked.subnet_of(each)]
+    assert many.containing(asked) == min(around, key=lambda each: each.prefixlen, default=None)
+    assert many.overlaps(asked) == overlaps_any(asked, prefixes)
+    overlapping = [each for each in many.prefixes if each.overlaps(asked)]
+    assert list(many.ranges_in(asked)) == [(int(each[0]), int(each[-1])) for each in overlapping]
 
 
 def test_first_address_is_one_past_the_prefix() -> None:
@@ -88,38 +105,38 @@ def test_subnet_number_must_exist(index: int) -> None:
 
 
 def test_an_empty_prefix_is_one_gap() -> None:
-    assert list(free_gaps(SITE, 64, [])) == [range(65_536)]
+    assert list(free_gaps(SITE, 64, PrefixSet([]))) == [range(65_536)]
 
 
 def test_gaps_are_between_taken_blocks() -> None:
     taken = [nth_subnet(SITE, 64, index) for index in (7, 0, 3, 4)]
-    assert list(free_gaps(SITE, 64, taken)) == [range(1, 3), range(5, 7), range(8, 65_536)]
+    assert list(free_gaps(SITE, 64, PrefixSet(taken))) == [range(1, 3), range(5, 7), range(8, 65_536)]
 
 
 def test_blocks_of_any_length_take_every_subnet_that_they_overlap() -> None:
     taken = [IPv6Network("fd00:1:2:5::1/128"), IPv6Network("fd00:1:2:100::/56")]
-    assert list(free_gaps(SITE, 64, taken)) == [range(5), range(6, 0x100), range(0x200, 65_536)]
+    assert list(free_gaps(SITE, 64, PrefixSet(taken))) == [range(5), range(6, 0x100), range(0x200, 65_536)]
 
 
 def test_blocks_outside_the_prefix_take_no_subnet() -> None:
     taken = [IPv6Network("fd00:1:1:ffff::/64"), IPv6Network("fd00:1:3::/64"), IPv6Network("::/128")]
-    assert list(free_gaps(SITE, 64, taken)) == [range(65_536)]
+    assert list(free_gaps(SITE, 64, PrefixSet(taken))) == [range(65_536)]
 
 
 @pytest.mark.parametrize("block", ["fd00:1:2::/48", "fd00::/16", "::/0"])
 def test_covered_prefix_has_no_gap(block: str) -> None:
-    assert list(free_gaps(SITE, 64, [IPv6Network(block)])) == []
+    assert list(free_gaps(SITE, 64, PrefixSet([IPv6Network(block)]))) == []
 
 
 def test_gaps_of_a_short_prefix() -> None:
     vast = IPv6Network("2001:db8::/32")
     taken = [nth_subnet(vast, 80, index) for index in (0, 2**47)]
-    assert list(free_gaps(vast, 80, taken)) == [range(1, 2**47), range(2**47 + 1, 2**48)]
+    assert list(free_gaps(vast, 80, PrefixSet(taken))) == [range(1, 2**47), range(2**47 + 1, 2**48)]
 
 
 @given(st.lists(networks(longest=90), max_size=8), st.integers(48, 56))
 def test_gaps_are_exactly_the_subnets_that_overlap_nothing(taken: list[IPv6Network], length: int) -> None:
-    gaps = list(free_gaps(SITE, length, taken))
+    gaps = list(free_gaps(SITE, length, PrefixSet(taken)))
     free = {index for gap in gaps for index in gap}
     expected = {n for n, subnet in enumerate(SITE.subnets(new_prefix=length)) if not overlaps_any(subnet, taken)}
     assert free == expected

@@ -12,7 +12,7 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
 from dockerv6.ipam.block import BlockRequest, PoolExhausted, SubnetChoice, choose
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.lib.prefixes import overlaps_any
+from dockerv6.lib.prefixes import PrefixSet, overlaps_any
 from dockerv6.lib.timeformat import rfc3339
 from dockerv6.planning.addressing.conflicts import RETRY, foreign_routes, foreign_subnets, own_bridges, prefix_conflict
 from dockerv6.planning.addressing.pools import PoolView, pool_view
@@ -237,8 +237,9 @@ def _occupied(desired: Desired, observed: Observed, pool: PoolView) -> Iterator[
     """The parts of the pool that are in use: by live networks, and by the host's routes and addresses."""
     yield from (subnet for subnet, _ in foreign_subnets(desired, observed))
     yield from _own_addresses(desired, observed)
+    prefixes = PrefixSet(pool.prefixes)
     for route in foreign_routes(desired, observed):
-        if not any(prefix.subnet_of(route.destination) for prefix in pool.prefixes):
+        if prefixes.containing(route.destination) not in (None, route.destination):
             yield route.destination
 
 
