@@ -9,13 +9,14 @@ from pydantic import BeforeValidator, Field, Strict
 from dockerv6.api.errors import FieldError
 from dockerv6.api.meta import Model, Name
 from dockerv6.api.values import (
+    SHORTEST_SUBNET,
     Address4,
     AddressOrPrefix6,
     Flag,
     Interface,
     Prefix4,
-    PrefixLength,
     Subnet6,
+    SubnetLength,
     Unicast6,
     unquoted_number,
 )
@@ -57,9 +58,10 @@ class Addressing(Model):
     pool_ref: PoolRef | None = Field(
         None, description="The pool to allocate the subnet from. Default: the pool `default`."
     )
-    prefix_length: PrefixLength | None = Field(
+    prefix_length: SubnetLength | None = Field(
         None,
-        description="Prefix length of the allocated subnet, in bits, 1 to 126. Default: the pool's `allocationLength`.",
+        description="Prefix length of the allocated subnet, in bits, 32 to 126. Default: the pool's "
+        "`allocationLength`.",
     )
     gateway: Unicast6 | None = Field(
         None,
@@ -113,6 +115,12 @@ class Addressing(Model):
                 f"write a prefix of length {LONGEST_SUBNET} or shorter, preferably 64",
             )
             return
+        if subnet.prefixlen < SHORTEST_SUBNET:
+            yield FieldError(
+                ("subnet",),
+                f"{subnet} is too large for one network: it would take the addresses of other networks and pools",
+                f"write a prefix of length {SHORTEST_SUBNET} or longer, preferably 64",
+            )
         gateway = self.gateway if self.gateway is not None else subnet.network_address + 1
         if gateway not in subnet:
             yield FieldError(

@@ -10,7 +10,17 @@ from pydantic import BeforeValidator, Field, Strict
 from dockerv6.api.errors import FieldError
 from dockerv6.api.kinds import POOL
 from dockerv6.api.meta import Model, ObjectMeta, shared_default
-from dockerv6.api.values import AddressOrPrefix6, Duration, Flag, Interface, PrefixLength, Subnet6, unquoted_number
+from dockerv6.api.values import (
+    SHORTEST_SUBNET,
+    AddressOrPrefix6,
+    Duration,
+    Flag,
+    Interface,
+    PrefixLength,
+    Subnet6,
+    SubnetLength,
+    unquoted_number,
+)
 from dockerv6.lib.prefixes import PrefixSet
 
 GENERATED_LENGTH = 48
@@ -77,8 +87,8 @@ class IPv6PoolSpec(Model):
         description="The prefix of an interface. When it changes, the networks of the pool are renumbered according to "
         "their `updateStrategy`.",
     )
-    allocation_length: PrefixLength = Field(
-        64, description="Prefix length of a subnet, in bits, 1 to 126. Default: `64`."
+    allocation_length: SubnetLength = Field(
+        64, description="Prefix length of a subnet, in bits, 32 to 126. Default: `64`."
     )
     exclude: tuple[AddressOrPrefix6, ...] = Field(
         (),
@@ -139,14 +149,14 @@ class IPv6PoolSpec(Model):
                 yield FieldError(
                     ("allocationLength",),
                     f"a /{length} does not fit into {what}",
-                    f"write {max(own, 64)}, or another number from {own} to 126",
+                    f"write {max(own, 64)}, or another number from {max(own, SHORTEST_SUBNET)} to 126",
                 )
         source = self.from_interface
         if source is not None and source.prefix_length is not None and source.prefix_length > length:
             yield FieldError(
                 ("allocationLength",),
                 f"a /{length} does not fit into the /{source.prefix_length} of fromInterface",
-                f"write a number from {source.prefix_length} to 126",
+                f"write a number from {max(source.prefix_length, SHORTEST_SUBNET)} to 126",
             )
 
     def _overlap_errors(self) -> Iterator[FieldError]:

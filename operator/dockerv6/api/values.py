@@ -281,5 +281,14 @@ Duration = Annotated[
 
 Flag = Annotated[bool, Strict()]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535), BeforeValidator(unquoted_number("a port such as 8080"))]
+
+SHORTEST_SUBNET = 32
+"""A provider gets a /32 for all its customers. A shorter subnet on one bridge would take the addresses of others."""
+
 PrefixLength = Annotated[int, Strict(), Field(ge=1, le=126), BeforeValidator(unquoted_number("a length such as 64"))]
+"""The prefix length of a part of a prefix that has room for a subnet."""
+
+SubnetLength = Annotated[
+    int, Strict(), Field(ge=SHORTEST_SUBNET, le=126), BeforeValidator(unquoted_number("a length such as 64"))
+]
 """The prefix length of a subnet. A subnet longer than /126 has no room for a gateway and a container."""

@@ -12,7 +12,7 @@ from dockerv6.controller.status import never_accepted, write_simple
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.prefixes import PrefixSet, subnet_count
 from dockerv6.lib.timeformat import rfc3339
-from dockerv6.planning.addressing.pools import tracked_pool_prefix, withdrawn_findings
+from dockerv6.planning.addressing.pools import known_prefixes, withdrawn_findings
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.reconciler.handler import Key, Requeue
 
@@ -90,14 +90,11 @@ def _observe(pool: IPv6Pool, context: Context) -> _Usage:
 def _prefixes(pool: IPv6Pool, context: Context) -> tuple[tuple[IPv6Network, ...], tuple[Finding, ...]]:
     """The prefixes that the pool allocates from now, and what is wrong with them."""
     holdings = context.inventory.holdings
-    if pool.spec.from_interface is not None:
-        tracked = tracked_pool_prefix(pool, holdings)
-        if isinstance(tracked, Finding):
-            return (), (replace(tracked, condition=ConditionType.READY),)
-        gone = withdrawn_findings(pool, holdings)
-        return (tracked,), tuple(replace(f, condition=ConditionType.READY, blocks=True) for f in gone)
-    kept = holdings.pool_prefixes.get(pool.metadata.name)
-    return pool.spec.all_prefixes or ((kept,) if kept else ()), ()
+    known = known_prefixes(pool, holdings)
+    if isinstance(known, Finding):
+        return (), (replace(known, condition=ConditionType.READY),)
+    gone = withdrawn_findings(pool, holdings)
+    return known, tuple(replace(f, condition=ConditionType.READY, blocks=True) for f in gone)
 
 
 def _unallocated(pool: str, prefixes: tuple[IPv6Network, ...], context: Context) -> tuple[str, ...]:

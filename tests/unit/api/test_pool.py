@@ -44,6 +44,7 @@ def test_a_pool_may_use_the_prefix_of_an_interface() -> None:
         ({"prefix": "fd00::/80"}, ["allocationLength"]),
         ({"allocationLength": 40}, ["allocationLength"]),
         ({"allocationLength": 127}, ["allocationLength"]),
+        ({"prefix": "fc00::/7", "allocationLength": 31}, ["allocationLength"]),
         ({"fromInterface": {"name": "eth0", "prefixLength": 72}}, ["allocationLength"]),
         ({"fromInterface": {"name": "eth0", "offset": 1}}, ["fromInterface.offset"]),
         ({"fromInterface": {"name": "eth0", "prefixLength": 60, "offset": -1}}, ["fromInterface.offset"]),

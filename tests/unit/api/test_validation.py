@@ -34,7 +34,7 @@ from tests.unit.api.checks import network_errors, only
         ({"egress": {"mode": False}}, None, None),
         ({"driver": "overlay"}, "'overlay' is not one of bridge, macvlan, ipvlan", "use bridge, macvlan or ipvlan"),
         ({"addressing": {"subnet": 7}}, "must be an IPv6 prefix in a string, not 7", "put it in quotes"),
-        ({"addressing": {"prefixLength": 0}}, "0 is too small", "write 1 or more"),
+        ({"addressing": {"prefixLength": 0}}, "0 is too small", "write 32 or more"),
         ({"addressing": {"prefixLength": 127}}, "127 is too large", "write 126 or less"),
     ],
 )

@@ -8,7 +8,7 @@ from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec
 from dockerv6.hostnet.model import Route, RouteProtocol
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.text import shell_quoted
-from dockerv6.planning.addressing.pools import cooldown
+from dockerv6.planning.addressing.pools import cooldown, known_prefixes
 from dockerv6.planning.host.parents import shared_link
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
@@ -23,10 +23,13 @@ def prefix_conflict(
     """The first other user of the prefix, as a noun phrase for messages; "": there is none.
 
     ``pooled``: the prefix comes from a pool. An on-link prefix in a pool is meant to be divided.
+    A whole pool is no conflict for a resource that already has the prefix: whoever declares a pool later can't take it.
     """
+    bound = holdings.bound.get(desired.name)
+    has_it = bound is not None and bound.prefix == prefix
     others = (
         _other_resources(desired, observed, holdings, prefix),
-        _whole_pools(holdings, prefix),
+        () if has_it else _whole_pools(desired, holdings, prefix),
         _docker_networks(desired, observed, prefix),
         _routes(desired, observed, prefix, on_link_ok=pooled or desired.resource.spec.ndp_proxy.enabled),
     )
@@ -43,10 +46,12 @@ def _other_resources(desired: Desired, observed: Observed, holdings: Holdings, p
             yield f"{allocation.prefix}, which IPv6Network {allocation.owner} released and which is in cooldown"
 
 
-def _whole_pools(holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
-    for pool, pool_prefix in holdings.pool_prefixes.items():
-        if pool_prefix.subnet_of(prefix):
-            yield f"the whole of IPv6Pool {pool} ({pool_prefix})"
+def _whole_pools(desired: Desired, holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
+    for name, pool in sorted(desired.pools.items()):
+        known = known_prefixes(pool, holdings)
+        if not isinstance(known, Finding) and known and all(each.subnet_of(prefix) for each in known):
+            more = f" and {len(known) - 1} more" if len(known) > 1 else ""
+            yield f"the whole of IPv6Pool {name} ({known[0]}{more})"
 
 
 def _docker_networks(desired: Desired, observed: Observed, prefix: IPv6Network) -> Iterator[str]:

@@ -59,26 +59,30 @@ def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolV
             f"there is no IPv6Pool {name} (pools: {known}); create it, or omit poolRef to use the default pool",
         )
     spec = pool.spec
-    generated_now = False
-    prefixes = spec.all_prefixes
-    if spec.from_interface is not None:
-        tracked = tracked_pool_prefix(pool, holdings)
-        if isinstance(tracked, Finding):
-            return tracked
-        prefixes = (tracked,)
-    if not prefixes:
-        recorded = holdings.pool_prefixes.get(name)
-        generated_now = recorded is None
-        prefixes = (recorded or _seen_before(desired, observed, holdings, name) or ula_prefix(observed.entropy),)
+    prefixes = known_prefixes(pool, holdings)
+    if isinstance(prefixes, Finding):
+        return prefixes
+    generated_now = not prefixes
+    if generated_now:
+        prefixes = (_seen_before(desired, observed, holdings, name) or ula_prefix(observed.entropy),)
     return PoolView(
         name=name,
-        prefixes=tuple(prefixes),
+        prefixes=prefixes,
         length=spec.allocation_length,
         exclude=tuple(spec.exclude),
         cooldown=spec.cooldown,
         disabled=spec.disabled,
         generated_now=generated_now,
     )
+
+
+def known_prefixes(pool: IPv6Pool, holdings: Holdings) -> tuple[IPv6Network, ...] | Finding:
+    """The prefixes that the pool allocates from, or why it has none. Empty: they are generated on first use."""
+    if pool.spec.from_interface is not None:
+        tracked = tracked_pool_prefix(pool, holdings)
+        return tracked if isinstance(tracked, Finding) else (tracked,)
+    recorded = holdings.pool_prefixes.get(pool.metadata.name)
+    return pool.spec.all_prefixes or ((recorded,) if recorded is not None else ())
 
 
 def tracked_pool_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Finding:

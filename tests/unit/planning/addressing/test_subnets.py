@@ -235,10 +235,36 @@ def test_a_fixed_subnet_that_was_fixed_before_has_no_cooldown() -> None:
 
 
 def test_a_fixed_subnet_that_swallows_a_whole_pool_is_refused() -> None:
-    found = refused(
-        desired(addressing={"subnet": "fd12::/16"}), held=holdings(default=IPv6Network("fd12:3456:789a::/48"))
-    )
-    assert "the whole of IPv6Pool default" in found.message
+    generated = holdings(default=IPv6Network("fd12:3456:789a::/48"))
+    found = refused(desired(None, pool(), addressing={"subnet": "fd12:3456::/32"}), held=generated)
+    assert "the whole of IPv6Pool default (fd12:3456:789a::/48)" in found.message
+
+
+def test_a_fixed_subnet_that_swallows_an_unused_pool_is_refused() -> None:
+    several = pool("p", prefixes=["fd00:7:0:1::/64", "fd00:7:0:9::/64"])
+    found = refused(desired(None, several, addressing={"subnet": "fd00:7::/48"}))
+    assert found.reason == "SubnetOverlap"
+    assert "the whole of IPv6Pool p (fd00:7:0:1::/64 and 1 more)" in found.message
+    part = desired(None, several, addressing={"subnet": "fd00:7:0:1::/64"})
+    assert str(given(part).prefix) == "fd00:7:0:1::/64"
+
+
+def test_a_fixed_subnet_that_swallows_a_pool_of_an_interface_is_refused() -> None:
+    follows = pool("p", fromInterface={"name": "eth0", "prefixLength": 64})
+    want = desired(None, follows, addressing={"subnet": "2001:db8:1::/64"}, egress={"mode": "Routed"})
+    held = holding(following=tracked("2001:db8:1::/56"))
+    assert "the whole of IPv6Pool p" in refused(want, held=held).message
+    assert str(given(want).prefix) == "2001:db8:1::/64"  # the interface has no prefix yet
+
+
+def test_a_pool_that_is_declared_later_takes_no_fixed_subnet() -> None:
+    want = desired(None, pool("p", prefix=str(SUBNET)), addressing=FIXED)
+    assert given(want, held=holdings(allocation(pool=""))) == SubnetDecision(SUBNET)
+
+
+def test_an_allocation_may_be_a_whole_pool() -> None:
+    want = desired(None, pool(prefix=str(SUBNET)))
+    assert given(want, held=holdings(allocation())) == SubnetDecision(SUBNET)
 
 
 def test_a_fixed_subnet_on_an_on_link_prefix_is_refused_without_an_ndp_proxy() -> None:
