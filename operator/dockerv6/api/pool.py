@@ -21,7 +21,10 @@ from dockerv6.api.values import (
     SubnetLength,
     unquoted_number,
 )
-from dockerv6.lib.prefixes import PrefixSet
+from dockerv6.lib.prefixes import PrefixSet, free_gaps
+
+GENERATED = IPv6Network("fd00::/8")
+"""Contains every prefix that is generated."""
 
 GENERATED_LENGTH = 48
 """RFC 4193 §3.1: the length of a generated prefix."""
@@ -137,6 +140,7 @@ class IPv6PoolSpec(Model):
             )
         yield from self._length_errors()
         yield from self._overlap_errors()
+        yield from self._exclude_errors()
 
     def _length_errors(self) -> Iterator[FieldError]:
         length = self.allocation_length
@@ -160,7 +164,7 @@ class IPv6PoolSpec(Model):
             )
 
     def _overlap_errors(self) -> Iterator[FieldError]:
-        fixed = PrefixSet(self.all_prefixes)
+        fixed = PrefixSet(self.prefixes)
         kept: set[IPv6Network] = set()
         for index, prefix in enumerate(self.prefixes):
             outer = fixed.containing(prefix)
@@ -168,13 +172,27 @@ class IPv6PoolSpec(Model):
                 message = f"{prefix} is written twice" if outer == prefix else f"{prefix} is inside {outer}"
                 yield FieldError(("prefixes", index), message, "remove one of them")
             kept.add(prefix)
-        for index, excluded in enumerate(self.exclude):
-            if fixed.prefixes and not fixed.overlaps(excluded):
+
+    def _exclude_errors(self) -> Iterator[FieldError]:
+        fixed = PrefixSet(self.all_prefixes)
+        for index, each in enumerate(self.exclude):
+            if fixed.prefixes and not fixed.overlaps(each):
                 yield FieldError(
                     ("exclude", index),
-                    f"{excluded} has no effect: it is outside the pool",
+                    f"{each} has no effect: it is outside the pool",
                     "correct it, or remove it",
                 )
+        length = self.allocation_length
+        if not self.exclude or self.from_interface is not None:
+            return
+        usable = [prefix for prefix in fixed.prefixes or (GENERATED,) if prefix.prefixlen <= length]
+        excluded = PrefixSet(self.exclude)
+        if usable and all(next(free_gaps(prefix, length, excluded), None) is None for prefix in usable):
+            yield FieldError(
+                ("exclude",),
+                f"the whole pool is excluded: it could not allocate a /{length}",
+                "remove what is not to be excluded; write disabled: true for a pool that allocates nothing",
+            )
 
 
 class IPv6Pool(Model):

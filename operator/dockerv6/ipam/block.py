@@ -10,7 +10,7 @@ from hashlib import sha256
 from ipaddress import IPv6Network
 
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.lib.prefixes import PrefixSet, free_gaps, nth_subnet, overlaps_any, subnet_count
+from dockerv6.lib.prefixes import PrefixSet, count_taken, free_gaps, nth_subnet, overlaps_any, subnet_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class PoolExhausted:
         pool: the pool's name.
         length: the prefix length that was requested.
         total: how many subnets of that length the pool has.
-        held: how many bound allocations overlap the pool.
-        cooling: how many cooling allocations overlap the pool.
-        soonest: Unix time at which the first cooldown ends; None when no allocation is cooling.
+        held: how many of them overlap bound allocations.
+        cooling: how many others overlap cooling allocations.
+        soonest: Unix time at which the first cooldown ends that makes a subnet free; None: no cooldown does.
     """
 
     pool: str
@@ -164,11 +164,16 @@ def _from(start: int, runs: Sequence[range]) -> int | None:
 def _exhausted(request: BlockRequest, usable: PrefixSet, active: Iterable[Allocation]) -> PoolExhausted:
     inside = [allocation for allocation in active if usable.overlaps(allocation.prefix)]
     cooling = [allocation for allocation in inside if allocation.state is AllocationState.COOLING]
+    bound = PrefixSet(allocation.prefix for allocation in inside if allocation.state is AllocationState.BOUND)
+    avoid = PrefixSet(request.avoid)
+    held = count_taken(usable, request.length, bound)
     return PoolExhausted(
         pool=request.pool,
         length=request.length,
         total=sum(subnet_count(prefix, request.length) for prefix in usable.prefixes),
-        held=len(inside) - len(cooling),
-        cooling=len(cooling),
-        soonest=min((allocation.since + request.cooldown for allocation in cooling), default=None),
+        held=held,
+        cooling=count_taken(usable, request.length, PrefixSet(allocation.prefix for allocation in inside)) - held,
+        soonest=min(
+            (each.since + request.cooldown for each in cooling if not avoid.overlaps(each.prefix)), default=None
+        ),
     )

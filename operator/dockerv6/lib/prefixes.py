@@ -124,6 +124,17 @@ def nth_subnet(prefix: IPv6Network, length: int, index: int) -> IPv6Network:
     return IPv6Network((int(prefix.network_address) + (index << (_BITS - length)), length))
 
 
+def count_taken(prefixes: PrefixSet, length: int, taken: PrefixSet) -> int:
+    """How many subnets of that length in the prefixes overlap with a taken prefix.
+
+    Raises:
+        ValueError: one of the prefixes has no subnets of that length.
+    """
+    gaps = (gap for prefix in prefixes.prefixes for gap in free_gaps(prefix, length, taken))
+    free = sum(gap.stop - gap.start for gap in gaps)  # len() has a limit of 2⁶³
+    return sum(subnet_count(prefix, length) for prefix in prefixes.prefixes) - free
+
+
 def free_gaps(prefix: IPv6Network, length: int, taken: PrefixSet) -> Iterator[range]:
     """The numbers of the subnets of that length that overlap with no taken prefix, as separate, ascending ranges.
 

@@ -50,6 +50,10 @@ def test_a_pool_may_use_the_prefix_of_an_interface() -> None:
         ({"fromInterface": {"name": "eth0", "prefixLength": 60, "offset": -1}}, ["fromInterface.offset"]),
         ({"fromInterface": {}}, ["fromInterface.name"]),
         ({"prefix": "fd00::/48", "exclude": ["fd01::/64"]}, ["exclude[0]"]),
+        ({"prefix": "fd00::/48", "exclude": ["fd00::/48"]}, ["exclude"]),
+        ({"prefix": "fd00::/48", "exclude": ["::/0"]}, ["exclude"]),
+        ({"prefixes": ["fd00::/64", "fd01::/64"], "exclude": ["fd00::1", "fd01::/65"]}, ["exclude"]),
+        ({"exclude": ["fd00::/9", "fd80::/9"]}, ["exclude"]),
         ({"cooldown": 90}, ["cooldown"]),
         ({"generate": "ula"}, ["generate"]),
     ],
@@ -77,5 +81,5 @@ def test_a_pool_has_at_most_1000_prefixes_and_exclusions(name: str) -> None:
 
 
 def test_exclusions_may_be_addresses_or_prefixes() -> None:
-    spec = pool({"prefix": "fd00::/48", "exclude": ["fd00::1", "fd00:0:0:ff00::/56", "fd00::/16"]}).spec
+    spec = pool({"prefix": "fd00::/48", "exclude": ["fd00::1", "fd00:0:0:ff00::/56", "fd00:0:0:8000::/49"]}).spec
     assert spec.exclude[0] == IPv6Network("fd00::1/128")

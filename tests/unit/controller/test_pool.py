@@ -50,7 +50,7 @@ async def test_networks_that_wait_for_it_are_enqueued() -> None:
 
 async def test_networks_whose_subnet_it_no_longer_allocates_are_enqueued() -> None:
     for changed in ({"prefix": "fd00:2::/62"}, {"prefix": "fd00:1::/62", "allocationLength": 80},
-                    {"prefix": "fd00:1::/62", "exclude": ["fd00:1::/63", "fd00:1:0:2::/63"]}):  # fmt: skip
+                    {"prefix": "fd00:1::/62", "exclude": ["fd00:1:0:1::/64", "fd00:1:0:2::/63"]}):  # fmt: skip
         it, enqueued = await bench("a", prefix="fd00:1::/62")
         await it.reconcile("a")
         enqueued.clear()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from dockerv6.lib.prefixes import (
     PrefixSet,
+    count_taken,
     first_address,
     free_gaps,
     is_ula,
@@ -126,6 +127,12 @@ def test_blocks_outside_the_prefix_take_no_subnet() -> None:
 @pytest.mark.parametrize("block", ["fd00:1:2::/48", "fd00::/16", "::/0"])
 def test_covered_prefix_has_no_gap(block: str) -> None:
     assert list(free_gaps(SITE, 64, PrefixSet([IPv6Network(block)]))) == []
+
+
+def test_taken_subnets_are_counted_once() -> None:
+    vast = PrefixSet([IPv6Network("2000::/3"), IPv6Network("fd00:1::/63")])
+    taken = PrefixSet([IPv6Network("2000::/4"), IPv6Network("2001:db8::/64"), IPv6Network("fd00:1::1/128")])
+    assert count_taken(vast, 126, taken) == 2**122 + 1
 
 
 def test_gaps_of_a_short_prefix() -> None:

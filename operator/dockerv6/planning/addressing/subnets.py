@@ -4,7 +4,6 @@ An allocation in the ledger stays. Without one, the resource gets the subnet of 
 lost), or else a free subnet of the pool.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
 
@@ -12,9 +11,9 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
 from dockerv6.ipam.block import BlockRequest, PoolExhausted, SubnetChoice, choose
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.lib.prefixes import PrefixSet, overlaps_any
-from dockerv6.lib.timeformat import rfc3339
-from dockerv6.planning.addressing.conflicts import RETRY, foreign_routes, foreign_subnets, own_bridges, prefix_conflict
+from dockerv6.lib.prefixes import overlaps_any
+from dockerv6.planning.addressing.conflicts import RETRY, prefix_conflict
+from dockerv6.planning.addressing.occupied import exhausted, few, occupied, own_addresses
 from dockerv6.planning.addressing.pools import PoolView, pool_view
 from dockerv6.planning.addressing.tracked_prefixes import renumbered
 from dockerv6.planning.inputs import Desired, Holdings, Observed
@@ -155,7 +154,7 @@ def _renumbered(
         if bound.prefix.prefixlen != length or prefix.prefixlen > length:
             continue
         moved = renumbered(bound.prefix, prefix)
-        taken = overlaps_any(moved, _own_addresses(desired, observed))
+        taken = overlaps_any(moved, own_addresses(desired, observed))
         if (
             pool.could_give(moved, length)
             and not taken
@@ -186,7 +185,7 @@ def _choose(
             prefixes=pool.prefixes,
             length=length,
             held=holdings.allocations,
-            avoid=(*pool.exclude, *_occupied(desired, observed, pool)),
+            avoid=(*pool.exclude, *(each.prefix for each in occupied(desired, observed, pool))),
             now=observed.now,
             cooldown=pool.cooldown,
         )
@@ -194,19 +193,12 @@ def _choose(
     if isinstance(chosen, SubnetChoice):
         return chosen
     if isinstance(chosen, PoolExhausted):
-        when = f"; the next one is free at {rfc3339(chosen.soonest)}" if chosen.soonest else ""
-        message = (
-            f"IPv6Pool {pool.name} has no free /{length}: {chosen.held} of {chosen.total} are allocated and"
-            f" {chosen.cooling} in cooldown{when}; add a prefix to the pool or remove a network"
-        )
-        retry = max(1.0, chosen.soonest - observed.now) if chosen.soonest else None
-    else:
-        message = (
-            f"IPv6Pool {pool.name} ({', '.join(map(str, pool.prefixes))}) is too small for a /{length};"
-            " set a longer prefixLength, or give the pool a shorter prefix"
-        )
-        retry = None
-    return Finding(ConditionType.SUBNET_ALLOCATED, Reason.POOL_EXHAUSTED, message, retry=retry)
+        return exhausted(desired, observed, holdings, pool, chosen)
+    message = (
+        f"IPv6Pool {pool.name} ({few(map(str, pool.prefixes))}) is too small for a /{length};"
+        " set a longer prefixLength, or give the pool a shorter prefix"
+    )
+    return Finding(ConditionType.SUBNET_ALLOCATED, Reason.POOL_EXHAUSTED, message)
 
 
 def _own_live_subnet(
@@ -231,21 +223,3 @@ def _overlap(prefix: IPv6Network, conflict: str, remedy: str) -> Finding:
         f"{prefix} overlaps {conflict}; {remedy}",
         retry=RETRY,
     )
-
-
-def _occupied(desired: Desired, observed: Observed, pool: PoolView) -> Iterator[IPv6Network]:
-    """The parts of the pool that are in use: by live networks, and by the host's routes and addresses."""
-    yield from (subnet for subnet, _ in foreign_subnets(desired, observed))
-    yield from _own_addresses(desired, observed)
-    prefixes = PrefixSet(pool.prefixes)
-    for route in foreign_routes(desired, observed):
-        if prefixes.containing(route.destination) not in (None, route.destination):
-            yield route.destination
-
-
-def _own_addresses(desired: Desired, observed: Observed) -> Iterator[IPv6Network]:
-    """The host's addresses, except those of the resource's bridge. In an on-link prefix, they are in the pool."""
-    own = own_bridges(desired, observed)
-    for interface in observed.host.interfaces.values():
-        if interface.name not in own:
-            yield from (IPv6Network(address.ip) for address in interface.addresses)

@@ -9,7 +9,7 @@ from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import BindSubnet, ForgetSubnet, KeepPoolPrefix
-from tests.simulation.resources import pool
+from tests.simulation.resources import network, pool
 from tests.unit.planning.scene import (
     SUBNET,
     allocation,
@@ -99,6 +99,54 @@ def test_a_full_pool_reports_when_the_next_subnet_is_free() -> None:
     assert found.reason == "PoolExhausted"
     assert found.retry == 3000
     assert "1 of 2 are allocated and 1 in cooldown" in found.message
+
+
+def test_a_cooldown_that_ends_after_the_year_9999_is_no_time_in_a_message() -> None:
+    for cooldown in (1e17, float("inf")):
+        endless = pool(prefix="fd00:1::/64")
+        spec = endless.spec.model_copy(update={"cooldown": cooldown})
+        want = desired(None, endless.model_copy(update={"spec": spec}))
+        found = refused(want, held=holdings(cooling("fd00:1::/64", "a")))
+        assert found.message.endswith("0 of 1 are allocated and 1 in cooldown; add a prefix to the pool")
+
+
+def test_what_fills_a_pool_besides_its_allocations_is_named_with_a_remedy() -> None:
+    one = pool(prefix="fd00:1::/62", exclude=["fd00:1::/64"])
+    held = holdings(allocation("fd00:1:0:1::/64", "zz", pool=""))
+    view = host(routes=(route("fd00:1:0:3::/64", "wg0", RouteProtocol.STATIC), route("fd00:1:0:2::/64", "br-x")))
+    found = refused(desired(None, one), observed(foreign("x", "fd00:1:0:2::/64"), host=view), held)
+    assert found.message == (
+        "IPv6Pool default has no free /64: 1 of 4 are allocated (including fd00:1:0:1::/64 of zz) and 0 in cooldown;"
+        " exclude takes 1 (fd00:1::/64); Docker networks take 1 (fd00:1:0:2::/64 of x);"
+        " routes of the host take 1 (fd00:1:0:3::/64 on wg0);"
+        " add a prefix to the pool, remove a network, shorten exclude, remove Docker networks that are not needed"
+        " or remove routes of the host that are not needed"
+    )
+    assert found.retry == 30
+
+
+def test_a_subnet_that_swallowed_the_pool_counts_with_all_its_subnets() -> None:
+    held = holdings(allocation("fd00:1::/32", "zz", pool=""))
+    found = refused(desired(None, pool(prefix="fd00:1::/48")), held=held)
+    assert "65536 of 65536 are allocated (including fd00:1::/32 of zz)" in found.message
+
+
+def test_of_many_exclusions_the_first_are_named() -> None:
+    every = [f"fd00:1:0:{number}::/64" for number in range(8)]
+    follows = pool(fromInterface={"name": "eth0"}, exclude=every)
+    found = refused(desired(None, follows), held=holding(following=tracked("fd00:1::/61")))
+    assert "exclude takes 8 (fd00:1::/64, fd00:1:0:1::/64, fd00:1:0:2::/64 and 5 more)" in found.message
+    assert found.message.endswith("; use another pool or shorten exclude")
+
+
+def test_networks_of_other_resources_are_allocations_and_not_foreign() -> None:
+    other = live(desired(network("shop")), IPv6Network("fd00:1::/64"), 2)
+    view = host(routes=(route("fd00:1::/64", "v6-shop"),))
+    held = holdings(allocation("fd00:1::/64", "shop"))
+    found = refused(desired(None, pool(prefix="fd00:1::/64")), observed(other, host=view), held)
+    assert found.message.endswith(
+        "/64: 1 of 1 are allocated and 0 in cooldown; add a prefix to the pool or remove a network"
+    )
 
 
 def test_a_full_pool_that_nothing_will_free_is_not_asked_again() -> None:
