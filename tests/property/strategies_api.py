@@ -79,7 +79,7 @@ _selectors = st.fixed_dictionaries({"name": _container_names}) | st.fixed_dictio
 @st.composite
 def fixed_addressing(draw: st.DrawFn) -> Document:
     """A fixed subnet, with or without a gateway and reserved addresses."""
-    subnet = draw(subnets())
+    subnet = draw(subnets(shortest=32))
     document: Document = {"subnet": str(subnet)}
 
     def inside(low: int) -> IPv6Address:
@@ -96,7 +96,7 @@ def fixed_addressing(draw: st.DrawFn) -> Document:
 
 
 def _addressing() -> st.SearchStrategy[Document]:
-    pooled = _mapping(poolRef=_mapping(name=names), prefixLength=st.integers(1, 126))
+    pooled = _mapping(poolRef=_mapping(name=names), prefixLength=st.integers(32, 126))
     return fixed_addressing() | pooled
 
 
@@ -212,8 +212,8 @@ def _pool_specs(draw: st.DrawFn) -> Document:
     spec = draw(_mapping(cooldown=st.sampled_from(["0", "90s", "1h", "1h30m", "7d", "250ms"]), disabled=flags))
     least = 48
     if source == "prefix":
-        prefix = draw(subnets())
-        least = prefix.prefixlen
+        prefix = draw(subnets(longest=125))
+        least = prefix.prefixlen + 1  # the exclusion leaves a subnet
         spec["prefix"] = str(prefix)
         spec["exclude"] = [str(prefix.network_address)]
     elif source == "prefixes":
@@ -224,7 +224,7 @@ def _pool_specs(draw: st.DrawFn) -> Document:
         spec["generate"] = "ULA"
     elif source == "fromInterface":
         spec["fromInterface"] = {"name": draw(interfaces), "prefixLength": least, "offset": draw(st.integers(0, 9))}
-    spec["allocationLength"] = draw(st.integers(least, 126))
+    spec["allocationLength"] = draw(st.integers(max(least, 32), 126))
     return spec
 
 
