@@ -73,7 +73,7 @@ def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
     try:
         _create(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
         raise StateFileError(describe_error(path, error)) from error
     connection.text_factory = _text
     try:
@@ -84,7 +84,7 @@ def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
         _check(connection, path)
         _migrate(connection, path, schema)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         connection.close()
         raise StateFileError(describe_error(path, error)) from error
     except BaseException:
@@ -114,7 +114,7 @@ def read_state(path: Path, schema: Schema, query: Callable[[sqlite3.Connection],
             result = _read_as_it_is(path, before, checked)
             if before.live or _fingerprint(path) == before:
                 return result
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
         raise StateFileError(describe_error(path, error)) from error
     raise StateFileError(f"{path} keeps changing while it is read: try again")
 
@@ -132,8 +132,8 @@ def describe_error(path: Path, error: Exception) -> str:
 
 
 def means_damage(error: Exception) -> bool:
-    """Whether SQLite found the file damaged as a whole."""
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    """Whether SQLite found the file damaged as a whole. Its message may quote bytes of the file that are not UTF-8."""
+    return isinstance(error, UnicodeDecodeError) or _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _code(error: Exception) -> int:

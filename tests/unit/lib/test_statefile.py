@@ -373,3 +373,13 @@ def test_a_damaged_version_is_damage_of_the_file_with_a_remedy(path: Path, state
         read_state(path, SCHEMA, words)
 
     assert path.read_bytes() == before
+
+
+def test_a_damaged_schema_is_damage_of_the_file_also_if_sqlite_quotes_bytes_that_are_not_utf_8(path: Path) -> None:
+    keep(path, "a")
+    damaged = path.read_bytes().replace(b"CREATE TABLE test_words", b"CREATE \xfe\xff\xfeLE test_words")
+    path.write_bytes(damaged)
+    for attempt in (lambda: open_state(path, SCHEMA), lambda: read_state(path, SCHEMA, words)):
+        with pytest.raises(StateFileError, match=r"is damaged.*restore a backup"):
+            attempt()
+    assert path.read_bytes() == damaged
