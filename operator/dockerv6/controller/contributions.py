@@ -22,6 +22,7 @@ from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
+from dockerv6.planning.firewall.bridge_names import not_bridges
 from dockerv6.planning.firewall.contributions import (
     POLICY_OWNER,
     FirewallContribution,
@@ -41,14 +42,14 @@ from dockerv6.planning.firewall.desired import (
 from dockerv6.planning.firewall.port_assignment import HostPorts
 from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
-from dockerv6.planning.inputs import Identity
+from dockerv6.planning.inputs import Identity, NetworkIndex, bridge_is_free
 from dockerv6.planning.policy import PolicyAssignment, assign_networks
 
 if TYPE_CHECKING:
     from dockerv6.firewall.model import PortIntent
     from dockerv6.planning.firewall.port_assignment import Incumbents
 
-_Versions = tuple[int, int]
+_Versions = tuple[int, int, object]
 
 
 class _NetworkInputs(NamedTuple):
@@ -60,6 +61,7 @@ class _NetworkInputs(NamedTuple):
     containers: tuple[Container, ...]
     tracked: Mapping[str, TrackedPrefix]  # only the prefix that the network is translated to
     links: tuple[IPv6Network, ...]  # only for networks with prefix translation
+    bridge_free: bool
 
 
 class Contributions:
@@ -74,6 +76,9 @@ class Contributions:
         self._of_policies: dict[tuple[str, str], tuple[tuple[object, ...], FirewallContribution]] = {}
         self._incumbents: Incumbents | None = None
         self._versions: _Versions | None = None
+        self._named_in: object = None  # the versions of the two below
+        self._named: frozenset[str] = frozenset()  # the bridges that rules may name
+        self._coming: frozenset[str] = frozenset()  # those of resources without a live network
         self._desired = DesiredFirewall()
         self._collected = self._desired  # before what can't be computed was left out
         self._assignment = PolicyAssignment({}, {})
@@ -135,7 +140,7 @@ class Contributions:
         return self._desired
 
     def _refresh(self) -> None:
-        versions = self._inventory.version, self._world.version
+        versions = self._inventory.version, self._world.version, self._interfaces_named()
         if self._versions == versions:
             return
         first = self._versions is None
@@ -196,6 +201,7 @@ class Contributions:
             uplink_bridges=uplinks,
             guest_bridges=guests,
             host_addresses=addresses,
+            not_bridges=self._interfaces_named()[0],
         )
 
     def _host_inputs(self) -> tuple[tuple[str, ...], tuple[str, ...] | None, frozenset[IPv6Address]]:
@@ -256,18 +262,50 @@ class Contributions:
             named = networks.named(resource.docker_name) if networks is not None else None
             return network_contribution(resource, None, named, containers, holdings.tracked, self._links(egress))
         bound = holdings.bound.get(name)
+        own = networks.owned(self._identity, resource, self._inventory.created_networks) if networks is not None else ()
         inputs = _NetworkInputs(
             resource,
             bound.prefix if bound is not None else None,
-            networks.owned(self._identity, resource, self._inventory.created_networks) if networks is not None else (),
+            own,
             containers,
             _relevant(egress, holdings.tracked),
             self._links(egress),
+            networks is None or bound is None or self._bridge_free(resource, own, networks),
         )
         known = self._of_networks.get(name)
         if known is None or not _same(known[0], inputs):
-            known = self._of_networks[name] = (inputs, network_contribution(*inputs))
+            known = self._of_networks[name] = (
+                inputs,
+                network_contribution(*inputs[:-1], bridge_free=inputs.bridge_free),
+            )
         return known[1]
+
+    def _interfaces_named(self) -> tuple[frozenset[str], object]:
+        """Of the names of bridges, those of interfaces that are none; and what `left_behind` looks at."""
+        host = self._world.host_view.last
+        names = self._inventory.version, self._world.version
+        if self._named_in != names:
+            self._named_in = names
+            live = self._world.known_networks.bridges
+            asked = {r.bridge_name for r in self._inventory.networks().values() if not r.observed}
+            self._coming = frozenset(asked - live)
+            self._named = live | self._coming | self._recorded.bridges
+        if host is None:
+            return frozenset(), None
+        interfaces = host.interfaces
+        left = self._coming & interfaces.keys()
+        masters = {each.master for each in interfaces.values()} if left else set()
+        details = frozenset((n, interfaces[n].addresses, interfaces[n].index in masters) for n in left)
+        return not_bridges(self._named, interfaces), details
+
+    def _bridge_free(self, resource: NetworkResource, own: tuple[Network, ...], networks: NetworkIndex) -> bool:
+        host, subnets = self._world.host_view.last, self._inventory.holdings.subnets_of
+        interfaces = host.interfaces if host is not None else {}
+        if resource.bridge_name not in interfaces and not networks.with_bridge(resource.bridge_name):
+            return True  # in most cases, without a search for the subnets
+        if any(network.bridge == resource.bridge_name for network in own):
+            return True
+        return bridge_is_free(resource, own, networks, interfaces, subnets(resource.metadata.name))
 
     def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> FirewallContribution:
         """A policy's contribution, kept by network: a new network leaves the others' parts as they are."""
@@ -323,6 +361,7 @@ def _same(one: _NetworkInputs, other: _NetworkInputs) -> bool:
         and one.containers is other.containers
         and one.tracked == other.tracked
         and one.links == other.links
+        and one.bridge_free == other.bridge_free
     )
 
 

@@ -86,6 +86,11 @@ class RecordedIntents:
         found = self._stored.get(owner)
         return found if found is not None and found.boot == self._boot else None
 
+    @property
+    def bridges(self) -> frozenset[str]:
+        """The bridges that the records name."""
+        return frozenset(n.bridge for record in self._stored.values() if record is not None for n in record.networks)
+
     def keep(self, desired: DesiredFirewall) -> None:
         """Have the intents recorded that are in place now. Returns at once."""
         if desired is not self._desired:

@@ -145,7 +145,7 @@ def _plan_managed(
     spec = desired.resource.spec
     want = network_spec(desired.resource, subnet.prefix, desired.identity, observed.engine)
     change = _network_change(desired, observed, holdings, live, want, subnet)
-    conflict = network_conflict(desired, observed, live, want)
+    conflict = network_conflict(desired, observed, holdings, live, want)
     findings = (
         *engine_findings(observed),
         *(traffic_findings(desired, observed, holdings, live, want) if bridged(desired, live) else ()),

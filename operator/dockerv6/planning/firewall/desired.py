@@ -37,6 +37,7 @@ class FirewallInputs:
         uplink_bridges: the bridges with a default route.
         guest_bridges: all other bridges, for a backend that needs their names; else None.
         host_addresses: the host's addresses on external interfaces.
+        not_bridges: interfaces with the name of a network's bridge that are no bridges.
         recorded_ports: published ports of the last intent, while the containers are unknown; else None.
     """
 
@@ -47,6 +48,7 @@ class FirewallInputs:
     uplink_bridges: tuple[str, ...] = ()
     guest_bridges: tuple[str, ...] | None = None
     host_addresses: frozenset[IPv6Address] = frozenset()
+    not_bridges: frozenset[str] = frozenset()
     recorded_ports: tuple[PortIntent, ...] | None = None
 
 
@@ -82,6 +84,7 @@ class DesiredFirewall:
             self.port_assignment,
             inputs.guest_bridges,
             inputs.host_addresses,
+            inputs.not_bridges,
         )
 
     @cached_property
