@@ -13,16 +13,18 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.traffic import Egress
+from dockerv6.controller.bridge_names import BridgeNames
 from dockerv6.controller.fault_isolation import FaultIsolation
 from dockerv6.controller.faults import Faults
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network
+from dockerv6.firewall.overlaps import claims_in
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
-from dockerv6.planning.firewall.bridge_names import not_bridges
+from dockerv6.planning.firewall.claims import Held
 from dockerv6.planning.firewall.contributions import (
     POLICY_OWNER,
     FirewallContribution,
@@ -42,11 +44,11 @@ from dockerv6.planning.firewall.desired import (
 from dockerv6.planning.firewall.port_assignment import HostPorts
 from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
-from dockerv6.planning.inputs import Identity, NetworkIndex, bridge_is_free
+from dockerv6.planning.inputs import Identity
 from dockerv6.planning.policy import PolicyAssignment, assign_networks
 
 if TYPE_CHECKING:
-    from dockerv6.firewall.model import PortIntent
+    from dockerv6.firewall.model import Claim, PortIntent
     from dockerv6.planning.firewall.port_assignment import Incumbents
 
 _Versions = tuple[int, int, object]
@@ -75,10 +77,9 @@ class Contributions:
         self._of_networks: dict[str, tuple[_NetworkInputs, FirewallContribution]] = {}
         self._of_policies: dict[tuple[str, str], tuple[tuple[object, ...], FirewallContribution]] = {}
         self._incumbents: Incumbents | None = None
+        self._held: Held = {}
         self._versions: _Versions | None = None
-        self._named_in: object = None  # the versions of the two below
-        self._named: frozenset[str] = frozenset()  # the bridges that rules may name
-        self._coming: frozenset[str] = frozenset()  # those of resources without a live network
+        self._bridge_names = BridgeNames(inventory, world, recorded)
         self._desired = DesiredFirewall()
         self._collected = self._desired  # before what can't be computed was left out
         self._assignment = PolicyAssignment({}, {})
@@ -96,6 +97,13 @@ class Contributions:
                 partial(published_ports, table),
                 none,
             )
+            unread: frozenset[Claim] = frozenset()
+            claims = self._faults.contained(
+                "which resource has which prefix can't be read from the table, so the first one by name gets it",
+                partial(claims_in, table),
+                unread,
+            )
+            self._held = {**self._held, **dict.fromkeys(claims, 0)}
             self._versions = None
 
     @property
@@ -140,7 +148,7 @@ class Contributions:
         return self._desired
 
     def _refresh(self) -> None:
-        versions = self._inventory.version, self._world.version, self._interfaces_named()
+        versions = self._inventory.version, self._world.version, self._bridge_names.state
         if self._versions == versions:
             return
         first = self._versions is None
@@ -158,12 +166,20 @@ class Contributions:
         self._versions = versions
         if self._incumbents is not None:
             present = self._desired.port_assignment.incumbents
+            self._held = self._now_held()
             self._incumbents = present if self._world.engine_read else {**present, **self._incumbents}
         if not first:
             for owner in sorted(
                 affected_owners(before, self._desired) | _reassigned(assigned_before, self._assignment)
             ):
                 self.on_change(owner)
+
+    def _now_held(self) -> Held:
+        """The claims that have rules; those whose owner is unknown now stay as they were."""
+        found, read = self._desired.held, self._world.engine_read
+        unknown = {c: n for c, n in self._held.items() if c not in found and (not read or not self.accepted(c[0]))}
+        present = {c: n for c, n in unknown.items() if not self._inventory.complete or self.exists(c[0])} | dict(found)
+        return self._held if present == self._held else present
 
     def _with_records(self, desired: DesiredFirewall) -> DesiredFirewall:
         """The recorded intents instead of those that are computed without the engine's networks and containers."""
@@ -201,7 +217,9 @@ class Contributions:
             uplink_bridges=uplinks,
             guest_bridges=guests,
             host_addresses=addresses,
-            not_bridges=self._interfaces_named()[0],
+            not_bridges=self._bridge_names.state.not_bridges,
+            held=self._held,
+            observers=frozenset(name for name, r in self._inventory.networks().items() if r.observed),
         )
 
     def _host_inputs(self) -> tuple[tuple[str, ...], tuple[str, ...] | None, frozenset[IPv6Address]]:
@@ -270,7 +288,7 @@ class Contributions:
             containers,
             _relevant(egress, holdings.tracked),
             self._links(egress),
-            networks is None or bound is None or self._bridge_free(resource, own, networks),
+            networks is None or bound is None or self._bridge_names.free(resource, own, networks),
         )
         known = self._of_networks.get(name)
         if known is None or not _same(known[0], inputs):
@@ -279,33 +297,6 @@ class Contributions:
                 network_contribution(*inputs[:-1], bridge_free=inputs.bridge_free),
             )
         return known[1]
-
-    def _interfaces_named(self) -> tuple[frozenset[str], object]:
-        """Of the names of bridges, those of interfaces that are none; and what `left_behind` looks at."""
-        host = self._world.host_view.last
-        names = self._inventory.version, self._world.version
-        if self._named_in != names:
-            self._named_in = names
-            live = self._world.known_networks.bridges
-            asked = {r.bridge_name for r in self._inventory.networks().values() if not r.observed}
-            self._coming = frozenset(asked - live)
-            self._named = live | self._coming | self._recorded.bridges
-        if host is None:
-            return frozenset(), None
-        interfaces = host.interfaces
-        left = self._coming & interfaces.keys()
-        masters = {each.master for each in interfaces.values()} if left else set()
-        details = frozenset((n, interfaces[n].addresses, interfaces[n].index in masters) for n in left)
-        return not_bridges(self._named, interfaces), details
-
-    def _bridge_free(self, resource: NetworkResource, own: tuple[Network, ...], networks: NetworkIndex) -> bool:
-        host, subnets = self._world.host_view.last, self._inventory.holdings.subnets_of
-        interfaces = host.interfaces if host is not None else {}
-        if resource.bridge_name not in interfaces and not networks.with_bridge(resource.bridge_name):
-            return True  # in most cases, without a search for the subnets
-        if any(network.bridge == resource.bridge_name for network in own):
-            return True
-        return bridge_is_free(resource, own, networks, interfaces, subnets(resource.metadata.name))
 
     def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> FirewallContribution:
         """A policy's contribution, kept by network: a new network leaves the others' parts as they are."""

@@ -100,6 +100,7 @@ class RulesView:
         filter: the host's own filter.
         backend: the name of the backend.
         overlapping: why an owner's elements are not in the table, by owner: others overlap them.
+        shared_networks: why an owner has no rules for a Docker network that another resource has, by owner.
         refused: why an owner's rules can't be in the kernel, and therefore stay as they are, by owner.
         untranslated: why an owner is not translated to its prefix, by owner.
         ports: the published ports, by owner.
@@ -115,6 +116,7 @@ class RulesView:
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""
     overlapping: Mapping[str, str] = field(default_factory=dict)
+    shared_networks: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     untranslated: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)
