@@ -19,7 +19,7 @@ _PLANNING_SEES = {
     *("api", "lib", "planning"),
     *("dockerd.model", "firewall.model", "hostnet.model", "source.model", "store.model"),
     *(f"firewall.{name}" for name in ("elements", "expr", "filter_chains", "nat_chains", "operations", "prefixes")),
-    *(f"firewall.{name}" for name in ("diff", "rectangles", "render", "ruleset")),
+    *(f"firewall.{name}" for name in ("diff", "overlaps", "rectangles", "render", "ruleset")),
     *("ipam.block", "ipam.ledger"),
 }
 # slow imports, which only the commands that need them may load

@@ -1,8 +1,8 @@
 """The blocks addressing, ipv4 and bridge of an IPv6Network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address, IPv6Network
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, Strict
 
@@ -26,6 +26,14 @@ DEFAULT_POOL = "default"
 
 LONGEST_SUBNET = 126
 LONGEST_SUBNET_IPV4 = 30
+NEVER_OWN_BRIDGES: Final[Mapping[str, str]] = {
+    "lo": "the loopback interface of every host",
+    "docker0": "the bridge of the engine's own default network",
+    "docker_gwbridge": "the bridge of the engine's Swarm mode",
+    "bonding_masters": "a file of the kernel's bonding driver beside the interfaces",
+}
+"""Names that an interface may have and that are never the bridge of a resource, and what they are."""
+
 MAX_RESERVED = 1024
 """The engine takes auxiliary addresses one by one, so each address of a range is an entry."""
 
@@ -212,3 +220,12 @@ class Bridge(Model):
         None, description="MTU in bytes, 1280 (RFC 8200 §5) to 65535. Default: that of the engine, usually 1500."
     )
     icc: Flag = Field(True, description="Whether containers of the network can reach each other. Default: `true`.")
+
+    def field_errors(self) -> Iterator[FieldError]:
+        """Check that the interface can be a bridge of one resource. The rules would cut off any other one."""
+        if self.name is not None and self.name in NEVER_OWN_BRIDGES:
+            yield FieldError(
+                ("name",),
+                f"{self.name} is {NEVER_OWN_BRIDGES[self.name]}",
+                "choose another name, or omit it to get one derived from the name of the resource",
+            )

@@ -13,15 +13,18 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.traffic import Egress
+from dockerv6.controller.bridge_names import BridgeNames
 from dockerv6.controller.fault_isolation import FaultIsolation
 from dockerv6.controller.faults import Faults
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network
+from dockerv6.firewall.overlaps import claims_in
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
+from dockerv6.planning.firewall.claims import Held
 from dockerv6.planning.firewall.contributions import (
     POLICY_OWNER,
     FirewallContribution,
@@ -45,10 +48,10 @@ from dockerv6.planning.inputs import Identity
 from dockerv6.planning.policy import PolicyAssignment, assign_networks
 
 if TYPE_CHECKING:
-    from dockerv6.firewall.model import PortIntent
+    from dockerv6.firewall.model import Claim, PortIntent
     from dockerv6.planning.firewall.port_assignment import Incumbents
 
-_Versions = tuple[int, int]
+_Versions = tuple[int, int, object]
 
 
 class _NetworkInputs(NamedTuple):
@@ -60,6 +63,7 @@ class _NetworkInputs(NamedTuple):
     containers: tuple[Container, ...]
     tracked: Mapping[str, TrackedPrefix]  # only the prefix that the network is translated to
     links: tuple[IPv6Network, ...]  # only for networks with prefix translation
+    bridge_free: bool
 
 
 class Contributions:
@@ -73,7 +77,9 @@ class Contributions:
         self._of_networks: dict[str, tuple[_NetworkInputs, FirewallContribution]] = {}
         self._of_policies: dict[tuple[str, str], tuple[tuple[object, ...], FirewallContribution]] = {}
         self._incumbents: Incumbents | None = None
+        self._held: Held = {}
         self._versions: _Versions | None = None
+        self._bridge_names = BridgeNames(inventory, world, recorded)
         self._desired = DesiredFirewall()
         self._collected = self._desired  # before what can't be computed was left out
         self._assignment = PolicyAssignment({}, {})
@@ -91,6 +97,13 @@ class Contributions:
                 partial(published_ports, table),
                 none,
             )
+            unread: frozenset[Claim] = frozenset()
+            claims = self._faults.contained(
+                "which resource has which prefix can't be read from the table, so the first one by name gets it",
+                partial(claims_in, table),
+                unread,
+            )
+            self._held = {**self._held, **dict.fromkeys(claims, 0)}
             self._versions = None
 
     @property
@@ -135,7 +148,7 @@ class Contributions:
         return self._desired
 
     def _refresh(self) -> None:
-        versions = self._inventory.version, self._world.version
+        versions = self._inventory.version, self._world.version, self._bridge_names.state
         if self._versions == versions:
             return
         first = self._versions is None
@@ -153,12 +166,20 @@ class Contributions:
         self._versions = versions
         if self._incumbents is not None:
             present = self._desired.port_assignment.incumbents
+            self._held = self._now_held()
             self._incumbents = present if self._world.engine_read else {**present, **self._incumbents}
         if not first:
             for owner in sorted(
                 affected_owners(before, self._desired) | _reassigned(assigned_before, self._assignment)
             ):
                 self.on_change(owner)
+
+    def _now_held(self) -> Held:
+        """The claims that have rules; those whose owner is unknown now stay as they were."""
+        found, read = self._desired.held, self._world.engine_read
+        unknown = {c: n for c, n in self._held.items() if c not in found and (not read or not self.accepted(c[0]))}
+        present = {c: n for c, n in unknown.items() if not self._inventory.complete or self.exists(c[0])} | dict(found)
+        return self._held if present == self._held else present
 
     def _with_records(self, desired: DesiredFirewall) -> DesiredFirewall:
         """The recorded intents instead of those that are computed without the engine's networks and containers."""
@@ -196,6 +217,9 @@ class Contributions:
             uplink_bridges=uplinks,
             guest_bridges=guests,
             host_addresses=addresses,
+            not_bridges=self._bridge_names.state.not_bridges,
+            held=self._held,
+            observers=frozenset(name for name, r in self._inventory.networks().items() if r.observed),
         )
 
     def _host_inputs(self) -> tuple[tuple[str, ...], tuple[str, ...] | None, frozenset[IPv6Address]]:
@@ -256,17 +280,22 @@ class Contributions:
             named = networks.named(resource.docker_name) if networks is not None else None
             return network_contribution(resource, None, named, containers, holdings.tracked, self._links(egress))
         bound = holdings.bound.get(name)
+        own = networks.owned(self._identity, resource, self._inventory.created_networks) if networks is not None else ()
         inputs = _NetworkInputs(
             resource,
             bound.prefix if bound is not None else None,
-            networks.owned(self._identity, resource, self._inventory.created_networks) if networks is not None else (),
+            own,
             containers,
             _relevant(egress, holdings.tracked),
             self._links(egress),
+            networks is None or bound is None or self._bridge_names.free(resource, own, networks),
         )
         known = self._of_networks.get(name)
         if known is None or not _same(known[0], inputs):
-            known = self._of_networks[name] = (inputs, network_contribution(*inputs))
+            known = self._of_networks[name] = (
+                inputs,
+                network_contribution(*inputs[:-1], bridge_free=inputs.bridge_free),
+            )
         return known[1]
 
     def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> FirewallContribution:
@@ -323,6 +352,7 @@ def _same(one: _NetworkInputs, other: _NetworkInputs) -> bool:
         and one.containers is other.containers
         and one.tracked == other.tracked
         and one.links == other.links
+        and one.bridge_free == other.bridge_free
     )
 
 

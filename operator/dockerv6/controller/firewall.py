@@ -153,6 +153,7 @@ class FirewallReconciler:
             filter=host_filter,
             backend=self._backend.backend,
             overlapping=snapshot.overlapping,
+            shared_networks=desired.shared_networks,
             refused=snapshot.excluded,
             untranslated=snapshot.untranslated,
             ports=desired.ports,

@@ -157,6 +157,7 @@ def _inputs(desired: Desired, stored: StoredObject, observed: Observed, context:
         observed.applied,
         observed.host,
         (rules.pending_changes(stored.name), rules.overlapping.get(stored.name)),
+        rules.shared_networks.get(stored.name),
         rules.refused.get(stored.name),
         rules.untranslated.get(stored.name),
         (rules.problem, rules.filter, rules.backend, rules.rival),

@@ -8,11 +8,13 @@ that a damaged one concerns that owner only, and a change writes only what chang
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dockerv6.controller.records import RecordCodec
-from dockerv6.firewall.model import NetworkIntent, PortIntent
+from dockerv6.firewall.model import Claim, NetworkIntent, PortIntent
+from dockerv6.firewall.overlaps import claims_of
 from dockerv6.lib.clock import Clock
 from dockerv6.lib.networking import interface_name
 from dockerv6.planning.firewall.desired import DesiredFirewall
@@ -53,6 +55,14 @@ class RecordedIntent:
                 raise ValueError("no interface can have such a name")  # the record is damaged
 
 
+def _granted(networks: Iterable[NetworkIntent], granted: frozenset[Claim]) -> Iterator[NetworkIntent]:
+    """The networks that have rules, with the external prefixes that do: at the next start, nobody takes them."""
+    for network in networks:
+        if (network.owner, network.subnet) in granted:
+            external = tuple(each for each in network.external_prefixes if (network.owner, each) in granted)
+            yield network if external == network.external_prefixes else replace(network, external_prefixes=external)
+
+
 _CODEC: Final = RecordCodec(RecordedIntent)
 
 
@@ -86,6 +96,11 @@ class RecordedIntents:
         found = self._stored.get(owner)
         return found if found is not None and found.boot == self._boot else None
 
+    @property
+    def bridges(self) -> frozenset[str]:
+        """The bridges that the records name."""
+        return frozenset(n.bridge for record in self._stored.values() if record is not None for n in record.networks)
+
     def keep(self, desired: DesiredFirewall) -> None:
         """Have the intents recorded that are in place now. Returns at once."""
         if desired is not self._desired:
@@ -112,9 +127,11 @@ class RecordedIntents:
             desired = self._desired
             if desired is None:
                 return
+            granted = frozenset(claims_of(desired.separated.networks))
             for contribution in desired.contributions:
                 owner = contribution.owner
-                intent = RecordedIntent(self._boot, contribution.networks, desired.ports.get(owner, ()))
+                networks = tuple(_granted(contribution.networks, granted))
+                intent = RecordedIntent(self._boot, networks, desired.ports.get(owner, ()))
                 if not contribution.keep and intent != self._stored.get(owner):
                     await self._put(owner, intent)
             for owner in self._stored.keys() - {each.owner for each in desired.contributions}:

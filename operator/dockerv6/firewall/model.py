@@ -75,6 +75,10 @@ class NetworkIntent:
     source_validation: bool = True
 
 
+Claim = tuple[str, IPv6Network]
+"""An owner, and a subnet or an external prefix that it needs for itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class FirewallIntent:
     """What the rules should do for the whole host.
@@ -91,6 +95,8 @@ class FirewallIntent:
             `FirewallBackend.matches_link_kinds`); None: rules match on the link's kind.
         host_addresses: addresses of the host in external prefixes, also of resources in `keep`. Ports published at them
             are open; the rest of such a prefix belongs to containers and is closed. Other addresses have no effect.
+        precedence: if subnets or external prefixes overlap, the claims that are granted first, in this order. The
+            others follow by owner's name.
     """
 
     networks: tuple[NetworkIntent, ...] = ()
@@ -100,6 +106,7 @@ class FirewallIntent:
     ports: tuple[PortIntent, ...] = ()
     guest_bridges: tuple[str, ...] | None = None
     host_addresses: tuple[IPv6Address, ...] = ()
+    precedence: tuple[Claim, ...] = ()
 
 
 class FilterVariant(StrEnum):

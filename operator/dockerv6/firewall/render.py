@@ -91,26 +91,22 @@ never sees it.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import lru_cache
-from ipaddress import IPv6Network
-from typing import NamedTuple
 
 from dockerv6.firewall.elements import element_sets
 from dockerv6.firewall.filter_chains import filter_chains
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.nat_chains import nat_chains
+from dockerv6.firewall.overlaps import resolve_overlaps
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.lib.networking import EgressMode
 
 
 def render(intent: FirewallIntent) -> Ruleset:
     """The ruleset for the intent; `EMPTY` if there are no networks and no elements to keep.
 
-    If subnets overlap, only the first network by owner's name gets elements (see `overlapping_subnets`). The same holds
-    for external prefixes (see `overlapping_external_prefixes`).
+    If subnets overlap, only the network with precedence gets elements (see `overlapping_subnets`). The same holds for
+    external prefixes (see `overlapping_external_prefixes`).
     """
-    networks, lost, _ = resolve_overlaps(intent.networks)
+    networks, lost, _ = resolve_overlaps(intent.networks, intent.precedence)
     if not networks and not intent.keep:
         return EMPTY
     # an owner may have several networks, of which only some are left out
@@ -125,7 +121,7 @@ def _is_in(port: PortIntent, networks: tuple[NetworkIntent, ...]) -> bool:
 
 def overlapping_subnets(intent: FirewallIntent) -> Mapping[str, str]:
     """Owners whose network is left out because its subnet overlaps another one, by the owner of that one."""
-    return resolve_overlaps(intent.networks).lost
+    return resolve_overlaps(intent.networks, intent.precedence).lost
 
 
 def overlapping_external_prefixes(intent: FirewallIntent) -> Mapping[str, str]:
@@ -134,102 +130,4 @@ def overlapping_external_prefixes(intent: FirewallIntent) -> Mapping[str, str]:
     The value is the owner of the other one. A network whose first external prefix is left out is neither translated nor
     let out.
     """
-    return resolve_overlaps(intent.networks).external_lost
-
-
-# ---- networks and external prefixes that overlap ----
-
-
-class SeparatedNetworks(NamedTuple):
-    """Networks whose subnets and external prefixes don't overlap.
-
-    Attributes:
-        networks: by owner's name.
-        lost: owners with a network that is left out, by the owner of the one that it overlaps.
-        external_lost: owners with an external prefix that is left out, by the owner of what it overlaps.
-    """
-
-    networks: tuple[NetworkIntent, ...]
-    lost: Mapping[str, str]
-    external_lost: Mapping[str, str]
-
-
-_Taken = dict[int, dict[int, str]]
-"""Owners by prefix length and number."""
-
-
-@lru_cache(maxsize=2)
-def resolve_overlaps(networks: tuple[NetworkIntent, ...]) -> SeparatedNetworks:
-    """Leave out networks and external prefixes that overlap an earlier one by owner's name.
-
-    The kernel would refuse the whole transaction. Subnets come before external prefixes, because containers have their
-    addresses already. The result is cached, because a caller that renders an intent also asks what was left out.
-    """
-    subnets: _Taken = {}
-    kept: list[NetworkIntent] = []
-    lost: dict[str, str] = {}
-    incomplete: set[str] = set()  # bridges with a subnet that is left out: its packets must pass
-    for network in sorted(networks, key=_order):
-        rival = _rival(network.subnet, subnets)
-        if rival is not None:
-            lost[network.owner] = rival
-            if not any(each.bridge == network.bridge and network.subnet.subnet_of(each.subnet) for each in kept):
-                incomplete.add(network.bridge)
-            continue
-        _take(network.subnet, network.owner, subnets)
-        kept.append(network)
-    if incomplete:
-        kept = [replace(n, source_validation=n.source_validation and n.bridge not in incomplete) for n in kept]
-    external_lost: dict[str, str] = {}
-    externals: _Taken = {}
-    return SeparatedNetworks(
-        tuple(_with_external(each, subnets, externals, external_lost) for each in kept), lost, external_lost
-    )
-
-
-def _with_external(network: NetworkIntent, subnets: _Taken, externals: _Taken, lost: dict[str, str]) -> NetworkIntent:
-    """The network without external prefixes that overlap others.
-
-    Without its first prefix it gets none: a previous prefix in its place may belong to another host by now.
-    """
-    if network.egress is not EgressMode.PREFIX_TRANSLATION or network.internal:
-        return network
-    kept: list[IPv6Network] = []
-    for number, external in enumerate(dict.fromkeys(network.external_prefixes)):
-        rival = _rival(external, externals) or (_rival(external, subnets) if external != network.subnet else None)
-        if rival is None and external.prefixlen == network.subnet.prefixlen:
-            kept.append(external)
-            continue
-        if rival is not None:
-            lost[network.owner] = rival
-        if number == 0:
-            break
-    for external in kept:
-        _take(external, network.owner, externals)
-    return network if tuple(kept) == network.external_prefixes else replace(network, external_prefixes=tuple(kept))
-
-
-def _order(network: NetworkIntent) -> tuple[str, int, int, str]:
-    """By owner, then by subnet; comparing numbers is faster than comparing networks."""
-    return (network.owner, int(network.subnet.network_address), network.subnet.prefixlen, network.bridge)
-
-
-def _take(prefix: IPv6Network, owner: str, taken: _Taken) -> None:
-    taken.setdefault(prefix.prefixlen, {})[_number(prefix)] = owner
-
-
-def _number(prefix: IPv6Network) -> int:
-    return int(prefix.network_address) >> (prefix.max_prefixlen - prefix.prefixlen)
-
-
-def _rival(prefix: IPv6Network, taken: _Taken) -> str | None:
-    """The owner of a prefix that contains this one, or that this one contains."""
-    number = _number(prefix)
-    for length, owners in taken.items():
-        if length <= prefix.prefixlen:
-            owner = owners.get(number >> (prefix.prefixlen - length))
-        else:
-            owner = next((each for n, each in owners.items() if n >> (length - prefix.prefixlen) == number), None)
-        if owner is not None:
-            return owner
-    return None
+    return resolve_overlaps(intent.networks, intent.precedence).external_lost

@@ -12,6 +12,7 @@ from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
+from dockerv6.planning.firewall.bridge_names import left_behind
 from dockerv6.planning.firewall.contributions import ProxiedSubnet
 from dockerv6.planning.firewall.desired import FirewallSnapshot
 from dockerv6.planning.firewall.port_claims import PortKey
@@ -99,6 +100,7 @@ class RulesView:
         filter: the host's own filter.
         backend: the name of the backend.
         overlapping: why an owner's elements are not in the table, by owner: others overlap them.
+        shared_networks: why an owner has no rules for a Docker network that another resource has, by owner.
         refused: why an owner's rules can't be in the kernel, and therefore stay as they are, by owner.
         untranslated: why an owner is not translated to its prefix, by owner.
         ports: the published ports, by owner.
@@ -114,6 +116,7 @@ class RulesView:
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""
     overlapping: Mapping[str, str] = field(default_factory=dict)
+    shared_networks: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     untranslated: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)
@@ -133,15 +136,18 @@ class RulesView:
 class NetworkIndex:
     """Live Docker networks, indexed by name and by the resource that they were created for."""
 
-    __slots__ = ("_all", "_made_for", "_named")
+    __slots__ = ("_all", "_bridged", "_made_for", "_named")
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
         """Index the networks, ordered by id: engines list them in a different order each time."""
         self._all = tuple(sorted(networks, key=lambda n: n.id))
         self._named: dict[str, list[Network]] = {}
         self._made_for: dict[str, list[Network]] = {}
+        self._bridged: dict[str, list[Network]] = {}
         for network in self._all:
             self._named.setdefault(network.name, []).append(network)
+            if network.bridge is not None:
+                self._bridged.setdefault(network.bridge, []).append(network)
             if NAME in network.labels:
                 self._made_for.setdefault(network.labels[NAME], []).append(network)
 
@@ -154,6 +160,15 @@ class NetworkIndex:
     def named(self, name: str) -> tuple[Network, ...]:
         """The networks of that name; engine 20.10 allows more than one."""
         return tuple(self._named.get(name, ()))
+
+    def with_bridge(self, bridge: str) -> tuple[Network, ...]:
+        """The networks that name this interface as their bridge."""
+        return tuple(self._bridged.get(bridge, ()))
+
+    @property
+    def bridges(self) -> frozenset[str]:
+        """The names of all bridges."""
+        return frozenset(self._bridged)
 
     def made_for(self, name: str) -> tuple[Network, ...]:
         """The networks whose labels name that resource, whoever wrote them."""
@@ -208,6 +223,33 @@ class Observed:
         """The networks that this installation created for the resource."""
         return self.networks.owned(desired.identity, desired.resource, self.created)
 
+    def bridge_free(self, desired: Desired, subnets: Iterable[IPv6Network]) -> bool:
+        """Whether rules may name the bridge of the resource's next network, see `bridge_is_free`."""
+        return bridge_is_free(desired.resource, self.owned(desired), self.networks, self.host.interfaces, subnets)
+
+
+def bridge_is_free(
+    resource: NetworkResource,
+    own: Collection[Network],
+    networks: NetworkIndex,
+    interfaces: Mapping[str, Interface],
+    subnets: Iterable[IPv6Network],
+) -> bool:
+    """Whether no other Docker network and no interface of others has the name of the resource's bridge.
+
+    Args:
+        resource: the resource.
+        own: the live networks that this installation created for it.
+        networks: all live networks.
+        interfaces: those of the host, by name.
+        subnets: those of the resource.
+    """
+    name = resource.bridge_name
+    users = networks.with_bridge(name)
+    if users:
+        return all(each in own for each in users)
+    return name not in interfaces or left_behind(name, interfaces, subnets)
+
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
@@ -221,3 +263,7 @@ class Holdings:
     def __post_init__(self) -> None:
         in_use = {a.owner: a for a in self.allocations if a.state is AllocationState.BOUND}
         object.__setattr__(self, "bound", in_use)
+
+    def subnets_of(self, owner: str) -> tuple[IPv6Network, ...]:
+        """The subnets that a resource holds, or held until lately."""
+        return tuple(a.prefix for a in self.allocations if a.owner == owner)

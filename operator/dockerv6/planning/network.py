@@ -7,7 +7,7 @@ from dockerv6.api.errors import format_path
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.options import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
-from dockerv6.planning.addressing.conflicts import network_conflict
+from dockerv6.planning.addressing.conflicts import RETRY, network_conflict
 from dockerv6.planning.addressing.pools import withdrawn_findings
 from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
 from dockerv6.planning.docker.engine import engine_findings, namespace_findings, version_findings
@@ -145,7 +145,7 @@ def _plan_managed(
     spec = desired.resource.spec
     want = network_spec(desired.resource, subnet.prefix, desired.identity, observed.engine)
     change = _network_change(desired, observed, holdings, live, want, subnet)
-    conflict = network_conflict(desired, observed, live, want)
+    conflict = network_conflict(desired, observed, holdings, live, want)
     findings = (
         *engine_findings(observed),
         *(traffic_findings(desired, observed, holdings, live, want) if bridged(desired, live) else ()),
@@ -178,6 +178,10 @@ def _plan_managed(
         steps = _maintain(desired, observed, holdings, live)
         refused = refused_finding(firewall.excluded[desired.name], blocks=True)
         return Plan("IPv6Network", desired.name, steps, (*findings, refused), (*change.drift, *rules_drifted))
+    if kept is None and (why := firewall.attainable.overlapping.get(desired.name)):
+        steps = _maintain(desired, observed, holdings, live)
+        overlap = Finding(ConditionType.NETWORK_READY, Reason.SUBNET_OVERLAP, why, retry=RETRY)
+        return Plan("IPv6Network", desired.name, steps, (*findings, overlap), (*change.drift, *rules_drifted))
     steps = (
         *remember,
         *binding,  # before the network is removed, so that no other owner takes the subnet

@@ -12,7 +12,7 @@ from dockerv6.planning.docker.engine import engine_findings, raw_drop_findings
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_disabled, ipv6_subnets
 from dockerv6.planning.firewall.port_claims import has_labels
 from dockerv6.planning.firewall.rules import filter_steps, rules_drift, rules_findings
-from dockerv6.planning.host.bridges import bridge_steps, icc_findings
+from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_findings
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
 from dockerv6.planning.host.sysctls import host_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
@@ -91,6 +91,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
         *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.tracked),
         *icc_findings(observed.host, icc=not separate),
+        *(_firewall_finding(f, unknown=False) for f in bridge_findings(observed.host, networks)),
         *ndp_proxy_findings(proxied, observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, networks, managed=False),
     )
@@ -110,8 +111,13 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     return Plan("IPv6Policy", name, tuple(steps), findings, rules_drift(observed, owner))
 
 
-def _firewall_finding(finding: Finding) -> Finding:
-    """The finding for a policy, which has no NetworkReady: its rules stay as they are until the engine answers."""
+def _firewall_finding(finding: Finding, *, unknown: bool = True) -> Finding:
+    """The finding for a policy, which has no NetworkReady. ``unknown``: its rules stay until the engine answers."""
     return Finding(
-        ConditionType.FIREWALL_READY, finding.reason, finding.message, blocks=False, retry=finding.retry, unknown=True
+        ConditionType.FIREWALL_READY,
+        finding.reason,
+        finding.message,
+        blocks=False,
+        retry=finding.retry,
+        unknown=unknown,
     )

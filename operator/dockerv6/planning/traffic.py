@@ -19,7 +19,7 @@ from dockerv6.planning.firewall.contributions import (
 )
 from dockerv6.planning.firewall.desired import FirewallSnapshot
 from dockerv6.planning.firewall.rules import filter_steps, rules_findings
-from dockerv6.planning.host.bridges import bridge_steps, icc_findings
+from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_findings
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps, on_link_prefixes
 from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
@@ -50,6 +50,7 @@ def traffic_findings(
         *raw_drop_findings(spec.egress, spec.firewall, observed.engine, options),
         *translation_findings(spec.egress, subnets, holdings.tracked),
         *icc_findings(observed.host, icc=spec.bridge.icc),
+        *bridge_findings(observed.host, there),
         *ndp_proxy_findings(_proxied_subnets(desired, observed), observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, there, managed=not desired.resource.observed),
     )
@@ -77,6 +78,7 @@ def future_firewall(
         observed.containers if depends_on_containers(spec.egress, spec.firewall) else (),
         holdings.tracked,
         on_link_prefixes(observed.host) if spec.egress.mode is EgressMode.PREFIX_TRANSLATION else (),
+        bridge_free=observed.bridge_free(desired, (subnet, *holdings.subnets_of(desired.name))),
     )
     return observed.rules.snapshot.with_contribution(desired.name, contribution)
 

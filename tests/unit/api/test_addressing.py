@@ -71,5 +71,10 @@ def test_the_mtu_is_at_least_the_minimum_of_ipv6() -> None:
     assert fields(network_errors({"bridge": {"mtu": 1279}})) == ["spec.bridge.mtu"]
 
 
+@pytest.mark.parametrize("name", ["lo", "docker0", "all", "default", "docker_gwbridge", "bonding_masters"])
+def test_a_bridge_name_that_is_never_that_of_a_resource(name: str) -> None:
+    assert fields(network_errors({"bridge": {"name": name}})) == ["spec.bridge.name"]
+
+
 def test_a_bridge_name_has_at_most_15_bytes() -> None:
     assert "16 bytes" in only(network_errors({"bridge": {"name": "a-very-long-name"}})).message

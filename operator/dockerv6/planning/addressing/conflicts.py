@@ -9,6 +9,7 @@ from dockerv6.hostnet.model import Route, RouteProtocol
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.pools import cooldown, known_prefixes
+from dockerv6.planning.firewall.bridge_names import left_behind
 from dockerv6.planning.host.parents import shared_link
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
@@ -77,8 +78,10 @@ def _captures(route: Route, prefix: IPv6Network, *, on_link_ok: bool) -> bool:
     return prefix.subnet_of(route.destination) and route.protocol is RouteProtocol.KERNEL and not on_link_ok
 
 
-def network_conflict(desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec) -> Finding | None:
-    """What the engine would refuse as a duplicate. It is checked before the live network is removed."""
+def network_conflict(
+    desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, want: NetworkSpec
+) -> Finding | None:
+    """What the engine would refuse as a duplicate, or share. It is checked before the live network is removed."""
     own = observed.owned(desired)
     for other in observed.networks.named(want.name):
         if (live is None or live.name != want.name) and other not in own:
@@ -98,7 +101,28 @@ def network_conflict(desired: Desired, observed: Observed, live: Network | None,
                     " choose another spec.ipv4.subnet"
                 )
                 return Finding(ConditionType.NETWORK_READY, Reason.SUBNET_OVERLAP, message, retry=RETRY)
-    return None
+    return _interface_taken(desired, observed, holdings, want)
+
+
+def _interface_taken(desired: Desired, observed: Observed, holdings: Holdings, want: NetworkSpec) -> Finding | None:
+    """An interface has the name of the bridge, and no Docker network of the resource has it.
+
+    Engines use a bridge that exists, whoever made it, so containers would be beside virtual machines. `left_behind`
+    allows what a killed engine left. A bridge without addresses may be anybody's, such as that of libvirt, unless it
+    has the name that we derive from the resource's name.
+    """
+    name, interfaces = want.options.get(BRIDGE_NAME), observed.host.interfaces
+    if name is None or name not in interfaces or any(n.bridge == name for n in observed.owned(desired)):
+        return None
+    subnets = (c.subnet for c in want.ipam if isinstance(c.subnet, IPv6Network))
+    recognised = bool(interfaces[name].addresses) or not desired.resource.spec.bridge.name
+    if recognised and left_behind(name, interfaces, (*subnets, *holdings.subnets_of(desired.name))):
+        return None
+    message = (
+        f"interface {name} exists and is not the bridge of a Docker network of this resource;"
+        " choose another spec.bridge.name"
+    )
+    return Finding(ConditionType.NETWORK_READY, Reason.NAME_CONFLICT, message, retry=RETRY)
 
 
 def _moves(live: Network, want: NetworkSpec) -> bool:

@@ -86,6 +86,8 @@ def network_contribution(
     containers: tuple[Container, ...] = (),
     tracked: Mapping[str, TrackedPrefix] = NO_PREFIXES,
     links: tuple[IPv6Network, ...] = (),
+    *,
+    bridge_free: bool = True,
 ) -> FirewallContribution:
     """The contribution of an IPv6Network. Empty for other drivers than bridge: their packets do not pass our rules.
 
@@ -96,6 +98,7 @@ def network_contribution(
         containers: all running containers.
         tracked: the tracked prefixes of interfaces.
         links: on-link prefixes.
+        bridge_free: no other network or interface has the bridge name of a network that is to be created.
     """
     owner, spec = resource.metadata.name, resource.spec
     traffic = _TrafficSpec(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, tracked, links)
@@ -108,7 +111,7 @@ def network_contribution(
         return _live_contribution(traffic, [n for n in networks if n.bridge][:1], containers)
     if spec.driver is not Driver.BRIDGE:
         return _live_contribution(traffic, networks or (), containers)  # a bridge from before a change of the driver
-    return _managed_contribution(traffic, resource, subnet, networks or (), containers)
+    return _managed_contribution(traffic, resource, subnet, networks or (), containers, bridge_free=bridge_free)
 
 
 def _managed_contribution(
@@ -117,13 +120,15 @@ def _managed_contribution(
     subnet: IPv6Network | None,
     networks: Iterable[Network],
     containers: tuple[Container, ...],
+    *,
+    bridge_free: bool,
 ) -> FirewallContribution:
     """The contribution of a network of our own: the live network, and the one that is to be created."""
     owner, spec = traffic.owner, resource.spec
     if subnet is None:  # unknown yet; rules from before a loss of the ledger stay
         return FirewallContribution(owner, proxied_subnets=None, keep=True)
     running = _live_contribution(traffic, networks, containers, icc=spec.bridge.icc)
-    if any(i.subnet.overlaps(subnet) for i in running.networks):
+    if not bridge_free or any(i.subnet.overlaps(subnet) for i in running.networks):
         return running
     desired = _intent(traffic, subnet, resource.bridge_name, (), internal=spec.internal, icc=spec.bridge.icc)
     return FirewallContribution(
@@ -324,6 +329,7 @@ def firewall_intent(
     port_assignment: PortAssignment | None = None,
     guests: tuple[str, ...] | None = None,
     own: Iterable[IPv6Address] = (),
+    not_bridges: frozenset[str] = frozenset(),
 ) -> FirewallIntent:
     """The intent for the whole host, in the order of the owners.
 
@@ -334,12 +340,18 @@ def firewall_intent(
         port_assignment: the targets of the host's ports.
         guests: all other bridges, for a backend that needs their names; else None.
         own: the host's addresses on external interfaces.
+        not_bridges: interfaces of the host that are no bridges. No rule for a network's bridge names one of them.
     """
     ordered = sorted(contributions, key=lambda s: s.owner)
     external = {p for s in ordered for n in s.networks for p in n.external_prefixes if n.external_addresses is None}
     open_ports = _ports_on_all_addresses(port_assignment.ports if port_assignment is not None else ())
     return FirewallIntent(
-        networks=tuple(_with_ports(n, open_ports.get(n.owner, ())) for s in ordered for n in s.networks),
+        networks=tuple(
+            _with_ports(n, open_ports.get(n.owner, ()))
+            for s in ordered
+            for n in s.networks
+            if n.bridge not in not_bridges
+        ),
         keep=frozenset(s.owner for s in ordered if s.keep),
         mark=mark,
         uplink_bridges=uplinks,

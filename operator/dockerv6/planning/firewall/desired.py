@@ -16,12 +16,14 @@ from dockerv6.firewall.elements import (
     is_ours,
     oversized_owners,
 )
-from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, PortIntent
+from dockerv6.firewall.model import DEFAULT_MARK, Claim, FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.operations import AddElements, RemoveElements
-from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
+from dockerv6.firewall.overlaps import SeparatedNetworks, claims_of, resolve_overlaps
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, OwnedPart, Ruleset, RulesetChange
 from dockerv6.lib.networking import TransportProtocol
-from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent
+from dockerv6.planning.firewall.claims import Held, overlap_message, precedence, same_network, without_rules
+from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent, resource_of
 from dockerv6.planning.firewall.port_assignment import HostPorts, Incumbents, PortAssignment, assign_ports
 
 
@@ -37,6 +39,9 @@ class FirewallInputs:
         uplink_bridges: the bridges with a default route.
         guest_bridges: all other bridges, for a backend that needs their names; else None.
         host_addresses: the host's addresses on external interfaces.
+        not_bridges: interfaces with the name of a network's bridge that are no bridges.
+        held: the claims that have rules, each with a number; what was granted earlier has a smaller one.
+        observers: owners that observe a Docker network of others.
         recorded_ports: published ports of the last intent, while the containers are unknown; else None.
     """
 
@@ -47,6 +52,9 @@ class FirewallInputs:
     uplink_bridges: tuple[str, ...] = ()
     guest_bridges: tuple[str, ...] | None = None
     host_addresses: frozenset[IPv6Address] = frozenset()
+    not_bridges: frozenset[str] = frozenset()
+    held: Held = field(default_factory=dict)
+    observers: frozenset[str] = frozenset()
     recorded_ports: tuple[PortIntent, ...] | None = None
 
 
@@ -69,20 +77,82 @@ class DesiredFirewall:
         if self.inputs.recorded_ports is not None:
             return PortAssignment(self.inputs.recorded_ports)
         networks = [network for each in self.contributions for network in each.publishing_networks]
+        if self.separated.lost:
+            networks = without_rules(networks, self.separated)
         return assign_ports(networks, self.inputs.containers, self.inputs.incumbents, self.inputs.host_ports)
 
     @cached_property
     def intent(self) -> FirewallIntent:
         """The intent for the whole host."""
         inputs = self.inputs
-        return firewall_intent(
+        intent = firewall_intent(
             self.contributions,
             inputs.mark,
             inputs.uplink_bridges,
             self.port_assignment,
             inputs.guest_bridges,
             inputs.host_addresses,
+            inputs.not_bridges,
         )
+        return replace(intent, precedence=self._precedence) if self._precedence else intent
+
+    @cached_property
+    def _networks(self) -> tuple[NetworkIntent, ...]:
+        return firewall_intent(self.contributions, not_bridges=self.inputs.not_bridges).networks
+
+    @cached_property
+    def _precedence(self) -> tuple[Claim, ...]:
+        """The order of all claims if some overlap; most often, none do."""
+        found = resolve_overlaps(self._networks)
+        if not found.lost and not found.external_lost:
+            return ()
+        return precedence(self._networks, self.inputs.held, self.inputs.observers)
+
+    @cached_property
+    def separated(self) -> SeparatedNetworks:
+        """The networks that get rules, and those that overlap them."""
+        return resolve_overlaps(self._networks, self._precedence)
+
+    @cached_property
+    def held(self) -> Held:
+        """The claims that have rules once this firewall is in place; those of kept owners stay as they were."""
+        before = self.inputs.held
+        kept = {each.owner for each in self.contributions if each.keep}
+        number = max(before.values(), default=0) + 1
+        found = {claim: since for claim, since in before.items() if claim[0] in kept}
+        found.update((claim, before.get(claim, number)) for claim in claims_of(self.separated.networks))
+        return found
+
+    @cached_property
+    def shared_networks(self) -> Mapping[str, str]:
+        """Why an owner has no rules whose Docker network another resource has, by owner."""
+        return self._overlaps(same=True)
+
+    @cached_property
+    def overlapping(self) -> Mapping[str, str]:
+        """Why an owner has no rules whose subnet overlaps another owner's subnet or external prefix, by owner."""
+        return self._overlaps(same=False)
+
+    def _overlaps(self, *, same: bool) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for owner, rival in self.subnet_rivals.items():
+            shared = same_network(self._networks, owner, rival)
+            if (shared is not None) is same:
+                names = self._docker_network(owner, shared) if shared is not None else ""
+                found[owner] = overlap_message(
+                    owner,
+                    rival,
+                    self._networks,
+                    names,
+                    observing=owner in self.inputs.observers,
+                    observed=rival in self.inputs.observers,
+                )
+        return found
+
+    def _docker_network(self, owner: str, shared: NetworkIntent) -> str:
+        published = (n for each in self.contributions if each.owner == owner for n in each.publishing_networks)
+        name = next((n.network_name for n in published if n.gateway is not None and n.gateway in shared.subnet), "")
+        return f"Docker network {name}" if name else f"the Docker network with bridge {shared.bridge}"
 
     @cached_property
     def ports(self) -> Mapping[str, tuple[PortIntent, ...]]:
@@ -100,12 +170,12 @@ class DesiredFirewall:
     @cached_property
     def subnet_rivals(self) -> Mapping[str, str]:
         """Owners without rules because their subnet overlaps another owner's, and that other owner."""
-        return overlapping_subnets(self.intent)
+        return self.separated.lost
 
     @cached_property
     def external_rivals(self) -> Mapping[str, str]:
         """Owners without translation because their external prefix overlaps another owner's, and that other owner."""
-        return overlapping_external_prefixes(self.intent)
+        return self.separated.external_lost
 
     @cached_property
     def ruleset(self) -> Ruleset:
@@ -117,7 +187,8 @@ class DesiredFirewall:
     def with_contribution(self, owner: str, contribution: FirewallContribution | None) -> "DesiredFirewall":
         """The same firewall with another contribution of this owner; None: without any."""
         others = tuple(each for each in self.contributions if each.owner != owner)
-        return replace(self, contributions=(*others, contribution) if contribution is not None else others)
+        contributions = (*others, contribution) if contribution is not None else others
+        return replace(self, contributions=contributions, inputs=replace(self.inputs, held=self.held))
 
     def keeping(self, owners: frozenset[str]) -> "DesiredFirewall":
         """The same firewall with the rules of these owners as they are."""
@@ -176,17 +247,15 @@ class FirewallSnapshot:
     @property
     def overlapping(self) -> Mapping[str, str]:
         """Why an owner's elements are not in the table, by owner: others overlap them."""
-        found = {each.owner: each.message for each in self.change.blocked}
-        for owner, rival in self.attainable.subnet_rivals.items():
-            found[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
-        return found
+        return {**{each.owner: each.message for each in self.change.blocked}, **self.attainable.overlapping}
 
     @property
     def untranslated(self) -> Mapping[str, str]:
         """Why an owner is not translated to its prefix, by owner."""
         return {
-            owner: f"the external prefix of its subnet overlaps addresses of {rival}, so nothing is translated;"
-            " give it a fixed addressing.subnet with another number, or a prefix of its own"
+            owner: f"the external prefix of its subnet overlaps addresses of {' '.join(resource_of(rival))}, which had"
+            " them first, so nothing is translated; give it a fixed addressing.subnet with another number, or a prefix"
+            " of its own"
             for owner, rival in self.attainable.external_rivals.items()
         }
 

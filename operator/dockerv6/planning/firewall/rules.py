@@ -46,6 +46,8 @@ def _table(rules: RulesView, owner: str) -> tuple[Finding, ...]:
         return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE, rules.problem, retry=ENGINE_RETRY),)
     if refused := rules.refused.get(owner):
         return (refused_finding(refused),)
+    if shared := rules.shared_networks.get(owner):
+        return (_finding(Reason.NAME_CONFLICT, shared, retry=EXCLUDED_RETRY),)
     if overlapping := rules.overlapping.get(owner):
         return (_finding(Reason.SUBNET_OVERLAP, overlapping, retry=EXCLUDED_RETRY),)
     untranslated = rules.untranslated.get(owner)

@@ -5,9 +5,13 @@ from ipaddress import IPv6Address, IPv6Interface
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
+from dockerv6.planning.firewall.bridge_names import not_bridges
 from dockerv6.planning.inputs import HostView, Observed
 from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import RepairBridge, SetBridgeNetfilter, SetHairpin, Step
+
+BRIDGE_RETRY = 30.0
+"""Seconds until the interface of a bridge's name is looked at again. The kernel announces most changes."""
 
 BRIDGE_NETFILTER = "net.bridge.bridge-nf-call-ip6tables"
 
@@ -58,6 +62,21 @@ def missing_bridge(host: HostView, live: Network) -> str:
     return f"bridge {bridge} of Docker network {live.name} was deleted"
 
 
+def bridge_findings(host: HostView, networks: Iterable[Network]) -> tuple[Finding, ...]:
+    """Live networks that name an interface as their bridge which is none. Rules would cut that interface off."""
+    return tuple(
+        Finding(
+            ConditionType.NETWORK_READY,
+            Reason.NAME_CONFLICT,
+            f"interface {network.bridge}, which Docker network {network.name} names as its bridge, is not a bridge, so"
+            " no rules name it; remove or rename the interface, or recreate the network with another bridge name",
+            retry=BRIDGE_RETRY,
+        )
+        for network in networks
+        if not_bridges((network.bridge or "",), host.interfaces)
+    )
+
+
 def repair_bridge_steps(observed: Observed, live: Network) -> tuple[RepairBridge, ...]:
     """Set the bridge up and add its gateway addresses, as the live network has them.
 
@@ -65,7 +84,7 @@ def repair_bridge_steps(observed: Observed, live: Network) -> tuple[RepairBridge
     claims the address. A tentative address becomes usable within a second and is left alone.
     """
     interface = observed.host.interfaces.get(live.bridge or "")
-    if interface is None:
+    if interface is None or not_bridges((interface.name,), observed.host.interfaces):
         return ()
     found: list[RepairBridge] = []
     for config in live.ipv6:

@@ -68,9 +68,10 @@ async def test_a_thread_that_can_not_be_started_is_a_firewall_error(monkeypatch:
 
     session = NftSession()
     try:
+        host_filter = LinuxHostFilter(session)
         monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
         with pytest.raises(FirewallUnavailable, match="can't start new thread"):
-            await LinuxHostFilter(session).poll_revision()
+            await host_filter.poll_revision()
     finally:
         monkeypatch.undo()
         await session.close()

@@ -1,6 +1,9 @@
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Interface, IPv6Network
 
+import pytest
+
+from dockerv6.hostnet.model import Interface
 from dockerv6.planning.addressing.conflicts import foreign_routes, foreign_subnets, network_conflict, prefix_conflict
 from dockerv6.planning.docker.network_spec import network_spec
 from dockerv6.planning.inputs import HostView, Observed
@@ -10,10 +13,12 @@ from tests.unit.planning.scene import (
     IDENTITY,
     SUBNET,
     allocation,
+    bridge,
     cooling,
     desired,
     foreign,
     holdings,
+    host,
     live,
     observed,
     route,
@@ -25,7 +30,7 @@ OWN = desired()
 def collide(state: Observed, there: bool = True, **spec: object) -> Finding | None:  # noqa: FBT001, FBT002 - reads well
     want = desired(network("blog", **spec))
     own = live() if there else None
-    return network_conflict(want, state, own, network_spec(want.resource, SUBNET, IDENTITY))
+    return network_conflict(want, state, holdings(), own, network_spec(want.resource, SUBNET, IDENTITY))
 
 
 def test_the_first_conflict_is_named() -> None:
@@ -72,6 +77,45 @@ def test_a_bridge_that_is_taken() -> None:
     assert found is not None
     assert found.reason == "NameConflict"
     assert "br-x" in found.message
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "addresses", "ports", "taken"),
+    [
+        ("eth1", "", (), False, True),
+        ("wg0", "wireguard", (), False, True),
+        ("virbr0", "bridge", (), False, True),  # of libvirt, without IPv6: nothing tells that it is not ours
+        ("br-blog", "bridge", (f"{SUBNET[1]}/64",), True, False),  # left by an engine that was killed
+        (None, "bridge", (), False, False),
+        (None, "bridge", (f"{SUBNET[1]}/64",), False, False),
+        (None, "bridge", ("fd12:3456:789a:9::1/64",), False, False),  # of the subnet before
+        (None, "bridge", (), True, True),
+        (None, "bridge", (f"{SUBNET[1]}/64", "2001:db8:7::1/64"), False, True),
+        (None, "dummy", (), False, True),
+    ],
+)
+def test_an_interface_of_others_has_the_name(
+    name: str | None, kind: str, addresses: tuple[str, ...], ports: object, taken: object
+) -> None:
+    there = Interface(9, name or "v6-blog", kind, up=True, mtu=1500, addresses=tuple(map(IPv6Interface, addresses)))
+    port = Interface(10, "vnet0", "tun", up=True, mtu=1500, master=9 if ports else 8)
+    state = observed(host=host(there, port))
+    want = desired(network("blog", bridge={"name": name} if name else {}))
+    held = holdings(cooling("fd12:3456:789a:9::/64", "blog"))
+    found = network_conflict(want, state, held, None, network_spec(want.resource, SUBNET, IDENTITY))
+    if not taken:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.reason, found.blocks) == ("NameConflict", True)
+    assert found.message == (
+        f"interface {there.name} exists and is not the bridge of a Docker network of this resource;"
+        " choose another spec.bridge.name"
+    )
+
+
+def test_a_live_network_of_the_resource_has_the_bridge() -> None:
+    assert collide(observed(live(), host=host(replace(bridge(live()), addresses=())))) is None
 
 
 def test_an_ipv4_subnet_that_is_taken() -> None:

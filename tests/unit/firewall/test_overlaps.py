@@ -3,7 +3,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.firewall.render import resolve_overlaps
+from dockerv6.firewall.overlaps import resolve_overlaps
 from dockerv6.lib.networking import InterfaceName
 from tests.unit.firewall.intents import BLOG, HOME, ROAD, SHOP
 

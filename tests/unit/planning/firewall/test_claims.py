@@ -1,0 +1,69 @@
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent
+from dockerv6.firewall.overlaps import claims_in, claims_of, resolve_overlaps
+from dockerv6.firewall.render import render
+from dockerv6.lib.networking import InterfaceName
+from dockerv6.planning.firewall.claims import overlap_message, precedence, same_network
+from tests.unit.firewall.intents import BLOG, HOME, SHOP
+
+POLICY = replace(BLOG, owner="policy/all")
+OBSERVER = replace(BLOG, owner="aa")
+NONE: frozenset[str] = frozenset()
+
+
+def winner(*networks: NetworkIntent, held: dict[tuple[str, IPv6Network], int], observers: frozenset[str] = NONE) -> str:
+    (kept,) = resolve_overlaps(networks, precedence(networks, held, observers)).networks
+    return kept.owner
+
+
+def test_who_has_the_rules_keeps_them() -> None:
+    for holder in (BLOG, POLICY, OBSERVER):
+        held = {(holder.owner, BLOG.subnet): 3}
+        assert winner(BLOG, POLICY, OBSERVER, held=held, observers=frozenset({"aa"})) == holder.owner
+
+
+def test_who_had_them_earlier_keeps_them() -> None:
+    assert winner(OBSERVER, BLOG, held={("aa", BLOG.subnet): 4, ("blog", BLOG.subnet): 3}) == "blog"
+
+
+def test_of_two_that_come_together_who_manages_the_network_is_first() -> None:
+    assert winner(POLICY, OBSERVER, BLOG, held={}, observers=frozenset({"aa"})) == "blog"
+    assert winner(replace(POLICY, owner="policy/a"), replace(BLOG, owner="zz"), held={}, observers=NONE) == "zz"
+    assert winner(POLICY, replace(BLOG, owner="zz"), held={}, observers=frozenset({"zz"})) == "zz"
+    assert winner(OBSERVER, BLOG, held={}) == "aa"
+
+
+def test_a_held_external_prefix_comes_before_a_new_subnet() -> None:
+    (external, *_) = HOME.external_prefixes
+    new = replace(SHOP, owner="aa", subnet=external)
+    held = {("home", HOME.subnet): 1, ("home", external): 1}
+    found = resolve_overlaps((HOME, new), precedence((HOME, new), held, NONE))
+    assert (found.networks, found.lost, found.external_lost) == ((HOME,), {"aa": "home"}, {})
+    found = resolve_overlaps((HOME, new), precedence((HOME, new), {}, NONE))
+    assert (found.lost, found.external_lost) == ({}, {"home": "aa"})
+
+
+def test_the_table_tells_who_has_which_claim() -> None:
+    intent = FirewallIntent((BLOG, HOME))
+    assert claims_in(render(intent)) == frozenset(claims_of(intent.networks))
+
+
+def test_two_networks_with_one_subnet_are_not_the_same() -> None:
+    other = replace(SHOP, subnet=BLOG.subnet, bridge=InterfaceName("br-other"))
+    assert same_network((BLOG, other), "shop", "blog") is None
+    assert same_network((BLOG, OBSERVER), "aa", "blog") == OBSERVER
+
+
+def test_the_remedy_fits() -> None:
+    other = replace(SHOP, subnet=BLOG.subnet, bridge=InterfaceName("br-other"))
+    message = overlap_message("shop", "blog", (BLOG, other), "", observing=True, observed=False)
+    assert message == (
+        f"its subnet {BLOG.subnet} overlaps {BLOG.subnet} of IPv6Network blog, which has the rules; recreate its Docker"
+        " network with another subnet"
+    )
+    message = overlap_message(
+        "aa", "policy/all", (POLICY, OBSERVER), "Docker network x", observing=True, observed=False
+    )
+    assert message == "Docker network x is selected by IPv6Policy all, which has its rules; narrow its selector"
