@@ -37,6 +37,7 @@ EXPECTED_REASONS = frozenset(
         Reason.PREFIX_TOO_LONG,
         Reason.PREFIX_WITHDRAWN,
         Reason.RECREATE_BLOCKED,
+        Reason.SUBNET_OVERLAP,  # in a small prefix, a subnet meets the external prefix of a network that has it
     }
 )
 """Findings that a plan without steps may contain at the end of a scenario."""
