@@ -6,6 +6,7 @@ A trigger marks parts of the caches stale and enqueues keys; it carries no other
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.controller import host
@@ -222,31 +223,27 @@ class Triggers:
     async def repair_firewall(self) -> None:
         """Repair our rules as soon as they are changed, beside the queue: a full resync must not delay it."""
         while True:
-            await self.repair_wanted.wait()
-            self.repair_wanted.clear()
-            try:
+            with self._retrying(host.FIREWALL, await _taken(self.repair_wanted)):
                 await host.repair_firewall(self._context, noticed=self._noticed)
-            except TemporaryError as error:
-                logger.warning("firewall: %s", error)
-                self._context.enqueue(host.FIREWALL, "its repair failed")
-            except Exception:
-                self.repair_wanted.set()  # the supervisor runs this function again
-                raise
             self._filter_wanted.set()
 
     async def reconcile_host_filter(self) -> None:
         """Keep our accept rules in the host's own filter. This waits for other programs, which no repair should."""
         while True:
-            await self._filter_wanted.wait()
-            self._filter_wanted.clear()
-            try:
+            with self._retrying(host.HOST_FILTER, await _taken(self._filter_wanted)):
                 await host.reconcile_host_filter(self._context)
-            except TemporaryError as error:
-                logger.warning("the host's filter: %s", error)
-                self._context.enqueue(host.HOST_FILTER, "its change failed")
-            except Exception:
-                self._filter_wanted.set()  # the supervisor runs this function again
-                raise
+
+    @contextmanager
+    def _retrying(self, key: Key, wanted: asyncio.Event) -> Iterator[None]:
+        """Leave to the queue what fails for now. After another exception, the supervisor runs the task again."""
+        try:
+            yield
+        except TemporaryError as error:
+            logger.warning("%s: %s", key.name, error)
+            self._context.enqueue(key, "it failed")
+        except Exception:
+            wanted.set()
+            raise
 
     async def process_link_changes(self) -> None:
         """Read the host once a burst of changes is over: creating a network causes dozens of them.
@@ -355,6 +352,13 @@ class Triggers:
         objects = sorted(self._context.inventory.objects, key=lambda o: (o.kind == NETWORK, o.kind, o.name))
         for stored in objects:
             self._context.enqueue(Key(stored.kind, stored.name), why)
+
+
+async def _taken(wanted: asyncio.Event) -> asyncio.Event:
+    """Wait until something is wanted, and clear the event."""
+    await wanted.wait()
+    wanted.clear()
+    return wanted
 
 
 def _bridges_of(ports: Iterable[str], view: HostView) -> frozenset[str]:
