@@ -1,5 +1,6 @@
 """Rows that are damaged, or that another version of dockerv6 wrote, affect no other row."""
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
@@ -41,19 +42,26 @@ async def rewritten(store: SqliteStore, path: Path) -> None:
     await store.attach()
 
 
+async def opened_with(
+    path: Path, change: Callable[[Path, str], None], column: str, value: str
+) -> tuple[SqliteStore, StoredObject, StoredObject]:
+    """The store, and blog and shop, after the column of blog was changed. Shop is as it was."""
+    await stored(path, resource("blog"), resource("shop"))
+    change(path, f"UPDATE store_objects SET {column} = {value} WHERE name = 'blog'")  # noqa: S608 - constants
+    store = await SqliteStore.open(path)
+    blog, shop = await store.objects()
+    assert (shop.name, shop.digest, shop.problem) == ("shop", "abc", "")
+    assert blog.unreadable == bool(store.problems)
+    return store, blog, shop
+
+
 @pytest.mark.parametrize("value", DAMAGED)
 @pytest.mark.parametrize("column", COLUMNS)
 async def test_a_damaged_column_harms_only_its_object_which_can_be_written_again(
     tmp_path: Path, column: str, value: str
 ) -> None:
     path = tmp_path / "state.db"
-    await stored(path, resource("blog"), resource("shop"))
-    execute(path, f"UPDATE store_objects SET {column} = {value} WHERE name = 'blog'")  # noqa: S608 - constants
-
-    store = await SqliteStore.open(path)
-    blog, shop = await store.objects()
-    assert (shop.name, shop.digest, shop.problem) == ("shop", "abc", "")
-    assert blog.unreadable == bool(store.problems)
+    store, blog, _ = await opened_with(path, execute, column, value)
     assert blog.unreadable or isinstance(getattr(blog, column), str)  # any text may be a digest, a file or a problem
     (repaired,) = await store.put(replace(resource("blog"), revision=blog.revision))
     await store.put_status("IPv6Network", "blog", {"b": 2})
@@ -68,13 +76,7 @@ async def test_a_value_that_does_not_fit_its_column_harms_only_its_object(
     tmp_path: Path, column: str, value: str
 ) -> None:
     path = tmp_path / "state.db"
-    await stored(path, resource("blog"), resource("shop"))
-    update_any(path, f"UPDATE store_objects SET {column} = {value} WHERE name = 'blog'")  # noqa: S608 - constants
-
-    store = await SqliteStore.open(path)
-    blog, shop = await store.objects()
-    assert (shop.name, shop.digest, shop.problem) == ("shop", "abc", "")
-    assert blog.unreadable == bool(store.problems)
+    store, blog, shop = await opened_with(path, update_any, column, value)
     await store.put(replace(resource("blog"), revision=blog.revision), shop)
     await store.refresh()
     assert store.problems == ()
