@@ -14,6 +14,7 @@ from dockerv6.firewall.operations import (
     DeleteChain,
     DeleteTable,
     FlushChain,
+    FlushSet,
     Operation,
     RemoveElements,
 )
@@ -233,11 +234,20 @@ def jumps_into(chain: Chain, names: set[str]) -> bool:
 
 
 def _element_operations(target: Ruleset, observed: Ruleset) -> tuple[Operation, ...]:
-    """Remove before adding: an element with a new owner or range would overlap its previous form."""
+    """Remove before adding: an element with a new owner or range would overlap its previous form.
+
+    A set with odd elements is flushed and filled again. They need no description by which they could be removed, and
+    since it is one transaction, no packet meets an empty set.
+    """
     operations: list[Operation] = []
     for wanted in target.sets:
         there = observed.set(wanted.name)
         present = there.elements if there is not None else frozenset()
+        if there is not None and there.odd:
+            operations.append(FlushSet(wanted, f"it holds {', '.join(there.odd)}", _ordered(present - wanted.elements)))
+            if wanted.elements:
+                operations.append(AddElements(wanted, _ordered(wanted.elements), present))
+            continue
         if removed := _ordered(present - wanted.elements):
             operations.append(RemoveElements(wanted, removed))
         if added := _ordered(wanted.elements - present):

@@ -279,6 +279,9 @@ class ElementSet:
     """A set. With `interval`, its prefixes are ranges; the kernel refuses ranges that overlap.
 
     With `data` it is a map: each element has a value of that type.
+
+    `odd` says what else is in the set: elements of a form that we never write. Those that have a key and an owner like
+    ours (an element with a timeout, for example) are also among the `elements`, in our form.
     """
 
     name: str
@@ -286,6 +289,7 @@ class ElementSet:
     interval: bool = True
     elements: frozenset[Element] = frozenset()
     data: KeyType | None = None
+    odd: tuple[str, ...] = ()
 
     @property
     def definition(self) -> tuple[tuple[KeyType, ...], bool, KeyType | None]:

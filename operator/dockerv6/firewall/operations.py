@@ -90,6 +90,23 @@ class AddRules:
 
 
 @dataclass(frozen=True, slots=True)
+class FlushSet:
+    """Remove all elements of a set, whatever their form.
+
+    Attributes:
+        reason: what is in it.
+        gone: elements that are not added again.
+    """
+
+    set: ElementSet
+    reason: str
+    gone: tuple[Element, ...] = ()
+
+    def __str__(self) -> str:
+        return f"flush set {self.set.name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveElements:
     """Remove elements from a set."""
 
@@ -99,12 +116,25 @@ class RemoveElements:
 
 @dataclass(frozen=True, slots=True)
 class AddElements:
-    """Add elements to a set."""
+    """Add elements to a set.
+
+    `back`: elements that were there before, in a set that was flushed.
+    """
 
     set: ElementSet
     elements: tuple[Element, ...]
+    back: frozenset[Element] = frozenset()
 
 
 Operation = (
-    AddTable | DeleteTable | AddSet | AddChain | FlushChain | DeleteChain | AddRules | RemoveElements | AddElements
+    AddTable
+    | DeleteTable
+    | AddSet
+    | AddChain
+    | FlushChain
+    | DeleteChain
+    | AddRules
+    | FlushSet
+    | RemoveElements
+    | AddElements
 )

@@ -146,7 +146,8 @@ def claims_in(table: Ruleset) -> frozenset[Claim]:
     found: set[Claim] = set()
     networks = table.set(NETWORKS)
     if networks is not None and is_ours(networks):
-        found |= {(element.owner, IPv6Network(element.key[0])) for element in networks.elements}
+        # a range that is no prefix was added by hand
+        found |= {(e.owner, IPv6Network(e.key[0])) for e in networks.elements if "-" not in e.key[0]}
     chain = table.chain(PREFIX_IN)
     for rule in chain.owned if chain is not None else ():
         found.add((rule.owner, IPv6Network(prefixes_of(rule)[0])))

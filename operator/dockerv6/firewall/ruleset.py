@@ -16,6 +16,7 @@ from dockerv6.firewall.operations import (
     AddTable,
     DeleteTable,
     FlushChain,
+    FlushSet,
     Operation,
     RemoveElements,
 )
@@ -28,7 +29,7 @@ class Ruleset:
     Attributes:
         chains: ordered by name.
         sets: ordered by name.
-        foreign: anything else in the table that we never write: counters, flowtables, a dormant flag.
+        foreign: anything else that we never write: flags of the table or of a set, counters, flowtables.
     """
 
     chains: tuple[Chain, ...] = ()
@@ -67,6 +68,8 @@ class Ruleset:
             yield f"{kind} {each.name}: {' . '.join(each.key)}" + (f" : {each.data}" if each.data else "")
             for element in sorted(each.elements):
                 yield f"  {element}" + (f"  ({element.owner})" if element.owner else "")
+            for what in each.odd:
+                yield f"  {what}"
         for chain in self.chains:
             base = f": {chain.type} {chain.hook} {chain.priority} policy {chain.policy}" if chain.hook else ""
             yield f"chain {chain.name}{base}"
@@ -143,15 +146,30 @@ class RulesetChange:
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         for operation in self.operations:
-            if isinstance(operation, AddElements | RemoveElements):
-                verb, where = ("add", "to") if isinstance(operation, AddElements) else ("remove", "from")
-                kind = "map" if operation.set.data else "set"
-                for element in operation.elements:
-                    yield element.owner, f"{verb} {element} {where} {kind} {operation.set.name}"
+            if isinstance(operation, AddElements | RemoveElements | FlushSet):
+                if isinstance(operation, FlushSet):
+                    yield SHARED, str(operation)
+                where = f"{'map' if operation.set.data else 'set'} {operation.set.name}"
+                added, removed = changed_elements(operation)
+                for element in removed:
+                    yield element.owner, f"remove {element} from {where}"
+                for element in added:
+                    yield element.owner, f"add {element} to {where}"
             elif isinstance(operation, FlushChain | AddRules):
                 yield from _rule_lines(operation)
             else:
                 yield SHARED, str(operation)
+
+
+def changed_elements(operation: Operation) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
+    """The elements that come and those that go; not those that are only written again."""
+    match operation:
+        case AddElements(_, elements, back):
+            return tuple(each for each in elements if each not in back) if back else elements, ()
+        case RemoveElements(_, elements) | FlushSet(gone=elements):
+            return (), elements
+        case _:
+            return (), ()
 
 
 def _rule_lines(operation: FlushChain | AddRules) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from dockerv6.firewall.operations import (
     DeleteChain,
     DeleteTable,
     FlushChain,
+    FlushSet,
     Operation,
     RemoveElements,
 )
@@ -43,7 +44,7 @@ def _apply_step(now: Ruleset, step: Operation) -> Ruleset:
             if not now.exists:
                 raise ValueError("there is no table")
             return EMPTY
-        case AddSet() | AddElements() | RemoveElements():
+        case AddSet() | AddElements() | RemoveElements() | FlushSet():
             return _apply_to_set(now, step)
         case _:
             return _apply_to_chain(now, step)
@@ -66,12 +67,14 @@ def _apply_to_chain(now: Ruleset, step: AddChain | AddRules | FlushChain | Delet
             return replace(now, chains=tuple(chain for chain in now.chains if chain.name != name))
 
 
-def _apply_to_set(now: Ruleset, step: AddSet | AddElements | RemoveElements) -> Ruleset:
+def _apply_to_set(now: Ruleset, step: AddSet | AddElements | RemoveElements | FlushSet) -> Ruleset:
     match step:
         case AddSet(each):
             if now.set(each.name) is not None:
                 raise ValueError(f"there is a set {each.name}")
             return _with_set(now, replace(each, elements=frozenset()))
+        case FlushSet(each):
+            return _with_set(now, replace(_set_of(now, each.name), elements=frozenset(), odd=()))
         case RemoveElements(each, elements):
             present = _set_of(now, each.name)
             if not present.elements >= set(elements):

@@ -35,6 +35,7 @@ from dockerv6.firewall.operations import (
     DeleteChain,
     DeleteTable,
     FlushChain,
+    FlushSet,
     Operation,
     RemoveElements,
 )
@@ -119,10 +120,8 @@ class _Writer:
                 yield delete_table()
             case AddSet(each):
                 yield from self._set(each)
-            case AddElements(each, elements):
-                yield from _elements(_NEWSETELEM, _CREATE, each, elements)
-            case RemoveElements(each, elements):
-                yield from _elements(_DELSETELEM, 0, each, elements)
+            case FlushSet() | AddElements() | RemoveElements():
+                yield from _content(operation)
             case AddChain(chain):
                 yield _chain(chain)
             case AddRules(chain):
@@ -136,7 +135,7 @@ class _Writer:
         self._sets += 1
         concatenated = each.interval and len(each.key) > 1
         flags = (INTERVAL if each.interval else 0) | (MAP if each.data else 0) | (CONCATENATION if concatenated else 0)
-        key, data, description = number(4, _type_number(each.key)) + number(5, _key_size(each.key)), b"", b""
+        key, data, description = number(4, _type_number(each.key)) + number(5, key_size(each.key)), b"", b""
         order = _order(each.key[0]) if len(each.key) == 1 else _MIXED
         shown = _user_number(_KEY_BYTE_ORDER, order)
         if each.data:
@@ -186,6 +185,16 @@ def _anonymous(each: AnonymousSet, identifier: int) -> Iterator[NftMessage]:
 
 
 # ---- elements ----
+
+
+def _content(operation: FlushSet | AddElements | RemoveElements) -> Iterator[NftMessage]:
+    match operation:
+        case FlushSet(each):
+            yield _ours(_DELSETELEM, 0, text(1, TABLE) + text(2, each.name), f"flush set {each.name}")
+        case AddElements(each, elements):
+            yield from _elements(_NEWSETELEM, _CREATE, each, elements)
+        case RemoveElements(each, elements):
+            yield from _elements(_DELSETELEM, 0, each, elements)
 
 
 def _elements(kind: int, flags: int, each: ElementSet, elements: Sequence[Element]) -> Iterator[NftMessage]:
@@ -256,7 +265,8 @@ def _padded(value: bytes) -> bytes:
     return value + bytes(-len(value) % 4)
 
 
-def _key_size(key: tuple[KeyType, ...]) -> int:
+def key_size(key: tuple[KeyType, ...]) -> int:
+    """The bytes of a key; each part of several is padded."""
     return sum(size + -size % 4 for size in map(KEY_SIZES.__getitem__, key)) if len(key) > 1 else KEY_SIZES[key[0]]
 
 

@@ -18,6 +18,7 @@ NFPROTO_UNSPEC = 0
 NFPROTO_INET = 1
 NFPROTO_IPV4 = 2
 NFPROTO_IPV6 = 10
+FAMILIES = {NFPROTO_INET: "inet", NFPROTO_IPV4: "ip", NFPROTO_IPV6: "ip6"}
 
 NFT_MSG_GETCHAIN = 4
 NFT_MSG_GETRULE = 7
@@ -31,8 +32,9 @@ _NFNL_SUBSYS_NFTABLES = 10
 _NFNL_MSG_BATCH_BEGIN = 16
 _NFNL_MSG_BATCH_END = 17
 _NFTA_TABLE_FLAGS = 2
+_NFTA_TABLE_OWNER = 7
 _NFTA_GEN_ID = 1
-_NFT_TABLE_F_DORMANT = 1
+_TABLE_FLAGS = {1: "dormant", 4: "persist"}  # NFT_TABLE_F_*, without OWNER
 _NFGENMSG = struct.Struct("!BBH")  # family, version, resource id
 _NUMBER = struct.Struct("!I")
 _BATCH = _NFGENMSG.pack(NFPROTO_UNSPEC, 0, _NFNL_SUBSYS_NFTABLES)
@@ -40,9 +42,15 @@ _BATCH = _NFGENMSG.pack(NFPROTO_UNSPEC, 0, _NFNL_SUBSYS_NFTABLES)
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """A table that exists."""
+    """A table that exists.
 
-    dormant: bool  # its chains are not registered: its rules have no effect
+    Attributes:
+        flags: "dormant": its chains are not registered, so its rules have no effect; "persist": it outlives its owner.
+        owner: the netlink port of the socket that alone may change the table, and with which it ends; None: anybody.
+    """
+
+    flags: tuple[str, ...] = ()
+    owner: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +97,20 @@ class NfTables:
         Raises:
             OSError: no nf_tables, or no CAP_NET_ADMIN.
         """
+        return self.table(NFPROTO_INET, name)
+
+    def table(self, family: int, name: str) -> TableState | None:
+        """As `inet_table`, of any family."""
         try:
-            attributes = self._get(_NFT_MSG_GETTABLE, NFPROTO_INET, name)
+            attributes = self._get(_NFT_MSG_GETTABLE, family, name)
         except FileNotFoundError:
             return None
-        return TableState(dormant=bool(number_in(attributes.get(_NFTA_TABLE_FLAGS, b"")) & _NFT_TABLE_F_DORMANT))
+        flags = number_in(attributes.get(_NFTA_TABLE_FLAGS, b""))
+        owner = attributes.get(_NFTA_TABLE_OWNER)
+        return TableState(
+            tuple(text for bit, text in _TABLE_FLAGS.items() if flags & bit),
+            number_in(owner) if owner is not None else None,
+        )
 
     def dump(self, message: int, *names: str, family: int = NFPROTO_INET) -> list[bytes]:
         """The attributes of every object that a GET message lists.

@@ -1,5 +1,8 @@
 """Our table as the kernel holds it: over nfnetlink, in dumps of chains, rules, sets and elements.
 
+Everything is read, whatever else is wrong with the table: what resources have that are suspended, or unknown at
+present, is known from here only, and a table that is created again gets it back.
+
 Elements are decoded. Rules are recognised: `commands` writes each rule's digest into its comment, and a rule with the
 digest of a rendered rule is that rule (ADR 0020). A rule that was edited in place may keep its comment. So the reader
 also remembers the expressions that the kernel showed for each digest after our own commit; other expressions under the
@@ -18,9 +21,9 @@ from ipaddress import IPv6Address
 from dockerv6.firewall import prefixes
 from dockerv6.firewall.expr import Chain, ElementSet, Rule, UnknownExpr
 from dockerv6.firewall.nftables import kernel, sets
-from dockerv6.firewall.nftables.commands import DIGEST_MARK, HOOKS, POLICIES, TABLE
+from dockerv6.firewall.nftables.commands import DIGEST_MARK, FAMILY, HOOKS, POLICIES, TABLE
 from dockerv6.firewall.nftables.kernel import attributes_of, named, number_in, text_in
-from dockerv6.firewall.nftables.session import NftSession, unavailable
+from dockerv6.firewall.nftables.session import NftSession, OwnedTableError, unavailable
 from dockerv6.firewall.nftables.sets import DecodedSet
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
@@ -63,7 +66,7 @@ class _Dump:
 
     generation: int
     exists: bool
-    dormant: bool = False
+    flags: Sequence[str] = ()  # of the table; we set none
     chains: Sequence[_Attributes] = ()
     rules: Sequence[_Attributes] = ()
     sets: Sequence[tuple[_Attributes, Sequence[bytes]]] = ()  # with the messages of their elements
@@ -91,7 +94,7 @@ class TableReader:
 
         Raises:
             FirewallRejected: other processes never stopped committing.
-            FirewallUnavailable: no nf_tables, or no privilege.
+            FirewallUnavailable: no nf_tables, no privilege, or another process owns the table.
         """
         for _ in range(_READ_ATTEMPTS):
             try:
@@ -114,8 +117,10 @@ class TableReader:
     def _dump(self) -> _Dump:
         generation = self._session.generation_now()
         table = self._session.inet_table_now(TABLE)
-        if table is None or table.dormant:
-            return _Dump(generation, exists=table is not None, dormant=table is not None)
+        if table is None:
+            return _Dump(generation, exists=False)
+        if table.owner is not None:
+            raise OwnedTableError(FAMILY, TABLE, table.owner)
         found: list[tuple[_Attributes, Sequence[bytes]]] = []
         anonymous: dict[bytes, frozenset[bytes]] = {}
         for each in self._objects(kernel.NFT_MSG_GETSET):
@@ -127,6 +132,7 @@ class TableReader:
         return _Dump(
             generation,
             exists=True,
+            flags=table.flags,
             chains=list(self._objects(kernel.NFT_MSG_GETCHAIN)),
             rules=list(self._objects(kernel.NFT_MSG_GETRULE)),
             sets=found,
@@ -152,8 +158,6 @@ class TableReader:
     def _ruleset(self, dump: _Dump) -> Ruleset:
         if not dump.exists:
             return EMPTY
-        if dump.dormant:
-            return Ruleset(foreign=("the dormant flag",), exists=True)
         rules = self._rules_by_chain(dump)
         chains = [
             _chain(each, tuple(rules.get(text_in(each[_CHAIN_NAME]), ())))
@@ -164,7 +168,7 @@ class TableReader:
         return Ruleset(
             tuple(sorted(chains, key=lambda chain: chain.name)),
             tuple(sorted(decoded, key=lambda each: each.name)),
-            tuple(sorted((*foreign, *dump.foreign))),
+            tuple(sorted((*foreign, *dump.foreign, *(f"the {flag} flag" for flag in dump.flags)))),
             exists=True,
         )
 
@@ -177,13 +181,12 @@ class TableReader:
             if definition is None:
                 foreign.append(f"set {name}, which has another form")
                 continue
+            if odd := sets.odd_definition(attributes):
+                foreign.append(f"set {name} with {odd}")
             previous = self._sets.get(name)
             if previous is None or previous.set.definition != definition.definition:
                 previous = DecodedSet(definition)
-            try:
-                decoded[name] = previous.updated(messages)
-            except sets.UnknownElementError as error:
-                foreign.append(f"in set {name} {error}")
+            decoded[name] = previous.updated(messages)
         self._sets = decoded
         return [each.set for each in decoded.values()], foreign
 

@@ -10,7 +10,8 @@ from typing import TypeVar
 from dockerv6.firewall.nftables import kernel
 from dockerv6.firewall.nftables.kernel import NftMessage
 from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
-from dockerv6.lib.netlink import NO_SUBSYSTEM, RefusedMessageError
+from dockerv6.lib.netlink import NETLINK_NETFILTER, NO_SUBSYSTEM, RefusedMessageError
+from dockerv6.lib.processes import socket_owner
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ _TOO_LARGE = frozenset({errno.ENOBUFS, errno.EMSGSIZE, errno.ENOMEM})
 _ABSENT = NO_SUBSYSTEM | {errno.EAFNOSUPPORT, errno.ENOENT}
 """Errors of a kernel without nf_tables, or without netlink for packet filters."""
 
+_TABLE_NAME = 1  # in messages of every kind, attribute 1 is the name of the table
 _DENIED = frozenset({errno.EPERM, errno.EACCES})
 
 
@@ -87,7 +89,7 @@ class NftSession:
                 self._kernel.commit(messages, check=check)
             except RefusedMessageError as error:
                 if error.errno not in _TRANSIENT or attempt == _ATTEMPTS:
-                    raise _refusal(error, messages) from error
+                    raise (self._owned(error, messages) or _refusal(error, messages)) from error
             except OSError as error:
                 if error.errno in _TOO_LARGE:
                     raise FirewallRejected(
@@ -96,6 +98,35 @@ class NftSession:
                 raise unavailable(error) from error
             else:
                 return
+
+    def _owned(self, error: RefusedMessageError, messages: Sequence[NftMessage]) -> "OwnedTableError | None":
+        """The error if a message was refused because another process owns its table: EPERM, as without privilege."""
+        if error.errno != errno.EPERM or not 0 <= error.place < len(messages):
+            return None
+        refused = messages[error.place]
+        name = kernel.text_in(dict(kernel.attributes_of(refused.attributes))[_TABLE_NAME])
+        table = _request(lambda: self._kernel.table(refused.family, name))
+        if table is None or table.owner is None:
+            return None
+        return OwnedTableError(kernel.FAMILIES.get(refused.family, ""), name, table.owner)
+
+
+class OwnedTableError(FirewallUnavailable):
+    """Another process owns a table of ours (`flags owner`): only it can change or delete the table."""
+
+    def __init__(self, family: str, table: str, port: int) -> None:
+        """Look up the process with the netlink port; it may be in another PID namespace, and have no name here."""
+        what = f"another process owns the packet filter's table {family} {table} (flags owner, netlink port {port})"
+        found = socket_owner(NETLINK_NETFILTER, port)
+        super().__init__(
+            f"{what}, so nobody else can change it: "
+            + (
+                f"stop process {found.pid} ({found.name}), for example with kill {found.pid}"
+                if found is not None
+                else "stop that process; on the host, ss --netlink --processes shows it as nfnl, with the port's number"
+            )
+            + ". The kernel then removes the table or, with flags persist, lets others change it"
+        )
 
 
 def _request(request: Callable[[], T]) -> T:

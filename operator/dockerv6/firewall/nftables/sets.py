@@ -16,12 +16,22 @@ from dockerv6.firewall.nftables.commands import (
     MAP,
     TYPE_BITS,
     TYPE_NUMBERS,
+    key_size,
 )
 from dockerv6.firewall.nftables.expressions import PROTOCOLS
 from dockerv6.firewall.nftables.kernel import attributes_of, number_in, text_in
 
-_NAME, _FLAGS, _KEY_TYPE, _DATA_TYPE, _POLICY, _DESCRIPTION, _TIMEOUT = 2, 3, 4, 6, 8, 9, 11  # NFTA_SET_*
-_DESCRIPTION_SIZE = 1  # NFTA_SET_DESC_SIZE
+_NAME, _FLAGS, _KEY_TYPE, _KEY_SIZE = 2, 3, 4, 5  # NFTA_SET_*
+_DATA_TYPE, _DATA_SIZE, _POLICY, _DESCRIPTION = 6, 7, 8, 9
+_ODD_ATTRIBUTES = {
+    11: "a timeout",
+    12: "a timeout",
+    15: "objects",
+    17: "expressions",
+    18: "expressions",
+}  # NFTA_SET_TIMEOUT, GC_INTERVAL, OBJ_TYPE, EXPR, EXPRESSIONS
+_FLAG_NAMES = {0x2: "constant", 0x10: "timeout", 0x20: "dynamic", 0x40: "object"}  # NFT_SET_*
+_DESCRIPTION_SIZE, _DESCRIPTION_FIELDS = 1, 2  # NFTA_SET_DESC_SIZE, NFTA_SET_DESC_CONCAT
 _TYPES = {kind_number: kind for kind, kind_number in TYPE_NUMBERS.items()}
 _LIST_ELEMENTS = 3  # NFTA_SET_ELEM_LIST_ELEMENTS
 _ELEMENT_KEY, _ELEMENT_DATA, _ELEMENT_FLAGS, _ELEMENT_USERDATA, _ELEMENT_PAD, _ELEMENT_KEY_END = 1, 2, 3, 6, 8, 10
@@ -36,7 +46,7 @@ _LAST_ADDRESS = (1 << 128) - 1
 
 
 class UnknownElementError(Exception):
-    """An element in a form that `commands` never writes."""
+    """An element that has no meaning as one of ours."""
 
 
 class RangeBoundary(NamedTuple):
@@ -46,6 +56,13 @@ class RangeBoundary(NamedTuple):
     is_start: bool
     owner: str
     value: str
+
+
+class DecodedElement(NamedTuple):
+    """What an element of a dump means."""
+
+    value: Element | RangeBoundary | None  # None: nothing that one of ours means
+    odd: str = ""  # how it differs from what `commands` writes; "": not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,39 +77,71 @@ class DecodedSet:
 
     set: ElementSet
     messages: Sequence[bytes] = ()
-    decoded: Mapping[bytes, Element | RangeBoundary] = field(default_factory=dict)
+    decoded: Mapping[bytes, DecodedElement] = field(default_factory=dict)
 
     def updated(self, messages: Sequence[bytes]) -> "DecodedSet":
-        """The same set with the elements of a new dump. Only elements that are new in it are decoded.
-
-        Raises:
-            UnknownElementError: an element is in a form that `commands` never writes.
-        """
+        """The same set with the elements of a new dump. Only elements that are new in it are decoded."""
         if messages == self.messages:
             return self
         raw = list(raw_elements(messages))
         if len(raw) == len(self.decoded) and all(each in self.decoded for each in raw):
             return replace(self, messages=messages)
-        decode = decode_boundary if self.set.interval and len(self.set.key) == 1 else decode_element
-        decoded = {each: self.decoded.get(each) or decode(each, self.set) for each in raw}
-        boundaries = [value for value in decoded.values() if isinstance(value, RangeBoundary)]
-        elements = [value for value in decoded.values() if isinstance(value, Element)]
-        return DecodedSet(replace(self.set, elements=frozenset([*elements, *ranges(boundaries)])), messages, decoded)
+        decoded = {each: self.decoded.get(each) or _decoded(each, self.set) for each in raw}
+        boundaries = [value for value, _ in decoded.values() if isinstance(value, RangeBoundary)]
+        elements = [value for value, _ in decoded.values() if isinstance(value, Element)]
+        odd = {each.odd for each in decoded.values()} - {""}
+        if _unpaired(boundaries):
+            odd.add("a range without its start or its end")
+        now = replace(self.set, elements=frozenset([*elements, *ranges(boundaries)]), odd=tuple(sorted(odd)))
+        return DecodedSet(now, messages, decoded)
+
+
+def _decoded(raw: bytes, of: ElementSet) -> DecodedElement:
+    """An element of any form. What more than key, value and comment it has does not keep it from being decoded."""
+    decode = decode_boundary if of.interval and len(of.key) == 1 else decode_element
+    more = {kind for kind, _ in attributes_of(raw)} - _ELEMENT_ATTRIBUTES
+    try:
+        return DecodedElement(decode(raw, of), "an element with more than a key and a value" if more else "")
+    except UnknownElementError as error:
+        return DecodedElement(None, str(error))
 
 
 def decode_definition(attributes: Mapping[int, bytes]) -> ElementSet | None:
-    """A set or a map without its elements; None: it is of a kind that `commands` never makes."""
+    """A set or a map without its elements; None: its elements can't be read as ours, because of their types."""
     flags = number_in(attributes.get(_FLAGS, b""))
-    limits = dict(attributes_of(attributes.get(_DESCRIPTION, b"")))
-    if flags & ~(INTERVAL | MAP | CONCATENATION) or _DESCRIPTION_SIZE in limits or _TIMEOUT in attributes:
-        return None
-    if number_in(attributes.get(_POLICY, b"")):
-        return None
     key = _key_types(number_in(attributes[_KEY_TYPE]))
     data = _TYPES.get(number_in(attributes.get(_DATA_TYPE, b""))) if flags & MAP else None
     if key is None or (flags & MAP and data is None):
         return None
+    # programs may give any type to values of any size
+    if number_in(attributes.get(_KEY_SIZE, b"")) != key_size(key):
+        return None
+    if data is not None and number_in(attributes.get(_DATA_SIZE, b"")) != KEY_SIZES[data]:
+        return None
+    if flags & INTERVAL and len(key) > 1 and _field_sizes(attributes) != tuple(KEY_SIZES[part] for part in key):
+        return None
     return ElementSet(name_of(attributes), key, interval=bool(flags & INTERVAL), data=data)
+
+
+def odd_definition(attributes: Mapping[int, bytes]) -> str:
+    """What a set has that `commands` never makes; "": nothing. Only a new set can change it."""
+    flags = number_in(attributes.get(_FLAGS, b""))
+    limits = dict(attributes_of(attributes.get(_DESCRIPTION, b"")))
+    found = {text for kind, text in _ODD_ATTRIBUTES.items() if kind in attributes}
+    if rest := flags & ~(INTERVAL | MAP | CONCATENATION):
+        names = [name for bit, name in _FLAG_NAMES.items() if rest & bit]
+        found.add(f"flags {', '.join(names) or hex(rest)}")
+    if _DESCRIPTION_SIZE in limits:
+        found.add("a size")
+    if number_in(attributes.get(_POLICY, b"")):
+        found.add("another policy")
+    return ", ".join(sorted(found))
+
+
+def _field_sizes(attributes: Mapping[int, bytes]) -> tuple[int, ...]:
+    """The sizes of the fields in which a set with ranges looks up parts of a key."""
+    fields = dict(attributes_of(attributes.get(_DESCRIPTION, b""))).get(_DESCRIPTION_FIELDS, b"")
+    return tuple(number_in(size) for _, field_ in attributes_of(fields) for _, size in attributes_of(field_))
 
 
 def name_of(attributes: Mapping[int, bytes]) -> str:
@@ -165,6 +214,16 @@ def ranges(boundaries: Iterable[RangeBoundary]) -> Iterator[Element]:
         yield _range(start, _LAST_ADDRESS)
 
 
+def _unpaired(boundaries: Iterable[RangeBoundary]) -> bool:
+    """Whether an end has no start, or a start no end. nft writes an end at :: without a start (see `ranges`)."""
+    is_open = False
+    for each in sorted(boundaries):
+        if each.is_start is is_open and each.address:
+            return True
+        is_open = each.is_start
+    return False
+
+
 def _range(start: RangeBoundary, last: int) -> Element:
     return Element((_prefix(start.address, last),), start.owner, start.value)
 
@@ -190,8 +249,8 @@ def _data(found: Mapping[int, bytes], of: ElementSet) -> str:
 
 def _parsed(raw: bytes) -> Mapping[int, bytes]:
     found = dict(attributes_of(raw))
-    if _ELEMENT_KEY not in found or not found.keys() <= _ELEMENT_ATTRIBUTES:
-        raise UnknownElementError("an element with more than a key and a value")
+    if _ELEMENT_KEY not in found:
+        raise UnknownElementError("an element that stands for all others")  # nft's *
     return found
 
 

@@ -17,10 +17,10 @@ from dockerv6.firewall.elements import (
     oversized_owners,
 )
 from dockerv6.firewall.model import DEFAULT_MARK, Claim, FirewallIntent, NetworkIntent, PortIntent
-from dockerv6.firewall.operations import AddElements, RemoveElements
+from dockerv6.firewall.operations import AddElements, FlushSet, RemoveElements
 from dockerv6.firewall.overlaps import SeparatedNetworks, claims_of, resolve_overlaps
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, OwnedPart, Ruleset, RulesetChange
+from dockerv6.firewall.ruleset import EMPTY, OwnedPart, Ruleset, RulesetChange, changed_elements
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.claims import Held, overlap_message, precedence, same_network, without_rules
 from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent, resource_of
@@ -355,7 +355,9 @@ def changed_udp_ports(change: RulesetChange) -> frozenset[int]:
     return frozenset(
         int(element.key[1])
         for operation in change.operations
-        if isinstance(operation, AddElements | RemoveElements) and operation.set.name in (PUBLISHED_TO, PUBLISHED_AT_TO)
-        for element in operation.elements
+        if isinstance(operation, AddElements | RemoveElements | FlushSet)
+        and operation.set.name in (PUBLISHED_TO, PUBLISHED_AT_TO)
+        for elements in changed_elements(operation)
+        for element in elements
         if element.key[0] == TransportProtocol.UDP
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -29,7 +30,7 @@ class Session:
 
     def __init__(self) -> None:
         self.generation = 1
-        self.table: TableState | None = TableState(dormant=False)
+        self.table: TableState | None = TableState()
         self.rules: list[bytes] = []
         self.chain = TABLE + attribute(3, b"c\0")
         self.sets: list[bytes] = []
@@ -163,13 +164,24 @@ def test_an_unchanged_table_is_the_same_object(session: Session, reader: TableRe
     assert reader.read()[1] is first
 
 
-def test_without_a_table_the_ruleset_is_empty_and_a_dormant_one_is_foreign(
-    session: Session, reader: TableReader
-) -> None:
+def test_without_a_table_the_ruleset_is_empty(session: Session, reader: TableReader) -> None:
     session.table = None
     assert reader.read()[1] == EMPTY
-    session.table = TableState(dormant=True)
-    assert reader.read()[1] == Ruleset(foreign=("the dormant flag",), exists=True)
+
+
+@pytest.mark.parametrize("flag", ["dormant", "persist"])
+def test_a_table_with_a_flag_is_read_all_the_same(session: Session, reader: TableReader, flag: str) -> None:
+    session.write(written(DROP))
+    _, plain = reader.read()
+    session.table = TableState((flag,))
+    session.generation += 1
+    assert reader.read()[1] == replace(plain, foreign=(f"the {flag} flag",))
+
+
+def test_a_table_that_another_process_owns_is_an_error_with_the_process(session: Session, reader: TableReader) -> None:
+    session.table = TableState(owner=0xFFFF_FFF0)
+    with pytest.raises(FirewallUnavailable, match=r"another process owns .*inet dockerv6.*netlink port 4294967280"):
+        reader.read()
 
 
 def test_a_reading_is_repeated_until_no_commit_comes_in_between(session: Session, reader: TableReader) -> None:

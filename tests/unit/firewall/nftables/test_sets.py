@@ -81,7 +81,6 @@ def test_an_element_is_read_from_its_bytes(element: bytes, of: ElementSet, expec
         (raw(name("br0"), last=name("br9")), a_set(LINK)),
         (raw(b"\0\x50", last=b"\0\x5a"), a_set(PORT)),
         (raw(b"x" * 16), a_set(LINK)),
-        (raw(name("br0")) + attribute(4, bytes(8)), a_set(LINK)),
         (attribute(3, bytes(4)), a_set(LINK)),
         (attribute(1, attribute(2, b"verdict")), a_set(LINK)),
     ],
@@ -131,9 +130,18 @@ def test_a_dump_is_split_into_elements() -> None:
     assert [element.key for element in found] == [("br0",), ("br1",)] * 2
 
 
-def definition(*, flags: int = 0, key: int = 8, **more: bytes) -> dict[int, bytes]:
-    numbers = {"data": 6, "policy": 8, "description": 9, "timeout": 11}
-    made = {2: b"s\0", 3: flags.to_bytes(4, "big"), 4: key.to_bytes(4, "big")}
+def u32(value: int) -> bytes:
+    return value.to_bytes(4, "big")
+
+
+def fields(*sizes: int) -> bytes:
+    """NFTA_SET_DESC with the sizes of fields."""
+    return attribute(2 | 0x8000, b"".join(attribute(1 | 0x8000, attribute(1, u32(size))) for size in sizes))
+
+
+def definition(*, flags: int = 0, key: int = 8, size: int = 16, **more: bytes) -> dict[int, bytes]:
+    numbers = {"data": 6, "data_size": 7, "policy": 8, "description": 9, "timeout": 11, "expression": 17}
+    made = {2: b"s\0", 3: u32(flags), 4: u32(key), 5: u32(size)}
     return made | {numbers[name]: value for name, value in more.items()}
 
 
@@ -142,16 +150,17 @@ def definition(*, flags: int = 0, key: int = 8, **more: bytes) -> dict[int, byte
     [
         (definition(key=41), a_set(LINK, interval=False)),
         (definition(flags=0x4), a_set(PREFIX)),
-        (definition(flags=0x84, key=8 << 6 | 41), a_set(PREFIX, LINK)),
+        (definition(flags=0x84, key=8 << 6 | 41, size=32, description=fields(16, 16)), a_set(PREFIX, LINK)),
         (
-            definition(flags=0x8, key=12 << 6 | 13, data=b"\0\0\0\x08"),
+            definition(flags=0x8, key=12 << 6 | 13, size=8, data=u32(8), data_size=u32(16)),
             a_set(PROTOCOL, PORT, data=PREFIX, interval=False),
         ),
-        (definition(flags=0xC, data=b"\0\0\0\x0d"), a_set(PREFIX, data=PORT)),
+        (definition(flags=0xC, data=u32(13), data_size=u32(2)), a_set(PREFIX, data=PORT)),
     ],
 )
 def test_a_definition_is_decoded(attributes: dict[int, bytes], expected: ElementSet) -> None:
     assert sets.decode_definition(attributes) == expected
+    assert not sets.odd_definition(attributes)
 
 
 @pytest.mark.parametrize(
@@ -159,25 +168,70 @@ def test_a_definition_is_decoded(attributes: dict[int, bytes], expected: Element
     [
         definition(key=7),
         definition(key=0),
-        definition(flags=0x10),
+        definition(size=4),
         definition(flags=0x8, data=b"\xff\xff\xff\0"),
         definition(flags=0x8),
-        definition(timeout=bytes(8)),
-        definition(policy=b"\0\0\0\1"),
-        definition(description=attribute(1, b"\0\0\0\5")),
+        definition(flags=0x8, data=u32(8), data_size=u32(4)),
+        definition(flags=0x4, key=8 << 6 | 41, size=32),
+        definition(flags=0x84, key=8 << 6 | 41, size=32, description=fields(8, 8, 16)),
     ],
 )
-def test_a_set_of_another_form_is_none(attributes: dict[int, bytes]) -> None:
+def test_a_set_of_other_types_is_none(attributes: dict[int, bytes]) -> None:
     assert sets.decode_definition(attributes) is None
 
 
-def test_only_new_elements_of_a_dump_are_decoded() -> None:
-    def dump(*names: str) -> list[bytes]:
-        listed = b"".join(attribute(1 | 0x8000, raw(name(each))) for each in names)
-        return [attribute(3 | 0x8000, listed)]
+@pytest.mark.parametrize(
+    ("attributes", "odd"),
+    [
+        (definition(flags=0x10), "flags timeout"),
+        (definition(flags=0x22), "flags constant, dynamic"),
+        (definition(flags=0x1000), "flags 0x1000"),
+        (definition(timeout=bytes(8)), "a timeout"),
+        (definition(policy=u32(1)), "another policy"),
+        (definition(description=attribute(1, u32(5))), "a size"),
+        (definition(expression=b""), "expressions"),
+    ],
+)
+def test_a_set_with_something_odd_is_read_all_the_same(attributes: dict[int, bytes], odd: str) -> None:
+    assert sets.decode_definition(attributes) == a_set(PREFIX, interval=False)
+    assert sets.odd_definition(attributes) == odd
 
-    first = sets.DecodedSet(a_set(LINK, interval=False)).updated(dump("br0", "br1"))
+
+def dump(*elements: bytes) -> list[bytes]:
+    return [attribute(3 | 0x8000, b"".join(attribute(1 | 0x8000, each) for each in elements))]
+
+
+def test_an_odd_element_leaves_the_others_and_what_it_means_itself() -> None:
+    wildcard, timeout = raw(b"br".ljust(16, b"x")), raw(name("br1"), owner="blog") + attribute(4, bytes(8))
+    now = sets.DecodedSet(a_set(LINK, interval=False)).updated(dump(raw(name("br0")), wildcard, timeout))
+    assert now.set.elements == {Element(("br0",)), Element(("br1",), "blog")}
+    assert now.set.odd == (
+        "a protocol or an interface that can't be named",
+        "an element with more than a key and a value",
+    )
+    assert not now.updated(dump(raw(name("br0")))).set.odd
+
+
+@pytest.mark.parametrize(
+    ("boundaries", "odd"),
+    [
+        ([("::", 1), ("::5", 0), ("::6", 1), ("::6", 0)], False),
+        ([("::5", 0), ("::6", 0), ("::7", 1)], True),
+        ([("::5", 1)], True),
+        ([("::5", 0), ("::6", 1), ("::7", 1)], True),
+    ],
+)
+def test_a_boundary_without_the_other_is_odd(boundaries: list[tuple[str, int]], *, odd: bool) -> None:
+    elements = [raw(address(at), flags=flags) for at, flags in boundaries]
+    assert bool(sets.DecodedSet(a_set(PREFIX)).updated(dump(*elements)).set.odd) is odd
+
+
+def test_only_new_elements_of_a_dump_are_decoded() -> None:
+    def of(*names: str) -> list[bytes]:
+        return dump(*(raw(name(each)) for each in names))
+
+    first = sets.DecodedSet(a_set(LINK, interval=False)).updated(of("br0", "br1"))
     assert {each.key for each in first.set.elements} == {("br0",), ("br1",)}
-    assert first.updated(dump("br0", "br1")) is first
-    assert first.updated(dump("br1", "br0")).set is first.set
-    assert {each.key for each in first.updated(dump("br1", "br2")).set.elements} == {("br1",), ("br2",)}
+    assert first.updated(of("br0", "br1")) is first
+    assert first.updated(of("br1", "br0")).set is first.set
+    assert {each.key for each in first.updated(of("br1", "br2")).set.elements} == {("br1",), ("br2",)}

@@ -1,6 +1,8 @@
 from dataclasses import replace
 from ipaddress import IPv6Network
 
+from dockerv6.firewall.elements import NETWORKS
+from dockerv6.firewall.expr import Element
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent
 from dockerv6.firewall.overlaps import claims_in, claims_of, resolve_overlaps
 from dockerv6.firewall.render import render
@@ -67,3 +69,12 @@ def test_the_remedy_fits() -> None:
         "aa", "policy/all", (POLICY, OBSERVER), "Docker network x", observing=True, observed=False
     )
     assert message == "Docker network x is selected by IPv6Policy all, which has its rules; narrow its selector"
+
+
+def test_a_range_that_was_added_by_hand_claims_nothing() -> None:
+    table = render(FirewallIntent((BLOG,)))
+    by_hand = Element(("2001:db8::1-2001:db8::5", "br-blog"), "blog")
+    sets = tuple(
+        replace(each, elements=each.elements | {by_hand}) if each.name == NETWORKS else each for each in table.sets
+    )
+    assert claims_in(replace(table, sets=sets)) == claims_in(table) == {("blog", BLOG.subnet)}

@@ -1,0 +1,47 @@
+"""Which process has a netlink socket."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+_PROC = Path("/proc")
+_SOCKETS = "thread-self/net/netlink"  # of this thread's network namespace; proc_pid_net(5)
+_PROTOCOL, _PORT, _INODE = 1, 2, 9  # columns
+
+
+class Process(NamedTuple):
+    """A process, by its number in this PID namespace."""
+
+    pid: int
+    name: str  # its command's, as ps shows it; at most 15 bytes
+
+
+def socket_owner(protocol: int, port: int, proc: Path = _PROC) -> Process | None:
+    """The process that has the netlink socket with this port; None: it can't be told.
+
+    The port is often the number of the process that opened the socket, but not always, and a number of its PID
+    namespace. So the socket is looked up by its inode. Reads the file descriptors of all processes.
+    """
+    inode = _inode(protocol, port, proc)
+    if inode is None:
+        return None
+    link = f"socket:[{inode}]"
+    for directory in _numbered(proc):
+        with suppress(OSError):  # the process has ended, or is not ours to see
+            if any(str(each.readlink()) == link for each in _numbered(directory / "fd")):
+                return Process(int(directory.name), (directory / "comm").read_text(errors="replace").strip())
+    return None
+
+
+def _inode(protocol: int, port: int, proc: Path) -> str | None:
+    with suppress(OSError, IndexError):
+        for line in (proc / _SOCKETS).read_text().splitlines()[1:]:
+            columns = line.split()
+            if (columns[_PROTOCOL], columns[_PORT]) == (str(protocol), str(port)):
+                return columns[_INODE]
+    return None
+
+
+def _numbered(directory: Path) -> Iterator[Path]:
+    return (each for each in directory.iterdir() if each.name.isdigit())
