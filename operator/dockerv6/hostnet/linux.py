@@ -27,6 +27,7 @@ class LinuxHostNet:
     def __init__(self) -> None:
         """Open nothing yet."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hostnet")
+        self._routes = routes.RouteReader()
         self._feeds: set[ChangeFeed] = set()
 
     async def sysctl(self, name: str) -> str | None:
@@ -43,7 +44,7 @@ class LinuxHostNet:
 
     async def routes(self) -> tuple[Route, ...]:
         """See `port.HostNet.routes`."""
-        return await self._request("list routes", routes.routes)
+        return await self._request("list routes", self._routes.read)
 
     async def prefixes(self) -> tuple[HostPrefix, ...]:
         """See `port.HostNet.prefixes`."""

@@ -1,4 +1,4 @@
-"""IPv6 routes over rtnetlink. `routes` blocks; everything else decodes.
+"""IPv6 routes over rtnetlink.
 
 Sources: rtnetlink(7), linux/rtnetlink.h.
 """
@@ -42,14 +42,38 @@ _LINK_LOCAL = b"\xfe\x80"
 _LINK_LOCAL_LENGTH = 10
 
 
-def routes() -> tuple[Route, ...]:
-    """All unicast IPv6 routes, except those in table local and those to link-local destinations.
+_Hop = tuple[int | None, Route]
+"""A route, with the index of its interface. An interface can be renamed while its index stays."""
 
-    Raises:
-        OSError: the kernel's error.
+
+class RouteReader:
+    """Reads all routes again and again, and decodes only those that the previous reading did not have.
+
+    Of a host with a routing daemon, which has tens of thousands of routes, few differ each time. To apply the kernel's
+    notifications to a table would be faster still, but they don't tell all (next hops that are replaced, routes that go
+    with a link), and some may be lost. A list has everything.
     """
-    names: dict[int, str] = {}
-    return tuple(route for buffer, start, end in dump_routes() for route in _decode_route(buffer, start, end, names))
+
+    def __init__(self) -> None:
+        """Know none yet."""
+        self._known: dict[bytes, tuple[_Hop, ...]] = {}
+
+    def read(self) -> tuple[Route, ...]:
+        """All unicast IPv6 routes, except those in table local and those to link-local destinations. Blocks.
+
+        Raises:
+            OSError: the kernel's error.
+        """
+        names: dict[int, str] = {}
+        known: dict[bytes, tuple[_Hop, ...]] = {}
+        for buffer, start, end in dump_routes():
+            raw = buffer[start:end]
+            found = self._known.get(raw)
+            if found is None or any(_name(index, names) != route.interface for index, route in found):
+                found = tuple(_decode_route(buffer, start, end, names))
+            known[raw] = found
+        self._known = known
+        return tuple(route for found in known.values() for _, route in found)
 
 
 def dump_routes() -> list[Payload]:
@@ -61,7 +85,7 @@ def dump_routes() -> list[Payload]:
     return dump(NETLINK_ROUTE, _RTM_GETROUTE, ROUTE.pack(AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0))
 
 
-def _decode_route(buffer: Buffer, start: int, end: int, names: dict[int, str]) -> Iterator[Route]:
+def _decode_route(buffer: Buffer, start: int, end: int, names: dict[int, str]) -> Iterator[_Hop]:
     """One route for each next hop."""
     _, length, _, _, table, protocol, _, route_type, _ = ROUTE.unpack_from(buffer, start)
     destination, metric = bytes(16), 0
@@ -81,13 +105,20 @@ def _decode_route(buffer: Buffer, start: int, end: int, names: dict[int, str]) -
         return
     network = IPv6Network((destination, length))
     for hop in hops or [None]:
-        yield Route(
-            destination=network,
-            interface=None if hop is None else interface_name(hop, names),
-            protocol=_PROTOCOLS.get(protocol, RouteProtocol.OTHER),
-            table=table,
-            metric=metric,
+        yield (
+            hop,
+            Route(
+                destination=network,
+                interface=_name(hop, names),
+                protocol=_PROTOCOLS.get(protocol, RouteProtocol.OTHER),
+                table=table,
+                metric=metric,
+            ),
         )
+
+
+def _name(index: int | None, names: dict[int, str]) -> str | None:
+    return None if index is None else interface_name(index, names)
 
 
 def is_link_local(destination: bytes, length: int) -> bool:

@@ -1,15 +1,22 @@
 import struct
+from collections.abc import Iterator
 from ipaddress import IPv6Network
+from typing import Any
 
 import pytest
 
+from dockerv6.hostnet import routes as module
 from dockerv6.hostnet.model import Route, RouteProtocol
-from dockerv6.hostnet.routes import routes
+from dockerv6.hostnet.routes import RouteReader
 from tests.unit.hostnet.kernel import Kernel
 from tests.unit.lib.encoding import attribute, u32
 
 GETROUTE = 26
 DEFAULT = IPv6Network("::/0")
+
+
+def routes() -> tuple[Route, ...]:
+    return RouteReader().read()
 
 
 def route(*parts: bytes, length: int = 0, table: int = 254, protocol: int = 9, kind: int = 1) -> bytes:
@@ -50,3 +57,40 @@ def test_link_local_destinations_are_left_out(kernel: Kernel, destination: str, 
 def test_routes_that_are_local_or_not_unicast_are_left_out(kernel: Kernel, table: int, kind: int) -> None:
     kernel.dumps[GETROUTE] = [route(attribute(4, u32(5)), table=table, kind=kind)]
     assert routes() == ()
+
+
+def to(number: int, index: int = 5) -> bytes:
+    packed = IPv6Network(f"2001:db8:{number:x}::/48").network_address.packed
+    return route(attribute(1, packed), attribute(4, u32(index)), length=48)
+
+
+def test_only_routes_that_are_new_are_decoded(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, decoded = RouteReader(), []
+    decode = module._decode_route
+
+    def counted(*arguments: Any) -> Iterator[Any]:
+        decoded.append(arguments)
+        return decode(*arguments)
+
+    monkeypatch.setattr(module, "_decode_route", counted)
+    kernel.dumps[GETROUTE] = [to(number) for number in range(5)]
+    first = reader.read()
+    kernel.dumps[GETROUTE] = [to(9), *(to(number) for number in range(1, 5))]
+    second = reader.read()
+    assert len(decoded) == 6
+    assert [each.destination for each in second] == [IPv6Network(f"2001:db8:{n:x}::/48") for n in (9, 1, 2, 3, 4)]
+    assert all(one is other for one, other in zip(first[1:], second[1:], strict=True))
+    kernel.dumps[GETROUTE] = []
+    assert reader.read() == ()
+
+
+def test_a_route_of_a_renamed_interface_has_the_new_name(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {5: "eth0", 6: "eth1"}
+    monkeypatch.setattr(module, "interface_name", lambda index, _: names.get(index))
+    reader = RouteReader()
+    kernel.dumps[GETROUTE] = [to(1), to(2, index=6)]
+    assert [each.interface for each in reader.read()] == ["eth0", "eth1"]
+    names[5] = "lan"
+    assert [each.interface for each in reader.read()] == ["lan", "eth1"]
+    del names[6]
+    assert [each.interface for each in reader.read()] == ["lan", None]
