@@ -87,6 +87,8 @@ class Reason(StrEnum):
     RETRYING = "Retrying"
     ROLLED_BACK = "RolledBack"
     RULES_REFUSED = "RulesRefused"
+    SOURCES_DROPPED = "SourcesDropped"
+    SOURCES_NOT_VALIDATED = "SourcesNotValidated"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     STATE_REWRITTEN = "StateRewritten"
     STATE_UNREADABLE = "StateUnreadable"

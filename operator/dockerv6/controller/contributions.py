@@ -42,6 +42,7 @@ from dockerv6.planning.firewall.desired import (
     published_ports,
 )
 from dockerv6.planning.firewall.port_assignment import HostPorts
+from dockerv6.planning.host.bridge_ports import other_ports
 from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
 from dockerv6.planning.inputs import Identity
@@ -200,10 +201,10 @@ class Contributions:
 
     def _inputs(self) -> FirewallInputs:
         last = self._desired.inputs
-        uplinks, guests, addresses = self._faults.contained(
+        uplinks, guests, addresses, shared = self._faults.contained(
             "the host's interfaces can't be evaluated, so the rules use what was known of them before",
             self._host_inputs,
-            (last.uplink_bridges, last.guest_bridges, last.host_addresses),
+            (last.uplink_bridges, last.guest_bridges, last.host_addresses, last.shared_bridges),
         )
         return FirewallInputs(
             mark=self._identity.mark,
@@ -218,16 +219,20 @@ class Contributions:
             guest_bridges=guests,
             host_addresses=addresses,
             not_bridges=self._bridge_names.state.not_bridges,
+            shared_bridges=shared,
             held=self._held,
             observers=frozenset(name for name, r in self._inventory.networks().items() if r.observed),
         )
 
-    def _host_inputs(self) -> tuple[tuple[str, ...], tuple[str, ...] | None, frozenset[IPv6Address]]:
-        """Uplink bridges, guest bridges if rules name them, and addresses of the host."""
+    def _host_inputs(
+        self,
+    ) -> tuple[tuple[str, ...], tuple[str, ...] | None, frozenset[IPv6Address], frozenset[str]]:
+        """Uplink bridges, guest bridges if rules name them, addresses of the host, and bridges with other ports."""
         host, named = self._world.host_view.last, self._world.rules_name_bridges
         if host is None:
-            return (), () if named else None, frozenset()
-        return uplink_bridges(host), guest_bridges(host) if named else None, external_addresses(host)
+            return (), () if named else None, frozenset(), frozenset()
+        guests = guest_bridges(host) if named else None
+        return uplink_bridges(host), guests, external_addresses(host), frozenset(other_ports(host))
 
     def _assign(self) -> PolicyAssignment:
         """Which networks each policy applies to, of the networks that are known."""

@@ -5,7 +5,7 @@ A trigger marks parts of the caches stale and enqueues keys; it carries no other
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from dockerv6.api.kinds import NETWORK, POLICY
@@ -17,6 +17,7 @@ from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineError, EngineUnavailable
 from dockerv6.hostnet.model import ChangeKind, HostChange, ProxyNeighbour
 from dockerv6.planning.firewall.contributions import resource_of
+from dockerv6.planning.host.bridge_ports import other_ports
 from dockerv6.planning.host.interfaces import HostAddresses, external_interfaces, host_addresses, is_default_route
 from dockerv6.planning.host.parents import watched_interfaces
 from dockerv6.planning.host.sysctls import sysctl_steps
@@ -53,6 +54,7 @@ class Triggers:
         self._world_version = 0
         self._addresses: HostAddresses = {}
         self._uplinks: tuple[object, ...] = ()
+        self._other_ports: Mapping[str, tuple[str, ...]] = {}  # of bridges
         self._proxies: frozenset[ProxyNeighbour] = frozenset()
 
     # ---- the engine
@@ -280,6 +282,8 @@ class Triggers:
                 self._world_version = self._context.world.version
                 self.repair_firewall_soon()
             links |= _bridges_of(links, view)
+            before, self._other_ports = self._other_ports, other_ports(view)
+            links |= {b for b in before.keys() | self._other_ports.keys() if before.get(b) != self._other_ports.get(b)}
             if (uplinks := _uplink_state(view)) != self._uplinks:
                 if self._uplinks:  # else this is the first reading
                     links.add("")  # every resource depends on the default route

@@ -17,6 +17,7 @@ from dockerv6.hostnet.model import Interface, Listener
 from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
 from dockerv6.lib.clock import Clock
+from dockerv6.planning.host.bridge_ports import other_ports
 from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
 from dockerv6.planning.host.interfaces import external_addresses, external_interfaces, guest_bridges, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
@@ -381,8 +382,7 @@ class World:
         before = self.host_view.last
         if before == view:
             return before
-        in_rules = self._in_rules(view)
-        if in_rules != self._last_in_rules:
+        if (in_rules := self._in_rules(view)) != self._last_in_rules:
             self._last_in_rules = in_rules
             self.version += 1
         return view
@@ -390,7 +390,7 @@ class World:
     def _in_rules(self, view: HostView) -> tuple[object, ...]:
         """Inputs of the rules: bridges that they name, on-link prefixes for translation, the host's addresses."""
         bridges = uplink_bridges(view), guest_bridges(view) if self.rules_name_bridges else ()
-        return *bridges, on_link_prefixes(view), external_addresses(view)
+        return *bridges, frozenset(other_ports(view)), on_link_prefixes(view), external_addresses(view)
 
 
 def _edited(networks: dict[str, Network], edits: Mapping[str, Network | None]) -> dict[str, Network]:

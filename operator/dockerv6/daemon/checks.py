@@ -1,17 +1,18 @@
 """The doctor's checks: what the facts about a host mean for its owner. Pure: `doctor` gathers the facts."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dockerv6.dockerd.model import EngineInfo
+from dockerv6.dockerd.model import EngineInfo, Network
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
 from dockerv6.firewall.model import FilterVariant, HostFilterState
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.prefix_candidates import candidates
+from dockerv6.planning.host.bridge_ports import not_validated
 from dockerv6.planning.host.interfaces import external_interfaces, guest_bridges, is_default_route
 from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, proxy_ndp
 from dockerv6.planning.inputs import HostView
@@ -159,6 +160,15 @@ def bridge_netfilter(host: HostView) -> HostCheck:
     if host.bridge_netfilter:
         return ok(name, "bridge-nf-call-ip6tables is 1")
     return ok(name, "bridge-nf-call-ip6tables is 0; it is enabled on each bridge that needs it")
+
+
+def source_validation(host: HostView, networks: Iterable[Network]) -> HostCheck:
+    """Docker networks on a bridge with ports that are no container's."""
+    name = "source validation"
+    found = [why for network in networks if network.ipv6 and (why := not_validated(host, network))]
+    if found:
+        return warn(name, "; ".join(found), "to accept it, write firewall.sourceValidation: false")
+    return ok(name, "only containers are attached to the bridges of Docker networks")
 
 
 def forwarding(host: HostView) -> HostCheck:

@@ -162,6 +162,9 @@ async def _host(sources: _Sources) -> list[HostCheck]:
             checks.proxy_neighbours(view),
             checks.bridge_netfilter(view),
         ]
+        networks = await _try("source validation", sources.world.networks, [])  # without the engine, its check fails
+        if networks is not None:
+            found.append(checks.source_validation(view, networks))
         reported = await _try("prefixes", sources.world.host.prefixes, found)
         if reported is not None:
             found.append(checks.prefixes(view, reported))

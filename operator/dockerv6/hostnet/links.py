@@ -21,12 +21,14 @@ _U32 = struct.Struct("=I")
 _IFF_UP = 0x1
 IFLA_IFNAME = 3
 _IFLA_MTU = 4
+_IFLA_LINK = 5
 _IFLA_MASTER = 10
 _IFLA_PROTINFO = 12
 _IFLA_LINKINFO = 18
 _IFLA_EXT_MASK = 29
+_IFLA_LINK_NETNSID = 37
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
-_LISTED = frozenset({IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO})
+_LISTED = frozenset({IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_LINK_NETNSID})
 
 _IFLA_INFO_KIND = 1
 _IFLA_INFO_DATA = 2
@@ -82,6 +84,7 @@ def _interface(buffer: bytes, start: int, end: int, addresses: AddressTable) -> 
         up=bool(flags & _IFF_UP),
         mtu=_u32(buffer, found[_IFLA_MTU]) if _IFLA_MTU in found else 0,
         master=_u32(buffer, found[_IFLA_MASTER]) if _IFLA_MASTER in found else None,
+        link=_u32(buffer, found[_IFLA_LINK]) if _IFLA_LINK in found and _IFLA_LINK_NETNSID not in found else None,
         addresses=tuple(sorted(addresses.addresses.get(index, ()))),
         tentative=frozenset(addresses.tentative.get(index, ())),
         dad_failed=frozenset(addresses.dad_failed.get(index, ())),

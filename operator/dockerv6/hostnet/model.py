@@ -39,6 +39,7 @@ class Interface:
     up: bool  # IFF_UP: administratively up, with or without a carrier
     mtu: int
     master: int | None = None  # index of the bridge or bond that the interface belongs to
+    link: int | None = None  # index of a veth's other end, or a VLAN's parent; None: there is none in this namespace
     addresses: tuple[IPv6Interface, ...] = ()  # sorted
     tentative: frozenset[IPv6Address] = frozenset()  # of `addresses`: duplicate address detection runs or has failed
     dad_failed: frozenset[IPv6Address] = frozenset()  # of `tentative`: another host has the address

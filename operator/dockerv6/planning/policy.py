@@ -12,6 +12,7 @@ from dockerv6.planning.docker.engine import engine_findings, raw_drop_findings
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_disabled, ipv6_subnets
 from dockerv6.planning.firewall.port_claims import has_labels
 from dockerv6.planning.firewall.rules import filter_steps, rules_drift, rules_findings
+from dockerv6.planning.host.bridge_ports import source_findings
 from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_findings
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
 from dockerv6.planning.host.sysctls import host_findings, sysctl_steps
@@ -92,6 +93,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.tracked),
         *icc_findings(observed.host, icc=not separate),
         *(_firewall_finding(f, unknown=False) for f in bridge_findings(observed.host, networks)),
+        *source_findings(observed.host, spec.firewall, networks),
         *ndp_proxy_findings(proxied, observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, networks, managed=False),
     )

@@ -19,6 +19,7 @@ from dockerv6.planning.firewall.contributions import (
 )
 from dockerv6.planning.firewall.desired import FirewallSnapshot
 from dockerv6.planning.firewall.rules import filter_steps, rules_findings
+from dockerv6.planning.host.bridge_ports import source_findings
 from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_findings
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps, on_link_prefixes
 from dockerv6.planning.host.sysctls import sysctl_steps
@@ -51,6 +52,7 @@ def traffic_findings(
         *translation_findings(spec.egress, subnets, holdings.tracked),
         *icc_findings(observed.host, icc=spec.bridge.icc),
         *bridge_findings(observed.host, there),
+        *source_findings(observed.host, spec.firewall, there),
         *ndp_proxy_findings(_proxied_subnets(desired, observed), observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, there, managed=not desired.resource.observed),
     )

@@ -15,6 +15,7 @@ from dockerv6.firewall.ipv6nat.rules import IPv6NatRules
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.hostnet.model import HostPrefix, Interface, PrefixOrigin, ProxyNeighbour, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
+from tests.unit.planning.scene import foreign
 
 ENGINE = EngineInfo("host", "28.5.0", (28, 5), "1.51")
 NFT, LEGACY = FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY
@@ -204,6 +205,16 @@ def test_bridges_that_are_wider_than_the_way_out_are_named_with_the_remedy() -> 
         True,
         True,
     )
+
+
+def test_bridges_whose_sources_are_not_validated_are_named() -> None:
+    bridge = Interface(9, "br-lan", "bridge", up=True, mtu=1500)
+    network = replace(foreign("lan"), options={"com.docker.network.bridge.name": "br-lan"})
+    alone = HostView(interfaces={"br-lan": bridge})
+    assert checks.source_validation(alone, (network,)).status is CheckStatus.OK
+    shared = HostView(interfaces={"br-lan": bridge, "eth0": replace(UPLINK, master=9)})
+    found = checks.source_validation(shared, (network,))
+    assert (found.status, "eth0 is a port of it" in found.message) == (CheckStatus.WARN, True)
 
 
 def test_only_containers_on_the_hosts_network_are_suspected() -> None:

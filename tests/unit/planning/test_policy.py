@@ -35,7 +35,7 @@ from tests.unit.planning.scene import (
 )
 
 SHOP = foreign("shop", "fd99::/64", 1, tier="web")
-OFFICE = foreign("office", "2001:db8:9::/64", 2)
+OFFICE = replace(foreign("office", "2001:db8:9::/64", 2), options={"com.docker.network.bridge.name": "br-office"})
 OWNER = "policy/all"
 PUBLISHED = {OWNER: (PortIntent(OWNER, TransportProtocol.TCP, 8080, SHOP.ipv6[0].subnet[5], 80),)}  # type: ignore[arg-type]
 

@@ -330,6 +330,7 @@ def firewall_intent(
     guests: tuple[str, ...] | None = None,
     own: Iterable[IPv6Address] = (),
     not_bridges: frozenset[str] = frozenset(),
+    shared_bridges: frozenset[str] = frozenset(),
 ) -> FirewallIntent:
     """The intent for the whole host, in the order of the owners.
 
@@ -341,13 +342,14 @@ def firewall_intent(
         guests: all other bridges, for a backend that needs their names; else None.
         own: the host's addresses on external interfaces.
         not_bridges: interfaces of the host that are no bridges. No rule for a network's bridge names one of them.
+        shared_bridges: bridges with ports that are no container's. Sources of packets from them are not validated.
     """
     ordered = sorted(contributions, key=lambda s: s.owner)
     external = {p for s in ordered for n in s.networks for p in n.external_prefixes if n.external_addresses is None}
     open_ports = _ports_on_all_addresses(port_assignment.ports if port_assignment is not None else ())
     return FirewallIntent(
         networks=tuple(
-            _with_ports(n, open_ports.get(n.owner, ()))
+            _with_ports(_on_shared(n) if n.bridge in shared_bridges else n, open_ports.get(n.owner, ()))
             for s in ordered
             for n in s.networks
             if n.bridge not in not_bridges
@@ -359,6 +361,10 @@ def firewall_intent(
         guest_bridges=guests,
         host_addresses=tuple(sorted(a for a in own if any(a in prefix for prefix in external))),
     )
+
+
+def _on_shared(network: NetworkIntent) -> NetworkIntent:
+    return replace(network, source_validation=False) if network.source_validation else network
 
 
 def _ports_on_all_addresses(ports: Iterable[PortIntent]) -> Mapping[str, list[PortIntent]]:

@@ -40,6 +40,7 @@ class FirewallInputs:
         guest_bridges: all other bridges, for a backend that needs their names; else None.
         host_addresses: the host's addresses on external interfaces.
         not_bridges: interfaces with the name of a network's bridge that are no bridges.
+        shared_bridges: bridges with ports that are no container's.
         held: the claims that have rules, each with a number; what was granted earlier has a smaller one.
         observers: owners that observe a Docker network of others.
         recorded_ports: published ports of the last intent, while the containers are unknown; else None.
@@ -53,6 +54,7 @@ class FirewallInputs:
     guest_bridges: tuple[str, ...] | None = None
     host_addresses: frozenset[IPv6Address] = frozenset()
     not_bridges: frozenset[str] = frozenset()
+    shared_bridges: frozenset[str] = frozenset()
     held: Held = field(default_factory=dict)
     observers: frozenset[str] = frozenset()
     recorded_ports: tuple[PortIntent, ...] | None = None
@@ -93,6 +95,7 @@ class DesiredFirewall:
             inputs.guest_bridges,
             inputs.host_addresses,
             inputs.not_bridges,
+            inputs.shared_bridges,
         )
         return replace(intent, precedence=self._precedence) if self._precedence else intent
 

@@ -1,0 +1,109 @@
+"""A Docker network on the bridge of a LAN, with real packets: other hosts on it are not cut off."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall.model import NetworkIntent
+from dockerv6.hostnet import links
+from dockerv6.lib.networking import EgressMode, InterfaceName
+from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent
+from dockerv6.planning.host.bridge_ports import other_ports
+from dockerv6.planning.inputs import HostView
+from tests.host.router import ask, opened
+from tests.host.test_source_validation import arrives
+from tests.host.topology import CONTAINERS, ROUTER, SUBNETS, WORLD, Topology, endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.host.router import Router
+    from tests.lab.namespace import Namespace
+
+pytestmark = pytest.mark.host
+
+BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), InterfaceName("br-blog"), EgressMode.ROUTED)
+HOST, NEAR = ROUTER["eth0"], WORLD["eth0"]
+LAN = "2001:db8:77"
+"""Another prefix on the bridge of blog, as of the LAN whose bridge it is."""
+
+NOBODY = "2001:db8:dead::1"
+
+
+@pytest.fixture
+async def router(make_netns: Callable[[], Namespace], backend: str) -> AsyncIterator[Router]:
+    async for made in opened(Topology.make(make_netns), backend):
+        yield made
+
+
+async def plan_and_apply(router: Router) -> tuple[str, ...]:
+    """Read the links, as the operator does when one changes, and apply the rules. Return the other ports of blog."""
+    with router.topology.router.entered():
+        view = HostView(interfaces={each.name: each for each in links.interfaces()})
+    contributions = (FirewallContribution("blog", (BLOG,)),)
+    await router.want(*firewall_intent(contributions, shared_bridges=frozenset(other_ports(view))).networks)
+    return other_ports(view).get("br-blog", ())
+
+
+def join_lan(router: Router, lan: Namespace, how: str) -> str:
+    """Connect another host to the bridge of blog, and return the port."""
+    host = router.topology.router
+    host.exec(*f"ip link add lan type veth peer name eth0 netns {lan.name}".split())
+    host.exec("ip", "link", "set", "lan", "up")
+    port = {"a NIC": "nic", "another bridge": "to-lan"}[how]
+    if how == "a NIC":  # a macvlan in mode passthru is a port of another kind than veth that needs no hardware
+        host.exec(*["ip", "link", "add", "link", "lan", "name", "nic", "type", "macvlan", "mode", "passthru"])
+    else:
+        host.exec("ip", "link", "add", "br-lan", "type", "bridge")
+        host.exec(*["ip", "link", "add", "to-lan", "type", "veth", "peer", "name", "to-blog"])
+        for each in ("lan", "to-blog"):
+            host.exec("ip", "link", "set", each, "master", "br-lan", "up")
+        host.exec("ip", "link", "set", "br-lan", "up")
+    host.exec("ip", "link", "set", port, "master", "br-blog", "up")
+    host.exec(*f"ip address add {LAN}::1/64 dev br-blog nodad".split())
+    lan.exec("sysctl", "-q", "-w", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
+    lan.exec(*f"ip address add {LAN}::5/64 dev eth0 nodad".split())
+    lan.exec("ip", "link", "set", "eth0", "up")
+    lan.exec("ip", "-6", "route", "add", "default", "via", f"{LAN}::1")
+    return port
+
+
+@pytest.mark.parametrize("how", ["a NIC", "another bridge"])
+async def test_hosts_behind_another_port_are_not_cut_off(
+    router: Router, make_netns: Callable[[], Namespace], how: str
+) -> None:
+    topology, lan = router.topology, make_netns()
+    assert await plan_and_apply(router) == ()
+    with endpoint(topology.world, NEAR) as world, endpoint(topology.router, HOST, 53) as service:
+        assert not arrives(router, NOBODY, world.getsockname()[:2], world)
+        port = join_lan(router, lan, how)
+        assert await plan_and_apply(router) == (port,)
+        lan.exec("ping", "-6", "-q", "-c", "1", "-w", "30", f"{LAN}::1")  # once the port forwards
+        with endpoint(lan, f"{LAN}::5") as other:
+            assert ask(other, (HOST, 53), service) == f"{LAN}::5"
+        with endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog:
+            assert ask(blog, (HOST, 53), service) == CONTAINERS["blog"]
+        topology.router.exec("ip", "link", "set", port, "nomaster")
+        assert await plan_and_apply(router) == ()
+        assert not arrives(router, NOBODY, world.getsockname()[:2], world)
+
+
+async def test_a_host_behind_a_veth_is_a_container(router: Router, make_netns: Callable[[], Namespace]) -> None:
+    """What LXC attaches can't be told from what an engine attaches; `test_bridge_ports` has what the status says."""
+    topology, lxc = router.topology, make_netns()
+    topology.add_neighbour(lxc)
+    topology.router.exec(*f"ip address add {LAN}::1/64 dev br-blog nodad".split())
+    lxc.exec(*f"ip address add {LAN}::5/64 dev eth0 nodad".split())
+    assert await plan_and_apply(router) == ()
+    with endpoint(topology.router, HOST, 53) as service:
+        with endpoint(lxc, f"{LAN}::5") as other:
+            other.sendto(b"dropped", (HOST, 53))
+        with endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog:
+            assert ask(blog, (HOST, 53), service) == CONTAINERS["blog"]
+        service.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            service.recv(100, socket.MSG_DONTWAIT)
