@@ -7,6 +7,7 @@ keep that from being read.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,8 +27,9 @@ from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.lib.netlink import NETLINK_NETFILTER, NLM_F_CREATE, attribute
-from dockerv6.lib.processes import Process, socket_owner
+from dockerv6.lib.processes import process_with, socket_inode
 from tests.host.network import nft, private_network
+from tests.host.test_nftables import OBSERVE
 from tests.unit.firewall.intents import EVERYTHING
 
 if TYPE_CHECKING:
@@ -217,7 +219,19 @@ async def test_the_owner_of_our_table_is_named_and_stopping_it_helps(firewall: N
         assert await firewall.apply(change) == WHOLE
 
 
-def test_a_port_of_no_socket_has_no_process() -> None:
-    assert socket_owner(NETLINK_NETFILTER, 0xFFFF_FFFE) is None
+def test_a_process_that_is_hidden_is_found_by_the_command_in_the_message() -> None:
+    unprivileged = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace")
     with owned(OWNER) as process:
-        assert socket_owner(NETLINK_NETFILTER, process.pid) == Process(process.pid, "python")
+        shown = subprocess.run(
+            (*unprivileged, sys.executable, "-c", OBSERVE), capture_output=True, text=True, check=True
+        ).stdout
+        found = re.search(r"shows to root on the host: (find .*?'.*?')", shown)
+        assert found is not None, shown
+        # find ends with 1 if a process ends while it looks
+        done = subprocess.run(("sh", "-c", found[1]), capture_output=True, text=True, check=False)
+        assert done.stdout.startswith(f"/proc/{process.pid}/fd/")
+
+
+def test_a_port_of_no_socket_has_no_process() -> None:
+    assert socket_inode(NETLINK_NETFILTER, 0xFFFF_FFFE) is None
+    assert process_with("0") is None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _PROC = Path("/proc")
-_SOCKETS = "thread-self/net/netlink"  # of this thread's network namespace; proc_pid_net(5)
+_SOCKETS = _PROC / "thread-self/net/netlink"  # of this thread's network namespace; proc_pid_net(5)
 _PROTOCOL, _PORT, _INODE = 1, 2, 9  # columns
 
 
@@ -17,29 +17,27 @@ class Process(NamedTuple):
     name: str  # its command's, as ps shows it; at most 15 bytes
 
 
-def socket_owner(protocol: int, port: int, proc: Path = _PROC) -> Process | None:
-    """The process that has the netlink socket with this port; None: it can't be told.
-
-    The port is often the number of the process that opened the socket, but not always, and a number of its PID
-    namespace. So the socket is looked up by its inode. Reads the file descriptors of all processes.
-    """
-    inode = _inode(protocol, port, proc)
-    if inode is None:
-        return None
-    link = f"socket:[{inode}]"
-    for directory in _numbered(proc):
-        with suppress(OSError):  # the process has ended, or is not ours to see
-            if any(str(each.readlink()) == link for each in _numbered(directory / "fd")):
-                return Process(int(directory.name), (directory / "comm").read_text(errors="replace").strip())
-    return None
-
-
-def _inode(protocol: int, port: int, proc: Path) -> str | None:
+def socket_inode(protocol: int, port: int) -> str | None:
+    """The inode of the netlink socket with this port, in this network namespace; None: there is none."""
     with suppress(OSError, IndexError):
-        for line in (proc / _SOCKETS).read_text().splitlines()[1:]:
+        for line in _SOCKETS.read_text().splitlines()[1:]:
             columns = line.split()
             if (columns[_PROTOCOL], columns[_PORT]) == (str(protocol), str(port)):
                 return columns[_INODE]
+    return None
+
+
+def process_with(inode: str) -> Process | None:
+    """The process that has the socket with this inode; None: it can't be seen from here.
+
+    The port is often the number of the process that opened the socket, but not always, and a number of its PID
+    namespace. So all file descriptors are looked at, which needs CAP_SYS_PTRACE.
+    """
+    link = f"socket:[{inode}]"
+    for directory in _numbered(_PROC):
+        with suppress(OSError):  # the process has ended, or is not ours to see
+            if any(str(each.readlink()) == link for each in _numbered(directory / "fd")):
+                return Process(int(directory.name), (directory / "comm").read_text(errors="replace").strip())
     return None
 
 

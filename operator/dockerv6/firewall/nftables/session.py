@@ -11,7 +11,7 @@ from dockerv6.firewall.nftables import kernel
 from dockerv6.firewall.nftables.kernel import NftMessage
 from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
 from dockerv6.lib.netlink import NETLINK_NETFILTER, NO_SUBSYSTEM, RefusedMessageError
-from dockerv6.lib.processes import socket_owner
+from dockerv6.lib.processes import process_with, socket_inode
 
 T = TypeVar("T")
 
@@ -115,18 +115,23 @@ class OwnedTableError(FirewallUnavailable):
     """Another process owns a table of ours (`flags owner`): only it can change or delete the table."""
 
     def __init__(self, family: str, table: str, port: int) -> None:
-        """Look up the process with the netlink port; it may be in another PID namespace, and have no name here."""
-        what = f"another process owns the packet filter's table {family} {table} (flags owner, netlink port {port})"
-        found = socket_owner(NETLINK_NETFILTER, port)
+        """Look up the process with the netlink port."""
         super().__init__(
-            f"{what}, so nobody else can change it: "
-            + (
-                f"stop process {found.pid} ({found.name}), for example with kill {found.pid}"
-                if found is not None
-                else "stop that process; on the host, ss --netlink --processes shows it as nfnl, with the port's number"
-            )
-            + ". The kernel then removes the table or, with flags persist, lets others change it"
+            f"another process owns the packet filter's table {family} {table} (flags owner, netlink port {port}), so"
+            f" nobody else can change it: stop {_owning_process(port)}. The kernel then removes the table or, with"
+            " flags persist, lets others change it"
         )
+
+
+def _owning_process(port: int) -> str:
+    inode = socket_inode(NETLINK_NETFILTER, port)
+    if inode is None:
+        return "that process"
+    found = process_with(inode)
+    if found is not None:
+        return f"process {found.pid} ({found.name}), for example with kill {found.pid}"
+    # the unit for systemd hides other processes, and a container has its own
+    return f"the process that this shows to root on the host: find /proc/[0-9]*/fd -lname 'socket:*{inode}*'"
 
 
 def _request(request: Callable[[], T]) -> T:
