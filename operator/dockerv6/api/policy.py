@@ -12,6 +12,9 @@ from dockerv6.api.options import Driver
 from dockerv6.api.traffic import Egress, Firewall, NdpProxy, Publish, ndp_proxy_errors
 from dockerv6.api.values import Prefix6
 
+MAX_SELECTED = 1000
+"""Entries of a list in a selector: each Docker network is compared with all of them."""
+
 
 class NetworkSelector(Model):
     """Selects Docker networks. A network must match every field that is set."""
@@ -20,11 +23,16 @@ class NetworkSelector(Model):
         default_factory=dict,
         description="Docker networks that have all of these labels with these values. Default: any.",
     )
-    names: tuple[str, ...] = Field((), description="Docker networks with one of these names. Default: any.")
+    names: tuple[str, ...] = Field(
+        (),
+        max_length=MAX_SELECTED,
+        description=f"Docker networks with one of these names, at most {MAX_SELECTED}. Default: any.",
+    )
     prefixes: tuple[Prefix6, ...] = Field(
         (),
+        max_length=MAX_SELECTED,
         description="Docker networks with an IPv6 subnet in one of these prefixes, such as `fc00::/7` (all unique "
-        "local addresses). Default: any.",
+        f"local addresses); at most {MAX_SELECTED}. Default: any.",
     )
     drivers: tuple[Driver, ...] = Field((), description="Docker networks with one of these drivers. Default: any.")
 

@@ -34,6 +34,9 @@ HOUR = 3600.0
 MAX_PREFIXES = 1000
 """Every allocation considers each of them."""
 
+SHORTEST_TRACKED = 13
+"""Prefix length in bits. IANA assigns /12s to registries, so an interface has no shorter prefix, but a default route."""
+
 _PREFIX_SOURCES = ("prefix", "prefixes", "generate", "from_interface")
 
 
@@ -55,16 +58,26 @@ class FromInterface(Model):
         "interface.",
     )
     offset: Annotated[int, Strict(), Field(ge=0), BeforeValidator(unquoted_number("a number such as 0"))] = Field(
-        0, description="Index of the part that the pool uses, from 0. Default: `0`."
+        0,
+        description="Index of the part that the pool uses, from 0; the prefix must have that many parts of length "
+        "`prefixLength`. Default: `0`.",
     )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """Check that offset is set only with prefixLength."""
+        """Check that offset is set only with prefixLength, and that some prefix has that many parts."""
         if self.offset and self.prefix_length is None:
             yield FieldError(
                 ("offset",),
                 "requires prefixLength: the whole prefix has only one part",
                 "write prefixLength too, or remove offset",
+            )
+            return
+        parts = 1 << max(0, (self.prefix_length or 0) - SHORTEST_TRACKED)
+        if self.offset >= parts:
+            yield FieldError(
+                ("offset",),
+                f"no prefix of an interface has a /{self.prefix_length} with the index {self.offset}",
+                f"write a number from 0 to {parts - 1}; a /56 has the /64s 0 to 255" if parts > 1 else "remove it",
             )
 
 

@@ -70,6 +70,23 @@ def test_a_prefix_inside_another_one_names_both() -> None:
     assert error.message == "fd00::/48 is written twice"
 
 
+@pytest.mark.parametrize(("length", "last"), [(64, 2**51 - 1), (14, 1)])
+def test_an_offset_is_below_the_number_of_parts_that_a_prefix_can_have(length: int, last: int) -> None:
+    def source(offset: int) -> Spec:
+        return {"fromInterface": {"name": "eth0", "prefixLength": length, "offset": offset}}
+
+    assert pool_errors(source(last)) == ()
+    (error,) = pool_errors(source(last + 1))
+    assert fields((error,)) == ["spec.fromInterface.offset"]
+    assert f"0 to {last};" in error.remedy
+    assert fields(pool_errors(source(10**4000))) == ["spec.fromInterface.offset"]
+
+
+def test_a_pool_that_is_as_long_as_no_prefix_has_no_offset() -> None:
+    (error,) = pool_errors({"fromInterface": {"name": "eth0", "prefixLength": 13, "offset": 1}})
+    assert (fields((error,)), error.remedy) == (["spec.fromInterface.offset"], "remove it")
+
+
 @pytest.mark.parametrize("name", ["prefixes", "exclude"])
 def test_a_pool_has_at_most_1000_prefixes_and_exclusions(name: str) -> None:
     several = [f"fd00:{number:x}::/48" for number in range(1001)]

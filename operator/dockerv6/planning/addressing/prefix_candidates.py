@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 from math import inf
 
+from dockerv6.api.pool import SHORTEST_TRACKED
 from dockerv6.hostnet.model import HostPrefix, PrefixOrigin, Route
 
 GLOBAL = IPv6Network("2000::/3")
 """The global unicast addresses that IANA assigns (RFC 4291, 2.4), including 2001:db8::/32 (RFC 3849)."""
-
-SHORTEST = 13
-"""Prefix length in bits. IANA assigns /12s to registries, so a shorter prefix is a default route."""
 
 ANYWHERE = IPv6Network("::/0")
 
@@ -121,7 +119,7 @@ def _is_lasting(each: HostPrefix) -> bool:
 
 def _is_usable(candidate: Candidate) -> bool:
     return (
-        SHORTEST <= candidate.prefix.prefixlen < _BITS
+        SHORTEST_TRACKED <= candidate.prefix.prefixlen < _BITS
         and candidate.prefix.subnet_of(GLOBAL)
         and candidate.preferred != 0
         and candidate.valid != 0
