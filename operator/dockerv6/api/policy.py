@@ -17,7 +17,7 @@ MAX_SELECTED = 1000
 
 
 class NetworkSelector(Model):
-    """Selects Docker networks. A network must match every field that is set."""
+    """Selects Docker networks. A network must match every field that is set, and have no excluded name."""
 
     match_labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
@@ -27,6 +27,12 @@ class NetworkSelector(Model):
         (),
         max_length=MAX_SELECTED,
         description=f"Docker networks with one of these names, at most {MAX_SELECTED}. Default: any.",
+    )
+    exclude_names: tuple[str, ...] = Field(
+        (),
+        max_length=MAX_SELECTED,
+        description="Docker networks with one of these names are left out, for example because an IPv6Network observes "
+        f"them; at most {MAX_SELECTED}. Default: none.",
     )
     prefixes: tuple[Prefix6, ...] = Field(
         (),
@@ -38,9 +44,10 @@ class NetworkSelector(Model):
 
     def field_errors(self) -> Iterator[FieldError]:
         """Check that no name is empty."""
-        for index, name in enumerate(self.names):
-            if not name.strip():
-                yield FieldError(("names", index), "the name of a Docker network can't be empty", "remove it")
+        for field, names in (("names", self.names), ("excludeNames", self.exclude_names)):
+            for index, name in enumerate(names):
+                if not name.strip():
+                    yield FieldError((field, index), "the name of a Docker network can't be empty", "remove it")
 
 
 class IPv6PolicySpec(Model):

@@ -35,7 +35,7 @@ MAX_PREFIXES = 1000
 """Every allocation considers each of them."""
 
 SHORTEST_TRACKED = 13
-"""Prefix length in bits. IANA assigns /12s to registries, so an interface has no shorter prefix, but a default route."""
+"""Prefix length in bits. IANA assigns /12s to registries, so a shorter prefix is a default route."""
 
 _PREFIX_SOURCES = ("prefix", "prefixes", "generate", "from_interface")
 

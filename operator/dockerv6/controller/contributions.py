@@ -104,7 +104,7 @@ class Contributions:
                 partial(claims_in, table),
                 unread,
             )
-            self._held = {**self._held, **dict.fromkeys(claims, 0)}
+            self._held = {**dict.fromkeys(self._recorded.claims, 1), **self._held, **dict.fromkeys(claims, 0)}
             self._versions = None
 
     @property
@@ -237,22 +237,22 @@ class Contributions:
     def _assign(self) -> PolicyAssignment:
         """Which networks each policy applies to, of the networks that are known."""
         policies = {n: p for n, p in self._inventory.policies().items() if not self._deleting(POLICY, n)}
-        observed = {
-            r.docker_name: n
-            for n, r in self._inventory.networks().items()
-            if r.observed and not self._deleting(NETWORK, n)
-        }
+        observers: dict[str, list[str]] = {}
+        for name, resource in self._inventory.networks().items() if policies else ():
+            if resource.observed and not self._deleting(NETWORK, name):
+                observers.setdefault(resource.docker_name, []).append(name)
         known: Iterable[Network] = self._world.known_networks if policies else ()
+        assign = partial(assign_networks, policies, observers=observers, held=self._held)
         try:
-            return assign_networks(policies, known, observed)
+            return assign(known)
         except Exception:  # noqa: BLE001 - `_assignable` logs it, with the network
-            return assign_networks(policies, [n for n in known if self._assignable(n, policies, observed)], observed)
+            return assign([n for n in known if self._assignable(n, assign)])
 
-    def _assignable(self, network: Network, policies: Mapping[str, IPv6Policy], observed: Mapping[str, str]) -> bool:
+    def _assignable(self, network: Network, assign: Callable[[Iterable[Network]], PolicyAssignment]) -> bool:
         """Whether it can be told which policies the network matches; each network is assigned by itself."""
         alone = self._faults.contained(
             f"Docker network {network.name or network.id} can't be evaluated, so no policy applies to it",
-            lambda: assign_networks(policies, (network,), observed),
+            lambda: assign((network,)),
             None,
         )
         return alone is not None

@@ -29,8 +29,7 @@ from dockerv6.firewall.port import (
 )
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from dockerv6.hostnet.port import HostNetError
-from dockerv6.lib.memoize import memoize_by_identity
-from dockerv6.planning.firewall.contributions import FirewallContribution, ProxiedSubnet, proxied_subnets_of
+from dockerv6.planning.firewall.contributions import FirewallContribution, ProxiedSubnet
 from dockerv6.planning.firewall.desired import FirewallSnapshot, changed_udp_ports
 from dockerv6.planning.inputs import Identity, RulesView
 from dockerv6.planning.policy import PolicyAssignment
@@ -264,12 +263,13 @@ class FirewallReconciler:
     @property
     def proxied_subnets(self) -> tuple[ProxiedSubnet, ...]:
         """The NDP proxy entries that resources ask for, as far as they are known."""
-        return _known_proxied_subnets(self.contributions)
+        return self._contributions.desired.proxied_subnets
 
     async def all_proxied_subnets(self) -> tuple[ProxiedSubnet, ...] | None:
         """All NDP proxy entries that resources ask for. None while one resource's are unknown: nothing may be swept."""
         await self._world.refresh()
-        return None if self._inventory.unreadable else proxied_subnets_of(self.contributions)
+        unknown = self._inventory.unreadable or any(each.proxied_subnets is None for each in self.contributions)
+        return None if unknown else self.proxied_subnets
 
     def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:
         """Owners of ports that are published on one of these addresses of the host."""
@@ -334,11 +334,6 @@ class FirewallReconciler:
             await self._world.host.delete_udp_flows(ports, own)
         except HostNetError as error:
             logger.warning("existing UDP flows may keep their former translation: %s", error)
-
-
-@memoize_by_identity
-def _known_proxied_subnets(contributions: tuple[FirewallContribution, ...]) -> tuple[ProxiedSubnet, ...]:
-    return tuple(subnet for each in contributions for subnet in each.proxied_subnets or ())
 
 
 def _blocking(state: HostFilterState) -> frozenset[ForwardDrop]:

@@ -101,6 +101,13 @@ class RecordedIntents:
         """The bridges that the records name."""
         return frozenset(n.bridge for record in self._stored.values() if record is not None for n in record.networks)
 
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """The claims that had rules, also those of an earlier boot: who has a prefix keeps it across a reboot."""
+        return frozenset(
+            claim for record in self._stored.values() if record is not None for claim in claims_of(record.networks)
+        )
+
     def keep(self, desired: DesiredFirewall) -> None:
         """Have the intents recorded that are in place now. Returns at once."""
         if desired is not self._desired:

@@ -124,6 +124,10 @@ class RulesView:
     port_problems: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
     rival: str = ""
 
+    def excludes(self, owner: str) -> bool:
+        """Whether an owner has no rules for a Docker network or subnet, because another resource has them."""
+        return owner in self.overlapping or owner in self.shared_networks
+
     def pending_changes(self, owner: str) -> tuple[str, ...]:
         """What has to change for the owner's rules, in words; what all owners share comes first."""
         return self.change.lines_for(owner)

@@ -119,7 +119,9 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
         if intents:  # otherwise the host need not forward anything for it
             steps = (*forwarding_steps(observed, steps), *proxy_steps(desired, observed))
     if live is not None and not any(f.blocks for f in findings):
-        steps = (*steps, *bridge_port_steps(desired, observed, live), *_member_steps(desired, observed, live))
+        if not observed.rules.excludes(desired.name):
+            steps = (*steps, *bridge_port_steps(desired, observed, live))
+        steps = (*steps, *_member_steps(desired, observed, live))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), rules_drift(observed, desired.name))
 
 
@@ -198,11 +200,12 @@ def _plan_managed(
 
 
 def _member_steps(desired: Desired, observed: Observed, network: Network | NetworkSpec) -> tuple[Step, ...]:
-    """Attach and detach containers by ``spec.members``."""
+    """Attach and detach containers by ``spec.members``. None is attached to a network that others have the rules of."""
     if observed.engine is None:
         return ()
     detach = detach_members(desired, observed, network) if isinstance(network, Network) else ()
-    return (*detach, *attach_members(desired, observed, network))
+    attach_none = observed.rules.excludes(desired.name)
+    return (*detach, *(() if attach_none else attach_members(desired, observed, network)))
 
 
 def _attach_missing(observed: Observed, live: Network) -> tuple[Step, ...]:

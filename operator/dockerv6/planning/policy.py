@@ -2,14 +2,18 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from dockerv6.api.conditions import ConditionType
+from dockerv6.api.kinds import POLICY
 from dockerv6.api.policy import IPv6Policy, NetworkSelector
 from dockerv6.dockerd.model import Network
 from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.prefixes import PrefixSet
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.docker.engine import engine_findings, raw_drop_findings
-from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_disabled, ipv6_subnets
+from dockerv6.planning.firewall.claims import Held
+from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_disabled, ipv6_subnets, resource_of
 from dockerv6.planning.firewall.port_claims import has_labels
 from dockerv6.planning.firewall.rules import filter_steps, rules_drift, rules_findings
 from dockerv6.planning.host.bridge_ports import source_findings
@@ -21,6 +25,8 @@ from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import Step, UpdateFirewall
 
+NONE_HELD: Held = {}
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyAssignment:
@@ -31,34 +37,44 @@ class PolicyAssignment:
 
 
 def assign_networks(
-    policies: Mapping[str, IPv6Policy], networks: Iterable[Network], observed_names: Mapping[str, str]
+    policies: Mapping[str, IPv6Policy],
+    networks: Iterable[Network],
+    observers: Mapping[str, Collection[str]],
+    held: Held = NONE_HELD,
 ) -> PolicyAssignment:
-    """Assign each network to the first policy, by name, that matches it.
+    """Assign each network to one of the policies that match it, unless an IPv6Network has it.
+
+    Whoever has its rules keeps it. Of those that come together, resources that observe it precede policies, and then
+    the first by name has it. `firewall.overlaps` leaves the others without rules.
 
     Args:
         policies: by name.
         networks: all live Docker networks.
-        observed_names: names of Docker networks that IPv6Networks observe, and the names of those resources.
+        observers: the IPv6Networks that observe a Docker network, by its name.
+        held: the claims that have rules now.
     """
     assigned: dict[str, list[Network]] = {name: [] for name in policies}
     claimed_by: dict[str, dict[str, str]] = {name: {} for name in policies}
-    ordered = sorted(policies)
+    prefixes = {name: PrefixSet(policy.spec.selector.prefixes) for name, policy in policies.items()}
     for network in networks:
         if not eligible(network):
             continue
-        matching = [name for name in ordered if matches(policies[name].spec.selector, network)]
+        matching = [n for n, policy in policies.items() if matches(policy.spec.selector, prefixes[n], network)]
         if not matching:
             continue
-        claimed = observed_names.get(network.name)
-        if claimed is not None:
-            for name in matching:
-                claimed_by[name][network.name] = f"IPv6Network/{claimed}"
-            continue
-        first, *others = matching
-        assigned[first].append(network)
-        for name in others:
-            claimed_by[name][network.name] = f"IPv6Policy/{first}"
+        owners = [*observers.get(network.name, ()), *(f"{POLICY_OWNER}{name}" for name in matching)]
+        kind, first = resource_of(min(owners, key=lambda owner: _rank(owner, network, held)))
+        for name in matching:
+            if (kind, name) == (POLICY, first):
+                assigned[name].append(network)
+            else:
+                claimed_by[name][network.name] = f"{kind}/{first}"
     return PolicyAssignment({name: tuple(each) for name, each in assigned.items()}, claimed_by)
+
+
+def _rank(owner: str, network: Network, held: Held) -> tuple[float, bool, str]:
+    since = min((held.get((owner, subnet), inf) for subnet, _ in ipv6_subnets(network)), default=inf)
+    return since, resource_of(owner)[0] == POLICY, owner
 
 
 def eligible(network: Network) -> bool:
@@ -66,14 +82,14 @@ def eligible(network: Network) -> bool:
     return bool(network.bridge and any(ipv6_subnets(network)) and MANAGED_BY not in network.labels)
 
 
-def matches(selector: NetworkSelector, network: Network) -> bool:
-    """Whether the network satisfies every criterion of the selector."""
-    subnets = [subnet for subnet, _ in ipv6_subnets(network)]
+def matches(selector: NetworkSelector, prefixes: PrefixSet, network: Network) -> bool:
+    """Whether the network satisfies every criterion of the selector. ``prefixes``: those of the selector, sorted."""
     return (
         (not selector.match_labels or has_labels(network.labels, selector.match_labels))
         and (not selector.names or network.name in selector.names)
+        and network.name not in selector.exclude_names
         and (not selector.drivers or network.driver in {str(d) for d in selector.drivers})
-        and (not selector.prefixes or any(s.subnet_of(p) for s in subnets for p in selector.prefixes))
+        and (not selector.prefixes or any(prefixes.containing(subnet) for subnet, _ in ipv6_subnets(network)))
     )
 
 

@@ -27,10 +27,11 @@ def test_a_selector_takes_names_labels_prefixes_and_drivers() -> None:
 def test_a_selector_that_can_not_match_is_invalid() -> None:
     spec = {"selector": {"names": [" "], "prefixes": ["fc00::1/7"], "drivers": ["overlay"]}}
     assert fields(errors(document("IPv6Policy", spec))) == ["spec.selector.prefixes[0]", "spec.selector.drivers[0]"]
-    assert fields(errors(document("IPv6Policy", {"selector": {"names": [" "]}}))) == ["spec.selector.names[0]"]
+    for name in ("names", "excludeNames"):
+        assert fields(errors(document("IPv6Policy", {"selector": {name: [" "]}}))) == [f"spec.selector.{name}[0]"]
 
 
-@pytest.mark.parametrize("name", ["prefixes", "names"])
+@pytest.mark.parametrize("name", ["prefixes", "names", "excludeNames"])
 def test_a_selector_has_at_most_1000_prefixes_and_names(name: str) -> None:
     several = [f"fd00:{number:x}::/48" for number in range(1001)]
     assert errors(document("IPv6Policy", {"selector": {name: several[:1000]}})) == ()

@@ -3,7 +3,7 @@
 import pytest
 
 from dockerv6.api.scheme import Resource
-from tests.simulation.resources import network
+from tests.simulation.resources import network, policy
 from tests.world import Host
 
 NO_RULES: frozenset[str] = frozenset()
@@ -140,3 +140,79 @@ async def test_a_subnet_that_was_there_first_keeps_its_rules() -> None:
         await it.let(60)
         assert (host.rules_of("zz"), await host.ready("zz")) == (rules, READY)
         assert await host.ready("aa") == ("False", "PrefixConflict")
+
+
+def policy_of(name: str, **spec: object) -> Resource:
+    return policy(name, selector={"names": ["ext"]}, **spec)
+
+
+@pytest.mark.parametrize("reboot", [True, False])
+@pytest.mark.parametrize(
+    ("newcomer", "holder", "reason"),
+    [
+        (policy_of("aa"), policy_of("zz"), "ReconcileSucceeded"),  # it has no network, and says who has it
+        (observer("aa", "ext"), policy_of("zz"), "NameConflict"),
+        (policy_of("aa"), observer("zz", "ext"), "ReconcileSucceeded"),
+    ],
+    ids=["two policies", "an observer after a policy", "a policy after an observer"],
+)
+async def test_who_serves_a_docker_network_keeps_it(
+    newcomer: Resource, holder: Resource, reason: str, *, reboot: bool
+) -> None:
+    host = Host()
+    await host.create_foreign("ext", "fd55::/64", bridge="br-ext")
+    host.files.write(holder)
+    (first, ready), (second, kind) = ((owner_of(each), str(each.kind)) for each in (holder, newcomer))
+
+    async def check() -> None:
+        assert (host.rules_of(first), host.rules_of(second)) == (rules, NO_RULES)
+        assert host.ports() == {"tcp 8080 ::": "c1:80"}
+        assert await host.ready("zz", ready) == READY
+        assert (await host.ready("aa", kind))[1] == reason
+        if newcomer.kind == "IPv6Policy":
+            assert (await host.stored("aa", kind)).status["claimed"] == [{"name": "ext", "by": f"{ready}/zz"}]
+
+    async with host.running() as it:
+        host.engine.run_container("c1", "ext", ports=["8080:80"])
+        await it.let(10)
+        rules = host.rules_of(first)
+        assert rules
+        host.files.write(newcomer)
+        await it.let(60)
+        await check()
+    if reboot:
+        host.flush_rules()
+        host.net.set_boot_id("another")
+    async with host.running() as it:
+        await it.let(60)
+        await check()
+        host.files.delete("zz")
+        await it.let(60)
+        assert host.rules_of(second)
+        assert await host.ready("aa", kind) == READY
+
+
+def owner_of(resource: Resource) -> str:
+    name = resource.metadata.name
+    return f"policy/{name}" if resource.kind == "IPv6Policy" else name
+
+
+async def test_who_has_no_rules_attaches_no_members_and_sets_no_ndp_proxy_entries() -> None:
+    host = Host()
+    await host.create_foreign("ext", "2001:db8:1:0:8000::/80", bridge="br-ext")
+    await host.create_foreign("lan", "fd56::/64", bridge="br-lan")
+    host.files.write(policy_of("zz"))
+    routed = {"egress": {"mode": "Routed"}, "ndpProxy": {"enabled": True}, "members": {"matchLabels": {"join": "ext"}}}
+    async with host.running() as it:
+        host.engine.run_container("c1", "ext")
+        host.engine.run_container("c2", "lan", labels={"join": "ext"})
+        await it.let(10)
+        host.files.write(observer("aa", "ext", **routed))
+        await it.let(60)
+        assert await host.ready("aa") == ("False", "NameConflict")
+        assert not await host.net.proxy_neighbours()
+        assert await host.attached("ext") == {"c1"}
+        host.files.write(policy("zz", selector={"excludeNames": ["ext"]}))
+        await it.let(60)
+        assert len(await host.net.proxy_neighbours()) == 2
+        assert await host.attached("ext") == {"c1", "c2"}

@@ -40,10 +40,10 @@ OWNER = "policy/all"
 PUBLISHED = {OWNER: (PortIntent(OWNER, TransportProtocol.TCP, 8080, SHOP.ipv6[0].subnet[5], 80),)}  # type: ignore[arg-type]
 
 
-def mine(*networks: Network, seen_by: Mapping[str, str] | None = None, **selectors: object) -> dict[str, list[str]]:
+def mine(*networks: Network, **selectors: object) -> dict[str, list[str]]:
     """The names of each policy's networks; policies by their selectors."""
     policies = {name: policy(name, selector=selector) for name, selector in selectors.items()}
-    assigned = assign_networks(policies, networks, seen_by or {}).networks
+    assigned = assign_networks(policies, networks, {}).networks
     return {name: [n.name for n in each] for name, each in assigned.items()}
 
 
@@ -56,6 +56,8 @@ class TestSelection:
             ({"prefixes": ["fd99::/80"]}, []),
             ({"prefixes": ["fd00::/16", "2001:db8::/32"]}, ["office"]),
             ({"names": ["office", "gone"]}, ["office"]),
+            ({"excludeNames": ["office", "gone"]}, ["shop"]),
+            ({"names": ["shop", "office"], "excludeNames": ["shop"]}, ["office"]),
             ({"matchLabels": {"tier": "web"}}, ["shop"]),
             ({"matchLabels": {"tier": "db"}}, []),
             ({"drivers": ["bridge"]}, ["shop", "office"]),
@@ -96,9 +98,24 @@ class TestSeveralPolicies:
         assert found.claimed_by == {"a": {}, "b": {"shop": "IPv6Policy/a"}}
 
     def test_a_network_that_a_resource_observes_is_that_resources(self) -> None:
-        found = assign_networks({"a": policy("a")}, (SHOP, OFFICE), {"shop": "blog"})
+        found = assign_networks({"a": policy("a")}, (SHOP, OFFICE), {"shop": ["zz", "blog"]})
         assert [n.name for n in found.networks["a"]] == ["office"]
         assert found.claimed_by == {"a": {"shop": "IPv6Network/blog"}}
+
+    def test_who_has_the_rules_of_a_network_keeps_it(self) -> None:
+        policies = {"a": policy("a"), "b": policy("b")}
+        (subnet,) = (c.subnet for c in SHOP.ipv6 if isinstance(c.subnet, IPv6Network))
+
+        def winner(observers: Mapping[str, list[str]], **since: int) -> tuple[list[str], Mapping[str, str]]:
+            held = {(owner.replace("policy_", "policy/"), subnet): number for owner, number in since.items()}
+            found = assign_networks(policies, (SHOP,), observers, held)
+            return [n for n, networks in found.networks.items() if networks], found.claimed_by["a"]
+
+        assert winner({}, policy_b=4) == (["b"], {"shop": "IPv6Policy/b"})
+        assert winner({"shop": ["aa"]}, policy_b=4) == (["b"], {"shop": "IPv6Policy/b"})
+        assert winner({"shop": ["aa"]}, policy_b=4, aa=3) == ([], {"shop": "IPv6Network/aa"})
+        assert winner({"shop": ["aa"]}, policy_b=3, aa=3) == ([], {"shop": "IPv6Network/aa"})
+        assert winner({}, policy_a=4, policy_b=3) == (["b"], {"shop": "IPv6Policy/b"})
 
     def test_no_policy_has_no_networks(self) -> None:
         assert assign_networks({}, (SHOP,), {}).networks == {}

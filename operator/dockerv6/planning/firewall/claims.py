@@ -6,12 +6,13 @@ already; then a resource that manages its Docker network before one that observe
 first by name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from dockerv6.api.kinds import POLICY
 from dockerv6.firewall.model import Claim, NetworkIntent
 from dockerv6.firewall.overlaps import SeparatedNetworks, claims_of
-from dockerv6.planning.firewall.contributions import resource_of
+from dockerv6.planning.firewall.contributions import ProxiedSubnet, resource_of
 from dockerv6.planning.firewall.port_claims import PublishingNetwork
 
 Held = Mapping[Claim, int]
@@ -62,6 +63,21 @@ def without_rules(networks: Iterable[PublishingNetwork], separated: SeparatedNet
     return [each for each in networks if each.owner not in separated.lost or has_rules(each)]
 
 
+def entitled(proxied: ProxiedSubnet, denied: Collection[Claim]) -> ProxiedSubnet | None:
+    """The part of it that gets NDP proxy entries: none in prefixes that others have.
+
+    Args:
+        proxied: the subnet.
+        denied: claims that have no rules.
+    """
+    if (proxied.owner, proxied.subnet) in denied:
+        return None
+    external = tuple(prefix for prefix in proxied.external_prefixes if (proxied.owner, prefix) not in denied)
+    if external == proxied.external_prefixes:
+        return proxied
+    return replace(proxied, external_prefixes=external) if external else None
+
+
 def overlap_message(
     owner: str, rival: str, networks: Iterable[NetworkIntent], docker_network: str, *, observing: bool, observed: bool
 ) -> str:
@@ -78,7 +94,9 @@ def overlap_message(
     kind, name = resource_of(rival)
     if docker_network:
         verb = "selected" if kind == POLICY else "observed" if observed else "managed"
-        remedy = "narrow its selector" if kind == POLICY else "remove one of the two resources"
+        remedy = "remove one of the two resources"
+        if kind == POLICY:
+            remedy = "add it to spec.selector.excludeNames of that policy"
         return f"{docker_network} is {verb} by {kind} {name}, which has its rules; {remedy}"
     known = tuple(networks)
     mine = [n.subnet for n in known if n.owner == owner]

@@ -22,8 +22,20 @@ from dockerv6.firewall.overlaps import SeparatedNetworks, claims_of, resolve_ove
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, OwnedPart, Ruleset, RulesetChange, changed_elements
 from dockerv6.lib.networking import TransportProtocol
-from dockerv6.planning.firewall.claims import Held, overlap_message, precedence, same_network, without_rules
-from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent, resource_of
+from dockerv6.planning.firewall.claims import (
+    Held,
+    entitled,
+    overlap_message,
+    precedence,
+    same_network,
+    without_rules,
+)
+from dockerv6.planning.firewall.contributions import (
+    FirewallContribution,
+    ProxiedSubnet,
+    firewall_intent,
+    resource_of,
+)
 from dockerv6.planning.firewall.port_assignment import HostPorts, Incumbents, PortAssignment, assign_ports
 
 
@@ -115,6 +127,15 @@ class DesiredFirewall:
     def separated(self) -> SeparatedNetworks:
         """The networks that get rules, and those that overlap them."""
         return resolve_overlaps(self._networks, self._precedence)
+
+    @cached_property
+    def proxied_subnets(self) -> tuple[ProxiedSubnet, ...]:
+        """The NDP proxy entries that resources ask for, as far as they are known, and as far as they have rules."""
+        known = [subnet for each in self.contributions for subnet in each.proxied_subnets or ()]
+        if not self._precedence:
+            return tuple(known)
+        denied = frozenset(claims_of(self._networks)) - frozenset(claims_of(self.separated.networks))
+        return tuple(found for each in known if (found := entitled(each, denied)) is not None)
 
     @cached_property
     def held(self) -> Held:

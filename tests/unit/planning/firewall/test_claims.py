@@ -7,7 +7,8 @@ from dockerv6.firewall.model import FirewallIntent, NetworkIntent
 from dockerv6.firewall.overlaps import claims_in, claims_of, resolve_overlaps
 from dockerv6.firewall.render import render
 from dockerv6.lib.networking import InterfaceName
-from dockerv6.planning.firewall.claims import overlap_message, precedence, same_network
+from dockerv6.planning.firewall.claims import entitled, overlap_message, precedence, same_network
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
 from tests.unit.firewall.intents import BLOG, HOME, SHOP
 
 POLICY = replace(BLOG, owner="policy/all")
@@ -68,7 +69,19 @@ def test_the_remedy_fits() -> None:
     message = overlap_message(
         "aa", "policy/all", (POLICY, OBSERVER), "Docker network x", observing=True, observed=False
     )
-    assert message == "Docker network x is selected by IPv6Policy all, which has its rules; narrow its selector"
+    assert message == (
+        "Docker network x is selected by IPv6Policy all, which has its rules; add it to"
+        " spec.selector.excludeNames of that policy"
+    )
+
+
+def test_proxy_entries_are_only_for_prefixes_that_are_granted() -> None:
+    (current, former) = (IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64"))
+    proxied = ProxiedSubnet("home", HOME.subnet, None, (current, former))
+    assert entitled(proxied, {("blog", HOME.subnet), ("blog", current)}) == proxied
+    assert entitled(proxied, {("home", HOME.subnet)}) is None
+    assert entitled(proxied, {("home", former)}) == replace(proxied, external_prefixes=(current,))
+    assert entitled(proxied, {("home", current), ("home", former)}) is None
 
 
 def test_a_range_that_was_added_by_hand_claims_nothing() -> None:
