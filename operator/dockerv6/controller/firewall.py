@@ -16,7 +16,7 @@ from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.narrowing import RefusedOwners, refused_rules
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import Cached, World
-from dockerv6.firewall.model import ForwardDrop, HostFilterState
+from dockerv6.firewall.model import Claim, ForwardDrop, HostFilterState
 from dockerv6.firewall.port import (
     FirewallBackend,
     FirewallError,
@@ -264,6 +264,11 @@ class FirewallReconciler:
     def proxied_subnets(self) -> tuple[ProxiedSubnet, ...]:
         """The NDP proxy entries that resources ask for, as far as they are known."""
         return self._contributions.desired.proxied_subnets
+
+    @property
+    def external_prefixes(self) -> tuple[Claim, ...]:
+        """The external prefixes of all resources, see `DesiredFirewall.external_prefixes`."""
+        return self._contributions.desired.external_prefixes
 
     async def all_proxied_subnets(self) -> tuple[ProxiedSubnet, ...] | None:
         """All NDP proxy entries that resources ask for. None while one resource's are unknown: nothing may be swept."""

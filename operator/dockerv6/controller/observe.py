@@ -75,6 +75,7 @@ async def observe_host(context: Context, *, applied: bool) -> Observed:
         rules=rules,
         created=context.inventory.created_networks,
         proxied_subnets=context.firewall.proxied_subnets,
+        external_prefixes=context.firewall.external_prefixes,
         entropy=context.entropy(GLOBAL_ID_BYTES),
     )
 

@@ -7,7 +7,7 @@ from ipaddress import IPv6Network
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
-from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState, PortIntent
+from dockerv6.firewall.model import DEFAULT_MARK, Claim, HostFilterState, PortIntent
 from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
@@ -218,6 +218,7 @@ class Observed:
     created: frozenset[str] = frozenset()  # recorded ids of the networks that this installation created
     members: frozenset[str] = frozenset()  # ids of containers that `AttachMember` attached to the network
     proxied_subnets: tuple[ProxiedSubnet, ...] = ()  # of all resources
+    external_prefixes: tuple[Claim, ...] = ()  # of all resources
     in_flight: tuple[str, ...] = ()  # other networks of the same pool that are being renumbered
     refused: str = ""  # fingerprint of a specification that was rolled back
     refusal: str = ""  # why it was rolled back

@@ -3,7 +3,7 @@
 import pytest
 
 from dockerv6.api.scheme import Resource
-from tests.simulation.resources import network, policy
+from tests.simulation.resources import network, policy, pool
 from tests.world import Host
 
 NO_RULES: frozenset[str] = frozenset()
@@ -122,12 +122,34 @@ async def test_no_network_is_created_in_the_external_prefix_of_another(newcomer:
         assert condition is not None
         assert condition.reason == "SubnetOverlap"
         assert condition.message == (
-            "its subnet 2001:db8:5::/64 overlaps 2001:db8:5::/64 of IPv6Network web, which has the rules; give it"
-            " another subnet"
+            "2001:db8:5::/64 overlaps 2001:db8:5::/64, the external prefix of IPv6Network web; choose another subnet,"
+            " or omit it to get a free one from a pool"
         )
         host.files.delete("web")
         await it.let(120)
         assert await host.ready(newcomer) == READY
+
+
+@pytest.mark.parametrize("suspended", [True, False])
+async def test_a_pool_avoids_the_external_prefixes_of_others(suspended: bool) -> None:  # noqa: FBT001
+    host = Host()
+    host.files.write(pool("public", prefix="2001:db8:5::/63"), network("web", egress=TRANSLATED))
+    inside = {"addressing": {"poolRef": {"name": "public"}}}
+    async with host.running() as it:
+        await it.let(10)
+        host.files.write(network("web", egress=TRANSLATED, suspend=suspended))
+        await it.let(10)
+        host.files.write(network("aa", **inside))
+        await it.let(20)
+        bound = await host.bound("aa")
+        assert bound is not None
+        assert (str(bound.prefix), await host.ready("aa")) == ("2001:db8:5:1::/64", READY)
+        host.files.write(network("bb", **inside))
+        await it.let(20)
+        condition = await host.condition("bb", "SubnetAllocated")
+        assert condition is not None
+        assert condition.reason == "PoolExhausted"
+        assert "external prefixes of resources take 1 (2001:db8:5::/64 of IPv6Network web)" in condition.message
 
 
 async def test_a_subnet_that_was_there_first_keeps_its_rules() -> None:

@@ -10,6 +10,7 @@ from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.pools import cooldown, known_prefixes
 from dockerv6.planning.firewall.bridge_names import left_behind
+from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.host.parents import shared_link
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
@@ -32,6 +33,7 @@ def prefix_conflict(
         _other_resources(desired, observed, holdings, prefix),
         () if has_it else _whole_pools(desired, holdings, prefix),
         _docker_networks(desired, observed, prefix),
+        _translated(desired, observed, prefix),
         _routes(desired, observed, prefix, on_link_ok=pooled or desired.resource.spec.ndp_proxy.enabled),
     )
     return next((other for group in others for other in group), "")
@@ -59,6 +61,12 @@ def _docker_networks(desired: Desired, observed: Observed, prefix: IPv6Network) 
     for subnet, network in foreign_subnets(desired, observed):
         if subnet.overlaps(prefix):
             yield f"{subnet} of Docker network {network}"
+
+
+def _translated(desired: Desired, observed: Observed, prefix: IPv6Network) -> Iterator[str]:
+    for external, resource in foreign_external_prefixes(desired, observed):
+        if external.overlaps(prefix):
+            yield f"{external}, the external prefix of {resource}"
 
 
 def _routes(desired: Desired, observed: Observed, prefix: IPv6Network, *, on_link_ok: bool) -> Iterator[str]:
@@ -165,6 +173,16 @@ def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6
             for config in network.ipv6:
                 if isinstance(config.subnet, IPv6Network):
                     yield config.subnet, network.name
+
+
+def foreign_external_prefixes(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6Network, str]]:
+    """The prefixes that other resources translate to, and those resources. Subnets of Docker networks are none."""
+    if not observed.external_prefixes:
+        return
+    subnets = {config.subnet for network in observed.networks for config in network.ipv6}
+    for owner, prefix in observed.external_prefixes:
+        if owner != desired.name and prefix not in subnets:
+            yield prefix, " ".join(resource_of(owner))
 
 
 def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:

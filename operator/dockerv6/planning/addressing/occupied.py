@@ -10,7 +10,13 @@ from dockerv6.ipam.block import PoolExhausted
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.prefixes import PrefixSet, count_taken
 from dockerv6.lib.timeformat import rfc3339
-from dockerv6.planning.addressing.conflicts import RETRY, foreign_routes, foreign_subnets, own_bridges
+from dockerv6.planning.addressing.conflicts import (
+    RETRY,
+    foreign_external_prefixes,
+    foreign_routes,
+    foreign_subnets,
+    own_bridges,
+)
 from dockerv6.planning.addressing.pools import PoolView
 from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
@@ -19,6 +25,7 @@ _NAMED = 3
 """What a message names of each kind; it counts the rest."""
 
 _NETWORKS, _ROUTES, _ADDRESSES = "Docker networks", "routes of the host", "addresses of the host"
+_EXTERNAL = "external prefixes of resources"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +38,11 @@ class Occupant:
 
 
 def occupied(desired: Desired, observed: Observed, pool: PoolView) -> Iterator[Occupant]:
-    """The parts of the pool that are in use: by live networks, and by the host's routes and addresses."""
+    """The parts of the pool that are in use: by live networks, prefix translation, the host's routes and addresses."""
     for subnet, network in foreign_subnets(desired, observed):
         yield Occupant(subnet, _NETWORKS, f"{subnet} of {network}")
+    for external, resource in foreign_external_prefixes(desired, observed):
+        yield Occupant(external, _EXTERNAL, f"{external} of {resource}")
     for address in own_addresses(desired, observed):
         yield Occupant(address, _ADDRESSES, str(address.network_address))
     prefixes = PrefixSet(pool.prefixes)

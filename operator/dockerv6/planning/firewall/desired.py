@@ -148,6 +148,12 @@ class DesiredFirewall:
         return found
 
     @cached_property
+    def external_prefixes(self) -> tuple[Claim, ...]:
+        """The external prefixes that have rules. Of owners whose rules are kept, this includes subnets."""
+        subnets = {(network.owner, network.subnet) for network in self._networks}
+        return tuple(sorted(claim for claim in self.held if claim not in subnets))
+
+    @cached_property
     def shared_networks(self) -> Mapping[str, str]:
         """Why an owner has no rules whose Docker network another resource has, by owner."""
         return self._overlaps(same=True)
