@@ -41,7 +41,6 @@ from dockerv6.planning.firewall.desired import (
     intact_owners,
     published_ports,
 )
-from dockerv6.planning.firewall.port_assignment import HostPorts
 from dockerv6.planning.host.bridge_ports import other_ports
 from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
@@ -210,11 +209,7 @@ class Contributions:
             mark=self._identity.mark,
             containers=self._world.known_containers,
             incumbents=self._incumbents or {},
-            host_ports=HostPorts(
-                self._world.listeners.last or frozenset(),
-                self._world.served_tcp_ports.last or frozenset(),
-                self._identity.http_port,
-            ),
+            host_ports=replace(self._world.sockets.known, own=self._identity.http_port),
             uplink_bridges=uplinks,
             guest_bridges=guests,
             host_addresses=addresses,

@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from dockerv6.controller.cached import Cached, CachedTable
 from dockerv6.controller.contributions import Contributions
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.narrowing import RefusedOwners, refused_rules
 from dockerv6.controller.recorded_intents import RecordedIntents
-from dockerv6.controller.world import Cached, World
+from dockerv6.controller.world import World
 from dockerv6.firewall.model import Claim, ForwardDrop, HostFilterState
 from dockerv6.firewall.port import (
     FirewallBackend,
@@ -75,7 +76,7 @@ class FirewallReconciler:
             recorded: the intents that survive a restart.
             residues: the other backends. What an earlier run left there is removed once our rules are in place.
         """
-        world.reads_connections = inventory.publishes_ports
+        world.sockets.reads_connections = inventory.publishes_ports
         world.rules_name_bridges = not backend.matches_link_kinds
         self._backend = backend
         self._host_filter = host_filter
@@ -85,7 +86,7 @@ class FirewallReconciler:
         self._contributions = Contributions(inventory, world, identity, recorded)
         self._world = world
         self._mark = identity.mark
-        self._table = _TableCache(backend)
+        self._table = CachedTable(backend)
         self._filter: Cached[HostFilterState] = Cached(self._read_filter)
         self._snapshot: FirewallSnapshot | None = None
         self._snapshot_inputs: object = None  # what it was made from besides the desired firewall and the table
@@ -343,57 +344,3 @@ class FirewallReconciler:
 
 def _blocking(state: HostFilterState) -> frozenset[ForwardDrop]:
     return frozenset(drop for drop in state.forward_drops if not drop.repairable)
-
-
-_GENERATIONS = 0xFFFF_FFFF
-
-
-class _TableCache:
-    """Our table as read last, for as long as no notification says that it changed."""
-
-    def __init__(self, backend: FirewallBackend) -> None:
-        self._backend = backend
-        self._table: Ruleset | None = None  # None: read it before it is used
-        self._generation: int | None = None  # the kernel's, of that reading; None: the backend counts none
-        self._announced: int | None = None  # the generation of a change that the reading may not have
-        self._epoch = 0
-
-    def invalidate(self, generation: int | None = None) -> None:
-        """The table changed; see `FirewallReconciler.invalidate`."""
-        if generation is not None:
-            self._announced = generation
-            return
-        self._epoch += 1
-        self._table = None
-
-    async def get(self) -> Ruleset:
-        """The table; the same object for as long as it does not change. Raises `FirewallError`."""
-        if self._table is not None and self._is_current():
-            return self._table
-        epoch, announced = self._epoch, self._announced
-        table = await self._backend.observe()
-        self._keep(table, epoch)
-        if self._generation is None and announced == self._announced:
-            self._announced = None
-        return table
-
-    async def apply(self, change: RulesetChange) -> None:
-        """Commit the change, and keep what was read back. Raises `FirewallError`."""
-        epoch = self._epoch
-        try:
-            table = await self._backend.apply(change)
-        except FirewallError:
-            self.invalidate()
-            raise
-        self._keep(table, epoch)
-
-    def _keep(self, table: Ruleset, epoch: int) -> None:
-        """Keep the reading, unless the table changed while it was read: then it is good for one use."""
-        self._generation = self._backend.generation
-        self._table = table if epoch == self._epoch else None
-
-    def _is_current(self) -> bool:
-        if self._announced is None or self._generation is None:
-            return self._announced is None
-        # the kernel counts in 32 bits and starts again at 0
-        return (self._generation - self._announced) & _GENERATIONS <= _GENERATIONS // 2

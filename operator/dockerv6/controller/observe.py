@@ -57,7 +57,7 @@ async def observe_network(desired: Desired, stored: StoredObject, context: Conte
 def invalidate_listeners(stored: StoredObject, context: Context) -> None:
     """Read the listening sockets again for a resource that waits for a port: the kernel announces no closed socket."""
     if condition_status(stored, ConditionType.PORTS_PUBLISHED) == "False":
-        context.world.sockets_changed()
+        context.world.sockets.invalidate()
 
 
 async def observe_host(context: Context, *, applied: bool) -> Observed:

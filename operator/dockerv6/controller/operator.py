@@ -207,8 +207,8 @@ class Operator:
             crashes = [_crash(name, cause) for name, cause in self.crashing.items()]
             await context.problems.report("tasks", Reason.INTERNAL_ERROR, crashes)
             await context.problems.report("rules", Reason.INTERNAL_ERROR, context.firewall.faults)
-            unread = [context.world.host_problem] if context.world.host_problem else []
-            await context.problems.report("host", Reason.HOST_UNREADABLE, unread)
+            unread = (context.world.host_problem, context.world.sockets.problem)
+            await context.problems.report("host", Reason.HOST_UNREADABLE, filter(None, unread))
             await context.problems.report("state", Reason.STATE_UNREADABLE, context.inventory.problems)
             undecoded = [
                 f"Docker network {n.name or n.id} can't be read ({n.problem}), and is not touched; see `docker network"

@@ -38,13 +38,14 @@ class Polling:
 
     async def host_sockets(self) -> None:
         """Find processes of the host that begin or cease to listen on a port."""
-        listeners = self._context.world.listeners
+        sockets = self._context.world.sockets
         while True:
             await self._context.clock.sleep(SOCKET_POLL)
             if self._context.firewall.publishes:
-                before = listeners.last
-                listeners.invalidate()
-                if await listeners.get() is not before:
+                before = sockets.known
+                sockets.invalidate_listeners()
+                await sockets.refresh()
+                if sockets.known is not before:
                     self._triggers.repair_firewall_soon()
 
     async def foreign_rules(self) -> None:

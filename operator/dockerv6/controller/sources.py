@@ -66,7 +66,7 @@ class SourceReconciler:
         written = await context.inventory.write(admission.writes)
         try:
             if written:  # a process may have opened a port that is asked for now
-                context.world.sockets_changed()
+                context.world.sockets.invalidate()
                 await self._track_prefixes()
         finally:  # what was written is not found again
             for stored in written:

@@ -5,15 +5,16 @@ A notification marks a part stale, and the next use reads that part again. Notif
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Interface
-from typing import Generic, TypeVar
 
+from dockerv6.controller.cached import Cached
+from dockerv6.controller.sockets import HostSockets
 from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.dockerd.port import Engine, EngineApiError, EngineError
-from dockerv6.hostnet.model import Interface, Listener
+from dockerv6.hostnet.model import Interface
 from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
 from dockerv6.lib.clock import Clock
@@ -26,53 +27,11 @@ from dockerv6.planning.inputs import HostView, NetworkIndex
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 ENGINE_BACKOFF = 1.0
 """Seconds for which an engine that did not answer is not asked again, unless its event stream opens."""
 
 DIRTY_LIMIT = 8
 """When more networks than this have changed, a list of all is cheaper than reading each."""
-
-
-class Cached(Generic[T]):
-    """A value that is read on use when it is stale; one read serves all concurrent uses."""
-
-    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
-        self._read = read
-        self._value: T | None = None
-        self._epoch = 0
-        self._fresh = -1
-        self._lock = asyncio.Lock()
-
-    def invalidate(self) -> None:
-        """Mark the value stale."""
-        self._epoch += 1
-
-    @property
-    def last(self) -> T | None:
-        """The value as last read, stale or not."""
-        return self._value
-
-    def put(self, value: T) -> None:
-        """Set the value without a read. A read that is under way may be older, so the value is read again after it."""
-        fresh = self._fresh == self._epoch
-        self._epoch += 1
-        if fresh:
-            self._fresh = self._epoch
-        self._value = value
-
-    async def get(self) -> T:
-        """The value, read if it is stale. An error of the read is raised, and the value stays stale."""
-        # without the lock: once a task waits for it, every task that asks for the value would wait for its turn
-        if self._fresh == self._epoch and self._value is not None:
-            return self._value
-        async with self._lock:
-            if self._fresh != self._epoch or self._value is None:
-                epoch = self._epoch
-                self._value = await self._read()
-                self._fresh = epoch
-            return self._value
 
 
 class World:
@@ -95,13 +54,10 @@ class World:
         self.version = 0
         """Grows when an input of the rules changes: networks, containers, listeners, bridges, external addresses."""
         self._last_in_rules: tuple[object, ...] | None = None
-        self.reads_connections: Callable[[], bool] = lambda: False
-        """Whether a resource asks for a port that connections to the host reserve."""
         self.rules_name_bridges = False
         """Whether the rules name every bridge, so that another bridge changes the rules."""
         self.containers: Cached[tuple[Container, ...]] = Cached(self._read_containers)
-        self.listeners: Cached[frozenset[Listener]] = Cached(self._read_listeners)
-        self.served_tcp_ports: Cached[frozenset[int]] = Cached(self._read_served_tcp_ports)
+        self.sockets = HostSockets(host, self._sockets_differ)
         self.info: Cached[EngineInfo] = Cached(engine.info)
         self.engine_problem = "the Docker Engine has not been asked yet"
         self.events_problem = ""
@@ -163,7 +119,7 @@ class World:
     def containers_changed(self) -> None:
         """Mark the running containers stale: started, stopped or renamed."""
         self.containers.invalidate()
-        self.listeners.invalidate()
+        self.sockets.invalidate_listeners()
 
     @property
     def known_containers(self) -> tuple[Container, ...]:
@@ -242,8 +198,10 @@ class World:
     async def refresh_host(self) -> None:
         """Read every stale input of the rules that the kernel has: it answers at once. Raises as `present_host`."""
         await self.present_host()
-        await self.listeners.get()
-        await self.served_tcp_ports.get()
+        await self.sockets.refresh()
+
+    def _sockets_differ(self) -> None:
+        self.version += 1
 
     def bridge_created(self, bridge: str, address: IPv6Interface) -> None:
         """Add a bridge that the engine has just created: a concurrent read of the host saw it half-configured."""
@@ -332,37 +290,6 @@ class World:
             return self.containers.last
         self.version += 1
         return containers
-
-    async def _read_listeners(self) -> frozenset[Listener]:
-        """Read the listening sockets. If that fails, keep what is known: processes of the host keep their ports."""
-        try:
-            listeners = await self.host.listeners()
-        except HostNetError as error:
-            logger.warning("cannot read the host's listening sockets: %s", error)
-            listeners = self.listeners.last or frozenset()
-        if listeners == self.listeners.last:
-            return self.listeners.last
-        self.version += 1
-        self.served_tcp_ports.invalidate()  # connections outlive a listener that was closed
-        return listeners
-
-    async def _read_served_tcp_ports(self) -> frozenset[int]:
-        """Read the ports with connections, if that matters: it takes milliseconds. If it fails, keep what is known."""
-        if not self.reads_connections():
-            return frozenset()
-        try:
-            ports = await self.host.served_tcp_ports()
-        except HostNetError as error:
-            logger.warning("cannot read the host's connections: %s", error)
-            ports = self.served_tcp_ports.last or frozenset()
-        if ports != self.served_tcp_ports.last:
-            self.version += 1
-        return ports
-
-    def sockets_changed(self) -> None:
-        """Mark the host's listening sockets and connections stale: the kernel does not announce them."""
-        self.listeners.invalidate()
-        self.served_tcp_ports.invalidate()
 
     async def _read_host(self) -> HostView:
         interfaces = await self.host.interfaces()

@@ -6,7 +6,8 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockerv6.controller.world import Cached, World
+from dockerv6.controller.cached import Cached
+from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineApiError, EngineUnavailable
 from dockerv6.hostnet.model import Interface, Listener
@@ -283,7 +284,7 @@ class TestContainersAndListeners:
         await world.refresh()
         assert [c.method for c in host.engine.calls].count("containers") == 1
         assert [c.name for c in world.known_containers] == ["web"]
-        assert {(each.protocol, each.port) for each in world.listeners.last or ()} == {("tcp", 8080)}
+        assert {(each.protocol, each.port) for each in world.sockets.known.listeners} == {("tcp", 8080)}
 
     async def test_whatever_may_have_changed_them_has_them_read_again(self) -> None:
         host, world = await self.looked()
@@ -298,16 +299,16 @@ class TestContainersAndListeners:
         notify()
         await world.refresh()
         assert len(world.known_containers) == number + 2
-        assert len(world.listeners.last or ()) == number + 2
+        assert len(world.sockets.known.listeners) == number + 2
 
     async def test_the_version_moves_only_with_a_difference(self) -> None:
         host, world = await self.looked()
-        version, containers, listeners = world.version, world.containers.last, world.listeners.last
+        version, containers, sockets = world.version, world.containers.last, world.sockets.known
         world.containers_changed()
         await world.refresh()
         assert world.version == version
         assert world.containers.last is containers
-        assert world.listeners.last is listeners
+        assert world.sockets.known is sockets
         host.engine.run_container("db", "shop")
         world.containers_changed()
         await world.refresh()
@@ -319,16 +320,20 @@ class TestContainersAndListeners:
 
     async def test_sockets_that_can_not_be_read_keep_their_ports(self, monkeypatch: pytest.MonkeyPatch) -> None:
         host, world = await self.looked()
-        known = world.listeners.last
-        assert known
+        known = world.sockets.known
+        assert known.listeners
 
         async def broken() -> frozenset[Listener]:
             raise HostNetError("no sock_diag")
 
-        monkeypatch.setattr(host.net, "listeners", broken)
-        world.containers_changed()
+        with monkeypatch.context() as patched:
+            patched.setattr(host.net, "listeners", broken)
+            world.containers_changed()
+            await world.refresh()
+            assert world.sockets.known == replace(known, problem="no sock_diag")
+            assert world.sockets.problem
         await world.refresh()
-        assert world.listeners.last == known
+        assert (world.sockets.known, world.sockets.problem) == (known, "")
 
     async def test_a_host_that_can_not_be_read_is_as_it_was(self, monkeypatch: pytest.MonkeyPatch) -> None:
         host, world = await self.looked()

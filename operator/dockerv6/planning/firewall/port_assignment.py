@@ -4,7 +4,8 @@ If several claim a port, the container that has it keeps it; otherwise the oldes
 finding, and the port as soon as it is free.
 
 A process of the host that listens on a port has it, also if it begins to listen after the port was published. Only the
-engine's own listener is no obstacle: it holds the port for the container. `publish.ports` does not get the ports of
+engine's own listener is no obstacle: it holds the port for the container. While the listeners can't be read, ports stay
+as they are, and no further one is taken. `publish.ports` does not get the ports of
 `RESERVED` and of services with connections either, which may only be between a stop and a start. `force` overrides
 both.
 """
@@ -62,11 +63,13 @@ class HostPorts:
         listeners: its listening sockets.
         served: TCP ports of connections that clients opened to its processes.
         own: the TCP port of this operator's HTTP server.
+        problem: why they can't be read now, so that there may be others; "": they can.
     """
 
     listeners: frozenset[Listener] = frozenset()
     served: frozenset[int] = frozenset()
     own: int | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ def assign_ports(
             problems.setdefault(owner, []).append(problem)
     occupied: dict[tuple[str, int], dict[IPv6Address | None, PortClaim]] = {}
     for claim in sorted(found, key=lambda each: _rank(each, incumbents)):
-        refusal = _grant(claim, occupied, engine_ports, host)
+        present = claim.key in incumbents or (*claim.key[:2], None) in incumbents
+        refusal = _grant(claim, occupied, engine_ports, replace(host, problem="") if present else host)
         if refusal is not None and refusal not in problems.get(claim.owner, ()):
             problems.setdefault(claim.owner, []).append(refusal)
     granted: list[PortClaim] = []
@@ -180,6 +184,18 @@ def _used_by_host(claim: PortClaim, holders: _Holders, host: HostPorts) -> Findi
     if listener is not None:
         message = f"{claim} is in use by {_listener_name(listener, holders)}; stop it, {force}"
         return port_finding(Reason.PORT_TAKEN, message, retry=PORT_RETRY)
+    if host.problem:
+        message = (
+            f"{claim} is not published: whether a host process uses it is unknown, because the sockets of the host"
+            f" can't be read ({host.problem}); see whether `ss -lntu` shows them"
+        )
+        message += ", or write force: true to publish it nevertheless" if claim.from_resource else ""
+        return port_finding(Reason.HOST_UNREADABLE, message, retry=PORT_RETRY)
+    return _reserved(claim, host, force)
+
+
+def _reserved(claim: PortClaim, host: HostPorts, force: str) -> Finding | None:
+    """Why the port is kept for a service of the host that may only be stopped. ``force``: the end of the remedy."""
     if not claim.from_resource or claim.protocol is not TransportProtocol.TCP:
         return None
     service = "dockerv6 itself" if claim.port == host.own else RESERVED.get(claim.port, "")

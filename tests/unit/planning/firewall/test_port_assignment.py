@@ -43,9 +43,10 @@ def given(
     listeners: tuple[Listener, ...] = (),
     served_ports: tuple[int, ...] = (),
     publish: Publish | None = None,
+    problem: str = "",
 ) -> PortAssignment:
     incumbents = before.incumbents if before is not None else {}
-    host = HostPorts(frozenset(listeners), frozenset(served_ports), own=9153)
+    host = HostPorts(frozenset(listeners), frozenset(served_ports), own=9153, problem=problem)
     return assign_ports((publishing(publish=publish),), containers, incumbents, host)
 
 
@@ -190,10 +191,28 @@ class TestListeners:
         assert before.ports
         assert given(web, listeners=(TAKER,), before=before).ports == ()
 
+    def test_no_further_port_is_taken_while_listeners_can_not_be_read(self) -> None:
+        found = given(self.WEB, publish=self.PUBLISH, problem="no memory")
+        assert (found.ports, reasons(found)) == ((), {"blog": [("HostUnreadable", False)]})
+        assert "the sockets of the host can't be read (no memory)" in found.problems["blog"][0].message
+        assert "force: true" in found.problems["blog"][0].message
+        before = given(self.WEB, publish=self.PUBLISH)
+        assert given(self.WEB, publish=self.PUBLISH, problem="no memory", before=before) == before
+        narrower = block(ports=[{"port": 8080, "containers": {"name": "web"}, "hostAddress": "2001:db8::1"}])
+        assert given(self.WEB, publish=narrower, problem="no memory", before=before).ports
+        known = given(self.WEB, publish=self.PUBLISH, listeners=(TAKER,), problem="no memory", before=before)
+        assert reasons(known) == {"blog": [("PortTaken", False)]}
+
+    def test_a_port_that_the_engine_holds_on_ipv6_needs_no_reading(self) -> None:
+        assert given(OLD, problem="no memory").ports
+        web = replace(OLD, ports=(binding(8080, at="0.0.0.0"),))
+        assert reasons(given(web, problem="no memory")) == {"blog": [("HostUnreadable", False)]}
+
     def test_a_port_is_taken_by_force(self) -> None:
         forced = block(ports=[{"port": 8080, "containers": {"name": "web"}, "force": True}])
         assert given(self.WEB, publish=forced, listeners=(TAKER,)).ports
         assert given(self.WEB, publish=ssh(force=True), served_ports=(22,)).ports
+        assert given(self.WEB, publish=forced, problem="no memory").ports
 
     @pytest.mark.parametrize(("port", "service"), [(22, "SSH"), (2375, "the Docker API"), (9153, "dockerv6 itself")])
     def test_a_service_of_the_host_keeps_its_port_while_it_is_stopped(self, port: int, service: str) -> None:
