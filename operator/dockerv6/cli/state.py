@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from dockerv6.api.conditions import Reason
 from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.store.model import Document, Event, StoredObject
 from dockerv6.store.tables import read_events, read_objects, read_problems, read_records
@@ -130,6 +131,17 @@ def conditions_of(stored: StoredObject) -> list[Mapping[str, object]]:
     """The conditions in the status of a resource."""
     conditions = stored.status.get("conditions")
     return [c for c in conditions if isinstance(c, Mapping)] if isinstance(conditions, list) else []
+
+
+_PROBLEMS: Mapping[str, str] = {
+    Reason.SOURCE_UNAVAILABLE: "the source is lost",
+    Reason.STATE_UNREADABLE: "the stored version can't be read",
+}
+
+
+def problem_summary(stored: StoredObject) -> str:
+    """What kind of problem a resource has whose accepted version is not that of its source."""
+    return _PROBLEMS.get(stored.problem_reason, "the newest version in the source is invalid")
 
 
 def _stamp(path: Path) -> FileStamp:

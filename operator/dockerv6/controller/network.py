@@ -146,7 +146,7 @@ def _inputs(desired: Desired, stored: StoredObject, observed: Observed, context:
     return (
         context.inventory.version,
         context.world.version,
-        stored.problem,
+        (stored.problem, stored.problem_reason),
         f"{NETWORK}/{stored.name}" in context.prune_held,
         observed.engine,
         observed.attachments,

@@ -1,7 +1,7 @@
 """Reads the sources, admits their resources to the inventory, and enqueues those that changed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from dockerv6.api.conditions import Reason
 from dockerv6.controller.context import Context
@@ -9,10 +9,11 @@ from dockerv6.controller.garbage import GARBAGE, HELD_RESOURCES, HELD_RETRY, pru
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.lib.tasks import CancellationToken, to_cancellable_thread
 from dockerv6.lib.text import escaped
+from dockerv6.planning.addressing.occupied import few
 from dockerv6.planning.admission import Admission, Identities, PruneRules, admit_resources, proves_absence
 from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.source.model import Diagnostic, InvalidResource, Severity, Snapshot
-from dockerv6.store.model import Document
+from dockerv6.store.model import Document, StoredObject
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class SourceReconciler:
         context.inventory.deduplicate(sourced.resource for sourced in snapshot.resources)
         await self._remember(admission.identities, identities)
         await self._drop_unknown(snapshot, identities)
-        await self._report(snapshot)
+        await self._report(snapshot, {(each.kind, each.name): each for each in before})
         await self._record_held(admission)
         if admission.complete and not context.inventory.sources_listed:
             context.inventory.sources_listed = True
@@ -112,7 +113,7 @@ class SourceReconciler:
             if proves_absence(stored.file, snapshot, identities):
                 await self._context.inventory.drop_unknown(stored)
 
-    async def _report(self, snapshot: Snapshot) -> None:
+    async def _report(self, snapshot: Snapshot, before: Mapping[tuple[str, str], StoredObject]) -> None:
         """Record an event for each problem once, and again when it comes back.
 
         An error of a file that no resource's status can report stays visible until it ends.
@@ -120,6 +121,7 @@ class SourceReconciler:
         owners = {d: i for i in snapshot.invalid if i.kind and i.name for d in i.diagnostics}
         unowned = [escaped(f"{r.path}: {r.problem}") for r in snapshot.roots if r.problem]
         unowned += [str(d) for d in snapshot.diagnostics if d not in owners and d.severity is Severity.ERROR]
+        unowned += await self._report_kept(unowned, before)
         await self._context.problems.report("files", Reason.SOURCE_UNAVAILABLE, unowned, kind="Source")
         reported = frozenset(unowned)
         for diagnostic in snapshot.diagnostics:
@@ -127,6 +129,24 @@ class SourceReconciler:
                 await self._report_diagnostic(diagnostic, owners.get(diagnostic))
         self._reported = frozenset(snapshot.diagnostics)
         await self._context.problems.report("state", Reason.STATE_UNREADABLE, self._context.inventory.problems)
+
+    async def _report_kept(
+        self, reported: Iterable[str], before: Mapping[tuple[str, str], StoredObject]
+    ) -> tuple[str, ...]:
+        """Record an event for each resource that is kept because its source is lost; return the other reports of that.
+
+        A directory that can't be listed is reported anyway.
+        """
+        kept: dict[str, list[str]] = {}
+        for stored in self._context.inventory.objects:
+            if stored.problem_reason == Reason.SOURCE_UNAVAILABLE and stored.problem:
+                kept.setdefault(stored.problem, []).append(f"{stored.kind}/{stored.name}")
+                old = before.get((stored.kind, stored.name))
+                if old is None or old.problem != stored.problem:
+                    await self._context.events.warning(stored.kind, stored.name, stored.problem_reason, stored.problem)
+        known = tuple(reported)
+        found = ((message.rpartition(";")[0], few(names)) for message, names in kept.items())
+        return tuple(f"{doubt}; kept: {names}" for doubt, names in found if not any(doubt in each for each in known))
 
     async def _report_diagnostic(self, diagnostic: Diagnostic, owner: InvalidResource | None) -> None:
         kind, name = (owner.kind, owner.name) if owner is not None else ("Source", "files")

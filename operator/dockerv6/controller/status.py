@@ -246,6 +246,7 @@ async def report(
         plan=plan,
         domain=domain,
         problem=stored.problem,
+        problem_reason=stored.problem_reason,
         failure=failed.failure if failed is not None else None,
         retry=failed.retry if failed is not None else requeue_after(plan),
         restored=(*own, *repairs),
@@ -269,6 +270,7 @@ async def write_simple(
         plan=plan,
         domain=(),
         problem=stored.problem,
+        problem_reason=stored.problem_reason,
         prune_held=f"{stored.kind}/{stored.name}" in context.prune_held,
         messages={ConditionType.READY: message},
     )

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import PurePath
 
 from dockerv6.api.addressing import DEFAULT_POOL
+from dockerv6.api.conditions import Reason
 from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, digest, to_document
@@ -168,7 +169,7 @@ def _accepted(sourced: SourcedResource, old: StoredObject | None, now: float) ->
             line=where.line,
             created=now,
         )
-    back = replace(old, file=where.file, line=where.line, missing_since=None, deleting_since=None, problem="")
+    back = replace(_without_problem(old), file=where.file, line=where.line, missing_since=None, deleting_since=None)
     back = replace(back, document=to_document(resource))
     if old.digest == new_digest:
         return back
@@ -191,7 +192,8 @@ def _rejected(item: InvalidResource, old: StoredObject | None, now: float) -> St
     """
     problem = "\n".join(str(d) for d in item.diagnostics)
     if old is not None:
-        return replace(old, problem=problem, missing_since=None, deleting_since=None)
+        marked = replace(old, problem=problem, problem_reason=Reason.INVALID_SPEC)
+        return replace(marked, missing_since=None, deleting_since=None)
     return StoredObject(
         kind=item.kind,
         name=item.name,
@@ -218,18 +220,32 @@ def _classify_absent(
     for absent in missing:
         if absent.deleting_since is not None:
             continue
-        if not _is_listed(absent.file, snapshot):
-            waiting.append(replace(absent, missing_since=None))
-            continue
-        doubt = _doubt(absent.file, snapshot, identities)
-        if doubt:
-            waiting.append(replace(absent, missing_since=None, problem=f"{doubt}; the resource is kept"))
+        listed = _is_listed(absent.file, snapshot)
+        doubt = _doubt(absent.file, snapshot, identities) if listed else _lost(absent, snapshot)
+        if doubt or not listed:
+            waiting.append(_kept(absent, doubt) if doubt else replace(absent, missing_since=None))
             continue
         since = absent.missing_since if absent.missing_since is not None else now
         accepted = bool(absent.digest) and not absent.unreadable
-        marked = replace(absent, missing_since=since, problem="" if accepted else absent.problem)
+        marked = replace(_without_problem(absent) if accepted else absent, missing_since=since)
         (lasting if now - since >= rules.grace else waiting).append(marked)
     return lasting, waiting
+
+
+def _without_problem(stored: StoredObject) -> StoredObject:
+    return replace(stored, problem="", problem_reason=Reason.INVALID_SPEC)
+
+
+def _kept(stored: StoredObject, doubt: str) -> StoredObject:
+    message = f"{doubt}; the resource is kept"
+    return replace(stored, missing_since=None, problem=message, problem_reason=Reason.SOURCE_UNAVAILABLE)
+
+
+def _lost(stored: StoredObject, snapshot: Snapshot) -> str:
+    """Why the root of a resource's file can't be read; "": it can, or that may be over in a moment."""
+    root = _root_of(stored.file, snapshot.roots)
+    passing = snapshot.retry_after is not None or stored.file in snapshot.broken_files
+    return "" if root is None or passing or stored.unreadable else root.problem
 
 
 def proves_absence(file: str, snapshot: Snapshot, identities: Identities) -> bool:

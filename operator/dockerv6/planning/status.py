@@ -46,7 +46,8 @@ class StatusInputs:
     generation: int
     plan: Plan  # what remains to be done; empty after a complete reconcile
     domain: tuple[ConditionType, ...] = NETWORK_DOMAIN
-    problem: str = ""  # why the newest version in the source is invalid; "": it is valid
+    problem: str = ""  # why the accepted version is not that of its source; "": it is
+    problem_reason: str = Reason.INVALID_SPEC  # of `problem`
     failure: Failure | None = None
     retry: float | None = None  # seconds until the next try; None: only a change leads to one
     restored: tuple[str, ...] = ()  # drift that this reconcile repaired
@@ -87,7 +88,7 @@ def _abnormal(inputs: StatusInputs) -> list[Condition]:
 
 def _accepted(inputs: StatusInputs) -> Condition:
     if inputs.problem:
-        return _make(inputs, ConditionType.ACCEPTED, "False", Reason.INVALID_SPEC, inputs.problem)
+        return _make(inputs, ConditionType.ACCEPTED, "False", inputs.problem_reason, inputs.problem)
     finding = _finding(ConditionType.ACCEPTED, inputs.plan)
     if finding is not None:
         return _make(inputs, ConditionType.ACCEPTED, "False", finding.reason, finding.message)

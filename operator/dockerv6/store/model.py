@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from dockerv6.api.conditions import Reason
+
 PROBLEMS = "problem"
 """Scope of the records with the problems that belong to no resource, by subject."""
 
@@ -25,7 +27,8 @@ class StoredObject:
     created: float  # Unix seconds
     missing_since: float | None = None  # when its source first lacked it; a deletion counts after a grace period
     deleting_since: float | None = None  # a tombstone: finalizers run until the object is removed
-    problem: str = ""  # why the newest version in the source is invalid; the accepted one stays applied
+    problem: str = ""  # why the accepted version is not that of its source; it stays applied
+    problem_reason: str = Reason.INVALID_SPEC  # of `problem`: the reason of the condition Accepted
     status: Document = field(default_factory=dict)
     revision: int = 0  # for compare-and-swap; 0: not written yet
 
@@ -44,7 +47,15 @@ def as_unreadable(stored: StoredObject, problem: str) -> StoredObject:
     """
     message = f"the stored version can't be read ({problem}); what exists of it is kept until its file is accepted"
     generation = max(1, stored.generation)
-    return replace(stored, digest="", generation=generation, deleting_since=None, missing_since=None, problem=message)
+    return replace(
+        stored,
+        digest="",
+        generation=generation,
+        deleting_since=None,
+        missing_since=None,
+        problem=message,
+        problem_reason=Reason.STATE_UNREADABLE,
+    )
 
 
 class EventType(StrEnum):

@@ -65,6 +65,7 @@ SCHEMA = Schema(
             ) WITHOUT ROWID
             """,
         ),
+        ("ALTER TABLE store_objects ADD COLUMN problem_reason TEXT NOT NULL DEFAULT 'InvalidSpec'",),
     ),
 )
 
@@ -211,7 +212,7 @@ def _to_column(name: str, value: Any) -> Any:  # noqa: ANN401 - what sqlite3 tak
 def _to_object(row: Row) -> StoredObject:
     values: dict[str, Any] = dict(zip(_OBJECT_COLUMNS, row, strict=True))
     stored = StoredObject(**values | {each: _decode_column(values[each]) for each in _JSON_COLUMNS})
-    for text in (stored.kind, stored.name, stored.digest, stored.file, stored.problem):
+    for text in (stored.kind, stored.name, stored.digest, stored.file, stored.problem, stored.problem_reason):
         checked_text(text)
     for number in (stored.generation, stored.line, stored.revision):
         checked_integer(number)

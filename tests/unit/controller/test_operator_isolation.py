@@ -126,8 +126,8 @@ class TestUnreadableVersion:
             await it.let(60)
             assert await host.snapshot() == before
             assert "IPv6Network/a" in it.context.problems.check()
-            assert await host.ready("a") == ("False", "InvalidSpec")
-            assert await host.ready("b") == READY
+            assert await host.ready("a") == ("False", "StateUnreadable")
+            assert await host.ready("b") == ("False", "SourceUnavailable")
             host.files.root = root
             await it.let(5)
             assert await host.ready("a") == READY

@@ -9,6 +9,7 @@ from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceReconciler,
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.reconciler.handler import Key
 from dockerv6.source.model import Diagnostic, DirectoryState, Position, Severity, Snapshot, SourceRoot
+from dockerv6.store.model import PROBLEMS
 from dockerv6.store.port import StoreError
 from tests.simulation.resources import ROOT, invalid, network
 from tests.world import Bench, Host
@@ -193,3 +194,38 @@ async def test_held_deletions_are_reported_in_each_status() -> None:
     assert it.context.prune_held == {f"IPv6Network/{n}" for n in "abcd"}
     assert {k.name for k in it.enqueued} >= set("abcd")
     assert await it.host.store.record("prune", "resources")
+
+
+async def test_what_is_kept_without_its_source_says_so_everywhere_until_the_source_is_back() -> None:
+    host = Host()
+    below, root = f"{ROOT}/sub", host.files.root
+    there, lost = ({below: DirectoryState("1:2", 1)}, {below: DirectoryState("", 0)})
+    host.files.root = replace(root, subdirectories=there)
+    host.files.write(network("other"))
+    host.files.write(network("a"), network("b"), file=f"{below}/x.yaml")
+    async with host.running() as it:
+        await it.let(20)
+        contents = host.files.contents.pop(f"{below}/x.yaml")
+        host.files.root = replace(root, subdirectories=lost)
+        host.files.touch()
+    remedy = f"{below} is a link that leads to no directory: correct the link, or remove it"
+    for _ in range(2):  # and after a restart
+        async with host.running() as it:
+            await it.let(60)
+            for name in ("a", "b"):
+                assert await host.ready(name) == ("False", "SourceUnavailable")
+                condition = await host.condition(name, "Accepted")
+                assert condition is not None
+                assert condition.message == f"{remedy}; the resource is kept"
+                found = [e for e in await host.events(name) if e.reason == "SourceUnavailable"]
+                assert [(e.message, e.count) for e in found] == [(condition.message, 1)]
+            assert await host.ready("other") == ("True", "ReconcileSucceeded")
+            problem = f"{remedy}; kept: IPv6Network/a, IPv6Network/b"
+            assert it.context.problems.check() == problem
+            assert await host.store.record(PROBLEMS, "files") == {"messages": [problem]}
+    host.files.contents[f"{below}/x.yaml"] = contents
+    host.files.root = replace(root, subdirectories=there)
+    async with host.running() as it:
+        await it.let(60)
+        assert await host.ready("a") == ("True", "ReconcileSucceeded")
+        assert it.context.problems.check() == ""

@@ -270,6 +270,7 @@ class TestSubdirectories:
         assert (kept.deleting_since, kept.missing_since) == (None, None)
         assert "the resource is kept" in kept.problem
         assert "remove it" in kept.problem
+        assert kept.problem_reason == "SourceUnavailable"
         assert admission.retry_after is None
 
     def test_a_directory_that_was_never_seen_with_the_resource_is_trusted(self) -> None:
@@ -291,12 +292,37 @@ class TestSubdirectories:
         assert take(below(self.SAME_A, None), identities=BELOW).identities == TRUSTED
 
 
+class TestLostRoots:
+    MISSING = replace(HERE, listed=False, problem=f"{ROOT} does not exist; create it", identity="")
+
+    def test_what_is_kept_says_why(self) -> None:
+        (kept,) = take(reading(root=self.MISSING), gone("a")).writes
+        assert (kept.problem, kept.problem_reason) == (
+            f"{ROOT} does not exist; create it; the resource is kept",
+            "SourceUnavailable",
+        )
+        assert (kept.missing_since, take(reading(root=self.MISSING), kept).writes) == (None, ())
+
+    def test_what_is_still_being_written_is_not_lost(self) -> None:
+        assert take(reading(root=self.MISSING, retry_after=1.0), stored("a")).writes == ()
+
+    def test_a_stored_version_that_can_not_be_read_says_so(self) -> None:
+        assert take(reading(root=self.MISSING), as_unreadable(stored("a"), "damaged")).writes == ()
+
+
 class TestFilesWithoutResources:
     def test_a_truncated_file_keeps_its_resources(self) -> None:
         snapshot = reading(network("b"), files_without_resources=frozenset({f"{ROOT}/a.yaml"}))
         (kept,) = (o for o in take(snapshot, gone("a")).writes if o.name == "a")
         assert (kept.deleting_since, kept.missing_since) == (None, None)
         assert "delete the file" in kept.problem
+        assert kept.problem_reason == "SourceUnavailable"
+
+    def test_the_problem_ends_with_the_source(self) -> None:
+        lost = stored("a", problem="truncated", problem_reason="SourceUnavailable")
+        assert take(reading(network("a")), lost).writes == (stored("a"),)
+        (invalid_now,) = take(reading(bad=[invalid("a")]), lost).writes
+        assert invalid_now.problem_reason == "InvalidSpec"
 
     def test_the_problem_ends_with_the_file(self) -> None:
         (old,) = take(reading(network("b")), stored("b"), stored("a", problem="truncated")).writes

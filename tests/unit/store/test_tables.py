@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 def test_rows_of_version_0_1_are_read(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    with closing(open_state(path, SCHEMA)) as connection:
+    with closing(open_state(path, replace(SCHEMA, migrations=SCHEMA.migrations[:1]))) as connection:
         connection.execute(
             "INSERT INTO store_objects VALUES ('IPv6Network', 'blog', "
             """'{"kind":"IPv6Network","metadata":{"name":"blog"},"spec":{}}', 'abc', 2, '/etc/blog.yaml', 1, """
@@ -56,6 +57,7 @@ def test_rows_of_version_0_1_are_read(tmp_path: Path) -> None:
             "INSERT INTO store_events VALUES "
             "(1, 'IPv6Network', 'blog', 'Warning', 'PruneHeld', 'confirm it', 3, 100.0, 200.0)"
         )
+    open_state(path, SCHEMA).close()
 
     assert read_objects(path) == (
         StoredObject(
@@ -70,6 +72,7 @@ def test_rows_of_version_0_1_are_read(tmp_path: Path) -> None:
             missing_since=None,
             deleting_since=200.5,
             problem="spec.driver: unknown",
+            problem_reason="InvalidSpec",
             status={"phase": "ready"},
             revision=7,
         ),

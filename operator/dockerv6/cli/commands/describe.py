@@ -11,7 +11,7 @@ from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import NONE, EventPrinter, document, encode
 from dockerv6.cli.printers.table import TextTable, age, plain
 from dockerv6.cli.selection import ResourceRef, complete, not_found, parse_references
-from dockerv6.cli.state import StateDirectory, conditions_of
+from dockerv6.cli.state import StateDirectory, conditions_of, problem_summary
 from dockerv6.ipam.ledger import Allocation
 from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 from dockerv6.store.model import Event, StoredObject
@@ -113,7 +113,7 @@ def _problem(subject: DescribedObject) -> list[str]:
         return []
     effect = "the last valid version stays applied" if stored.generation else "nothing was applied"
     lines = [f"{_INDENT}{plain(line)}" for line in stored.problem.splitlines()]
-    return ["Problem:", f"{_INDENT}The newest version in the source is invalid; {effect}.", *lines]
+    return ["Problem:", f"{_INDENT}{problem_summary(stored).capitalize()}; {effect}.", *lines]
 
 
 def _spec(subject: DescribedObject) -> list[str]:

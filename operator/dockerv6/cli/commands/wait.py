@@ -11,7 +11,7 @@ from dockerv6.api.kinds import KINDS
 from dockerv6.cli.options import DURATION, ExampleCommand, click_type, clock_of, setting_option
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import ResourceRef, complete, full_name, parse_kind, parse_references, short_name
-from dockerv6.cli.state import StateDirectory, condition_of
+from dockerv6.cli.state import StateDirectory, condition_of, problem_summary
 from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.store.model import StoredObject
 
@@ -67,7 +67,7 @@ def _outdated(stored: StoredObject) -> str:
     if stored.deleting_since is not None:
         return f"it is being deleted; {_condition_text(stored, ConditionType.READY)}"
     if stored.problem:
-        return f"its newest version is invalid: {plain(stored.problem)}"
+        return f"{problem_summary(stored)}: {plain(stored.problem)}"
     return ""
 
 

@@ -37,7 +37,7 @@ def test_a_status_of_an_earlier_version_does_not_count(daemon: Daemon) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"problem": "a.yaml:1:1: error: bad"}, "its newest version is invalid: a.yaml:1:1: error: bad"),
+        ({"problem": "a.yaml:1:1: error: bad"}, "the newest version in the source is invalid: a.yaml:1:1: error: bad"),
         ({"deleting_since": NOW}, "it is being deleted; Ready=True (ReconcileSucceeded): so it is"),
     ],
 )
