@@ -22,7 +22,7 @@ from dockerv6.api.scheme import decode as decode_resource
 from dockerv6.api.scheme import digest, to_document
 from dockerv6.cli.selection import parse_references, parse_selector
 from dockerv6.daemon import settings
-from dockerv6.dockerd import address, decode, events, images
+from dockerv6.dockerd import address, attachments, decode, events, images
 from dockerv6.dockerd.port import EngineApiError, EngineError
 from dockerv6.firewall.nftables import foreign, reader
 from dockerv6.firewall.nftables.commands import TABLE
@@ -133,8 +133,9 @@ def _engine(data: bytes) -> None:
     for each in listed:
         for of_image in _of_one(decode.image_labels, each):
             decoded += [of_image, images.labels_at_creation(of_image, of_image)]
-        decoded += [decode.attachment(each, name, name) for name in ("", "net")]
-        decoded.append(decode.orphaned_attachment(each, "net", frozenset()))
+        decoded += [attachments.attachment(each, name, name) for name in ("", "net")]
+        decoded.append(attachments.orphaned_attachment(each, "net", frozenset()))
+    decoded += [attachments.attachment(each, "", "net") for each in attachments.listed_containers(listed).values()]
     _encode(decoded)
 
 
@@ -286,8 +287,9 @@ def _write_again(
     ledger._cache_pool_prefixes(prefixes)
     cached = store._cache.objects(None)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        for statement in (*store_tables.SCHEMA.migrations[0], *ipam_tables.SCHEMA.migrations[0]):
-            connection.execute(statement)
+        for migration in (*store_tables.SCHEMA.migrations, *ipam_tables.SCHEMA.migrations):
+            for statement in migration:
+                connection.execute(statement)
         store._write_all(connection)
         ledger._write_all(connection)
         changed = [replace(each, generation=each.generation + 1) for each in cached]

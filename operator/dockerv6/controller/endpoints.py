@@ -1,7 +1,7 @@
 """Containers of each network, kept in the store: those to attach again, and those that we attached as members."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockerv6.controller.records import RecordCodec
 from dockerv6.dockerd.model import Attachment
@@ -55,6 +55,21 @@ async def forget_endpoint(store: Store, name: str, container_id: str) -> None:
     await keep_endpoints(store, name, tuple(r for r in entries if r.attachment.container_id != container_id))
 
 
+def with_known_settings(now: tuple[Attachment, ...], before: tuple[RememberedEndpoint, ...]) -> tuple[Attachment, ...]:
+    """The attachments, each that can't be inspected now with the settings that it had when it was inspected last."""
+    known = {r.attachment.container_id: r.attachment for r in before if r.attachment.complete}
+
+    def completed(each: Attachment) -> Attachment:
+        last = known.get(each.container_id)
+        if each.complete or last is None:
+            return each
+        return replace(
+            last, running=each.running, ipv4=each.ipv4 or last.ipv4, ipv6=each.ipv6 or last.ipv6, problem=each.problem
+        )
+
+    return tuple(map(completed, now))
+
+
 def merge_endpoints(
     before: tuple[RememberedEndpoint, ...], now: tuple[Attachment, ...], at: float, window: float
 ) -> tuple[RememberedEndpoint, ...]:
@@ -70,7 +85,7 @@ def merge_endpoints(
         if r.attachment.container_id not in present
         and (r.pending or r.gone_since is None or at - r.gone_since < window)
     )
-    return (*(RememberedEndpoint(a) for a in now), *left)
+    return (*(RememberedEndpoint(replace(a, problem="")) for a in now), *left)
 
 
 def attachments_to_restore(entries: tuple[RememberedEndpoint, ...], running: frozenset[str]) -> tuple[Attachment, ...]:
@@ -114,7 +129,11 @@ async def forget_members(store: Store, owner: str) -> None:
 
 
 def _encode(entry: RememberedEndpoint) -> dict[str, object]:
-    return {**_ATTACHMENT.encode(entry.attachment), "goneSince": entry.gone_since, "pending": entry.pending}
+    record = {**_ATTACHMENT.encode(entry.attachment), "goneSince": entry.gone_since, "pending": entry.pending}
+    del record["problem"]  # of now
+    if entry.attachment.complete:
+        del record["complete"]
+    return record
 
 
 def _decode(record: Mapping[str, object]) -> RememberedEndpoint | None:

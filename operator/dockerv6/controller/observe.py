@@ -9,15 +9,18 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import (
     RememberedEndpoint,
     attachments_to_restore,
+    forget_endpoint,
     keep_endpoints,
     keep_members,
     merge_endpoints,
     pending_attachments,
     recorded_members,
     remembered_endpoints,
+    with_known_settings,
 )
 from dockerv6.controller.status import condition_status
-from dockerv6.dockerd.port import EngineError
+from dockerv6.dockerd.model import Attachment
+from dockerv6.dockerd.port import EngineApiError, EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
 from dockerv6.planning.docker.network_spec import observed_network, own_network
 from dockerv6.planning.host.bridges import missing_bridge
@@ -49,6 +52,8 @@ async def observe_network(desired: Desired, stored: StoredObject, context: Conte
         return observed
     try:
         return await _without_detached_members(await _with_endpoints(observed, desired, context), desired, context)
+    except EngineApiError as error:  # it concerns this network or its containers
+        return replace(observed, engine=None, engine_problem=str(error), engine_answers=True)
     except EngineError as error:
         context.world.engine_changed()
         return replace(observed, engine=None, engine_problem=str(error))
@@ -68,6 +73,7 @@ async def observe_host(context: Context, *, applied: bool) -> Observed:
         now=context.inventory.now(),
         engine=engine,
         engine_problem=problem,
+        engine_answers=context.world.engine_answers,
         networks=context.world.known_networks,
         containers=context.world.known_containers,
         applied=applied,
@@ -102,7 +108,7 @@ async def _with_endpoints(observed: Observed, desired: Desired, context: Context
         orphaned = await context.world.engine.orphaned_attachments(name) if observed.applied else ()
         known = {a.container_id for a in back}
         return replace(observed, remembered=(*back, *(a for a in orphaned if a.container_id not in known)))
-    now = await context.world.attachments(live.id)
+    now = with_known_settings(await context.world.attachments(live.id), before)
     after = merge_endpoints(before, now, observed.now, context.settings.reattach_window)
     if after != before:
         await _keep(desired.name, after, context)
@@ -114,7 +120,21 @@ async def _with_endpoints(observed: Observed, desired: Desired, context: Context
             attachments=now,
             remembered=attachments_to_restore(tuple(left), await context.world.engine.running_container_ids()),
         )
-    return replace(observed, attachments=now, remembered=pending_attachments(after))
+    return replace(observed, attachments=now, remembered=await _pending(pending_attachments(after), desired, context))
+
+
+async def _pending(entries: tuple[Attachment, ...], desired: Desired, context: Context) -> tuple[Attachment, ...]:
+    """The attachments that are still to be made. Those that could not be inspected before are read again."""
+    if all(each.complete for each in entries):
+        return entries
+    read = await context.world.engine.orphaned_attachments(desired.resource.docker_name)
+    orphaned = {each.container_id: each for each in read}
+    for each in entries:
+        if not each.complete and each.container_id not in orphaned:  # it was removed
+            await forget_endpoint(context.store, desired.name, each.container_id)
+    return tuple(
+        orphaned.get(each.container_id, each) for each in entries if each.complete or each.container_id in orphaned
+    )
 
 
 async def _without_detached_members(observed: Observed, desired: Desired, context: Context) -> Observed:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Interface
+from math import inf
 
 from dockerv6.controller.cached import Cached
 from dockerv6.controller.sockets import HostSockets
@@ -18,6 +19,7 @@ from dockerv6.hostnet.model import Interface
 from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
 from dockerv6.lib.clock import Clock
+from dockerv6.planning.docker.engine import INSPECT_RETRY
 from dockerv6.planning.host.bridge_ports import other_ports
 from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
 from dockerv6.planning.host.interfaces import external_addresses, external_interfaces, guest_bridges, uplink_bridges
@@ -60,12 +62,15 @@ class World:
         self.sockets = HostSockets(host, self._sockets_differ)
         self.info: Cached[EngineInfo] = Cached(engine.info)
         self.engine_problem = "the Docker Engine has not been asked yet"
+        self.engine_answers = False
+        """Whether `engine_problem` is an error that the engine responded with."""
         self.events_problem = ""
         """Why the engine's events can't be read, although it may answer; "": they can."""
         self._dirty: set[str] = set()
         self._all_dirty = True
         self._occupied: Cached[frozenset[str]] = Cached(engine.networks_in_use)
         self._attachments: dict[str, Cached[tuple[Attachment, ...]]] = {}
+        self._inspect_again: dict[str, float] = {}  # by network: when its containers are inspected again, monotonic
         self._networks: Cached[dict[str, Network]] = Cached(self._read_networks)
         self._edits: dict[str, Network | None] = {}  # our own changes since the latest read began
         self._index: tuple[dict[str, Network] | None, NetworkIndex] = (None, NetworkIndex())
@@ -170,8 +175,19 @@ class World:
         if network is not None and not {network_id, network.name} & await self._occupied.get():
             return ()
         if network_id not in self._attachments:
-            self._attachments[network_id] = Cached(partial(self.engine.attachments, network_id))
-        return await self._attachments[network_id].get()
+            self._attachments[network_id] = Cached(partial(self._read_attachments, network_id))
+        cached = self._attachments[network_id]
+        if self._clock.monotonic() >= self._inspect_again.get(network_id, inf):
+            cached.invalidate()
+        return await cached.get()
+
+    async def _read_attachments(self, network_id: str) -> tuple[Attachment, ...]:
+        """Read the attachments. No event tells when a container that can't be inspected can be."""
+        found = await self.engine.attachments(network_id)
+        self._inspect_again.pop(network_id, None)
+        if any(each.problem for each in found):
+            self._inspect_again[network_id] = self._clock.monotonic() + INSPECT_RETRY
+        return found
 
     def host_changed(self) -> None:
         """Mark links, addresses, routes and sysctls stale."""
@@ -213,8 +229,12 @@ class World:
 
     def network_removed(self, network_id: str) -> None:
         """Forget a network that we removed."""
-        self._attachments.pop(network_id, None)
+        self._forget_attachments(network_id)
         self._correct({network_id: None})
+
+    def _forget_attachments(self, network_id: str) -> None:
+        self._attachments.pop(network_id, None)
+        self._inspect_again.pop(network_id, None)
 
     async def refresh_network(self, ref: str) -> Network | None:
         """Read one network with its endpoints, and update the cache. Raises `EngineError`."""
@@ -249,6 +269,7 @@ class World:
             self.engine_changed()
             self._backoff_until = self._clock.monotonic() + ENGINE_BACKOFF
             self.engine_problem = str(error)
+            self.engine_answers = isinstance(error, EngineApiError)
             return None, self.engine_problem
         self.engine_problem = ""
         return info, ""
@@ -270,7 +291,7 @@ class World:
         if networks == self._networks.last:
             return self._networks.last  # one copy in memory; values computed from it stay valid
         for gone in self._attachments.keys() - networks.keys():  # removed by others
-            del self._attachments[gone]
+            self._forget_attachments(gone)
         self.version += 1
         return networks
 

@@ -41,6 +41,10 @@ class ApiVersionRejected(EngineApiError):  # noqa: N818 - same
     """The engine does not offer the API version of the request; nothing was done."""
 
 
+class NoResponse(EngineApiError):  # noqa: N818 - same
+    """The engine works, but it does not respond properly to a request about one object."""
+
+
 def _text(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 

@@ -6,16 +6,17 @@ import asyncio
 import json
 import os
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dockerv6.dockerd import address, decode, encode, responses
-from dockerv6.dockerd.api_errors import AmbiguousName, EndpointExists, NotConnected
+from dockerv6.dockerd import address, attachments, decode, encode, responses
+from dockerv6.dockerd.api_errors import AmbiguousName, EndpointExists, NoResponse, NotConnected
 from dockerv6.dockerd.events import EventStreams
 from dockerv6.dockerd.images import ImageLabels
-from dockerv6.dockerd.port import ContainerNotFound, NetworkNotFound
-from dockerv6.dockerd.transport import Transport
+from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineUnavailable, NetworkNotFound
+from dockerv6.dockerd.transport import INSPECT_TIMEOUT, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
@@ -65,7 +66,7 @@ class DockerEngine:
     async def network(self, ref: str) -> Network | None:
         """Inspect one network by id or name, with endpoints; None when there is none."""
         try:
-            found = decode.network(await self._transport.get(f"/networks/{_segment(ref)}"))
+            found = decode.network(await self._inspect(f"/networks/{_segment(ref)}", "a network"))
         except NetworkNotFound:
             return None
         except AmbiguousName:
@@ -97,7 +98,7 @@ class DockerEngine:
         name = network.name if network is not None else None
         return await self._configured(
             (network_id, *(() if name is None else (name,))),
-            lambda container: decode.attachment(container, network_id, name),
+            lambda container: attachments.attachment(container, network_id, name),
         )
 
     async def networks_in_use(self) -> frozenset[str]:
@@ -110,7 +111,7 @@ class DockerEngine:
             return ()
         existing = frozenset(network.id for network in await self.networks() if network.name == network_name)
         return await self._configured(
-            (network_name,), lambda container: decode.orphaned_attachment(container, network_name, existing)
+            (network_name,), lambda container: attachments.orphaned_attachment(container, network_name, existing)
         )
 
     async def _configured(
@@ -118,20 +119,40 @@ class DockerEngine:
     ) -> tuple[Attachment, ...]:
         """Inspect the containers that are configured on any of these networks, in parallel.
 
-        A listing has neither aliases nor links.
+        A listing has neither aliases nor links. It is all that is known of a container that can't be inspected.
         """
         filters = json.dumps({"network": list(refs)})
         listing = await self._transport.get("/containers/json", {"all": "1", "filters": filters})
-        containers = await asyncio.gather(*(self._container(found) for found in decode.container_ids(listing)))
-        found = [attachment for container in containers if (attachment := read(container)) is not None]
-        return tuple(sorted(found, key=lambda attachment: attachment.container_name))
+        listed = attachments.listed_containers(listing)
+
+        async def attachment(container_id: str) -> Attachment | None:
+            try:
+                return read(await self._container(container_id))
+            except EngineApiError as error:
+                known = read(listed[container_id])
+                return known and replace(known, problem=str(error), complete=False)
+
+        found = [each for each in await asyncio.gather(*map(attachment, listed)) if each is not None]
+        return tuple(sorted(found, key=lambda each: each.container_name))
 
     async def _container(self, container_id: str) -> object:
         """Inspect a container; None when it was removed since it was listed."""
         with suppress(ContainerNotFound):
-            response = await self._transport.get(f"/containers/{_segment(container_id)}/json")
-            return responses.require(response, "Id", "a container")
+            return await self._inspect(f"/containers/{_segment(container_id)}/json", "a container")
         return None
+
+    async def _inspect(self, path: str, what: str) -> object:
+        """Read one object. What is wrong with its response concerns it only, if the engine answers other requests.
+
+        Raises:
+            EngineUnavailable: the engine does not respond to another request either.
+            EngineApiError: an error response, no response, or one that is not ``what``.
+        """
+        try:
+            return responses.require(await self._transport.get(path, seconds=INSPECT_TIMEOUT), "Id", what)
+        except EngineUnavailable as error:
+            responses.require(await self._transport.get_unversioned("/version"), "Version", "its version")
+            raise NoResponse(str(error)) from error
 
     async def containers(self) -> tuple[Container, ...]:
         """List all running containers, paused ones too, with ports and endpoints, ordered by id.
@@ -142,7 +163,7 @@ class DockerEngine:
         return decode.containers(listing, await self._images.of(decode.image_ids(listing)))
 
     async def _image_labels(self, image_id: str) -> Mapping[str, str]:
-        return decode.image_labels(await self._transport.get(f"/images/{_segment(image_id)}/json"))
+        return decode.image_labels(await self._inspect(f"/images/{_segment(image_id)}/json", "an image"))
 
     async def running_container_ids(self) -> frozenset[str]:
         """List the ids of all running containers."""
@@ -159,7 +180,7 @@ class DockerEngine:
                 raise
 
     async def _is_attached(self, network_id: str, container_id: str) -> bool:
-        return decode.attachment(await self._container(container_id), network_id, None) is not None
+        return attachments.attachment(await self._container(container_id), network_id, None) is not None
 
     async def disconnect(self, network_id: str, container_id: str, *, force: bool = False) -> None:
         """Detach a container; not attached, or container or network gone, is success."""

@@ -41,7 +41,6 @@ from typing import TYPE_CHECKING
 from dockerv6.dockerd import fields, responses
 from dockerv6.dockerd.images import ImagesById, labels_at_creation
 from dockerv6.dockerd.model import (
-    Attachment,
     Container,
     ContainerEndpoint,
     Endpoint,
@@ -59,9 +58,8 @@ if TYPE_CHECKING:
 
 _RELEASE = re.compile(r"(\d+)\.(\d+)")
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_SHORT_ID = 12
 _LAST_PORT = 65535
-_CONTAINERS = "containers"
+CONTAINERS = "containers"
 _PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
 _UNKNOWN_IMAGE = EngineApiError("the engine lists no image for it")
 
@@ -232,9 +230,7 @@ def containers(response: object, images: ImagesById) -> tuple[Container, ...]:
     Raises:
         EngineUnavailable: it is not a list.
     """
-    found = (
-        _container(entry, images) for entry in responses.listing(response, _CONTAINERS) if fields.text(entry, "Id")
-    )
+    found = (_container(entry, images) for entry in responses.listing(response, CONTAINERS) if fields.text(entry, "Id"))
     return tuple(sorted(found, key=lambda container: container.id))
 
 
@@ -242,7 +238,7 @@ def image_ids(response: object) -> tuple[str, ...]:
     """Decode ``GET /containers/json`` into the ids of the images of all containers with labels. Raises as above."""
     return tuple(
         image_id
-        for entry in responses.listing(response, _CONTAINERS)
+        for entry in responses.listing(response, CONTAINERS)
         if fields.member(entry, "Labels") and (image_id := fields.text(entry, "ImageID"))
     )
 
@@ -260,7 +256,7 @@ def image_labels(inspected: object) -> Mapping[str, str]:
 
 def container_ids(response: object) -> tuple[str, ...]:
     """Decode ``GET /containers/json`` into ids only. Raises as above."""
-    return tuple(found for entry in responses.listing(response, _CONTAINERS) if (found := fields.text(entry, "Id")))
+    return tuple(found for entry in responses.listing(response, CONTAINERS) if (found := fields.text(entry, "Id")))
 
 
 def networks_in_use(response: object) -> frozenset[str]:
@@ -269,37 +265,8 @@ def networks_in_use(response: object) -> frozenset[str]:
     Raises:
         EngineUnavailable: it is not a list.
     """
-    entries = (
-        entry for container in responses.listing(response, _CONTAINERS) for entry in _endpoint_settings(container)
-    )
+    entries = (entry for container in responses.listing(response, CONTAINERS) for entry in endpoint_settings(container))
     return frozenset(ref for name, settings in entries for ref in (name, fields.text(settings, "NetworkID")) if ref)
-
-
-def attachment(inspected: object, network_id: str, network_name: str | None) -> Attachment | None:
-    """Decode ``GET /containers/{id}/json`` into the container's attachment to one network; None without one.
-
-    Entries are keyed by the network's name, or by its id where the user gave the id and the container never ran. The
-    entry of a container that never ran, or was connected while stopped, has no network id yet.
-
-    Args:
-        inspected: the response.
-        network_id: of the network.
-        network_name: None when the network is gone and only its id is known.
-    """
-    for key, settings in _endpoint_settings(inspected):
-        entry_id = fields.text(settings, "NetworkID")
-        if entry_id == network_id or (not entry_id and key in {network_id, network_name}):
-            return _attachment(inspected, key, settings)
-    return None
-
-
-def orphaned_attachment(inspected: object, network_name: str, existing_ids: frozenset[str]) -> Attachment | None:
-    """Decode into the container's attachment to a network of that name whose id no longer exists."""
-    for key, settings in _endpoint_settings(inspected):
-        entry_id = fields.text(settings, "NetworkID")
-        if key == network_name and entry_id and entry_id not in existing_ids:
-            return _attachment(inspected, key, settings)
-    return None
 
 
 def port_order(binding: PortBinding) -> tuple[str, int, int, int, int]:
@@ -317,7 +284,7 @@ def _container(entry: object, images: ImagesById) -> Container:
             ipv6=fields.ipv6(settings, "GlobalIPv6Address"),
             gw_priority=fields.number(settings, "GwPriority"),
         )
-        for name, settings in _endpoint_settings(entry)
+        for name, settings in endpoint_settings(entry)
     )
     ports = {binding for port in fields.items(fields.member(entry, "Ports")) if (binding := _port(port))}
     labels = fields.texts(fields.member(entry, "Labels"))
@@ -325,7 +292,7 @@ def _container(entry: object, images: ImagesById) -> Container:
     own = {} if isinstance(image, EngineApiError) else labels_at_creation(labels, image)
     return Container(
         id=fields.text(entry, "Id"),
-        name=_own_name(fields.items(fields.member(entry, "Names"))),
+        name=own_name(fields.items(fields.member(entry, "Names"))),
         created=fields.number(entry, "Created"),
         labels=own,
         image_labels={key: value for key, value in labels.items() if key not in own},
@@ -336,7 +303,7 @@ def _container(entry: object, images: ImagesById) -> Container:
     )
 
 
-def _own_name(names: list[object]) -> str:
+def own_name(names: list[object]) -> str:
     """Return the name that is not a link of another container."""
     plain = (str(name).removeprefix("/") for name in names)
     return next((name for name in plain if "/" not in name), "")
@@ -359,38 +326,6 @@ def _port(entry: object) -> PortBinding | None:
     )
 
 
-def _endpoint_settings(container: object) -> Iterator[tuple[str, object]]:
+def endpoint_settings(container: object) -> Iterator[tuple[str, object]]:
+    """The container's networks, by name, listed or inspected, each with its settings."""
     yield from fields.mapping(fields.member(fields.member(container, "NetworkSettings"), "Networks")).items()
-
-
-def _attachment(inspected: object, key: str, settings: object) -> Attachment:
-    container_id = fields.text(inspected, "Id")
-    requested = fields.member(settings, "IPAMConfig")
-    aliases = (str(alias) for alias in fields.items(fields.member(settings, "Aliases")))
-    return Attachment(
-        container_id=container_id,
-        container_name=fields.text(inspected, "Name").removeprefix("/"),
-        running=fields.boolean(fields.member(inspected, "State"), "Running"),
-        aliases=tuple(alias for alias in aliases if alias != container_id[:_SHORT_ID]),
-        links=tuple(str(link) for link in fields.items(fields.member(settings, "Links"))),
-        ipv4=fields.ipv4(settings, "IPAddress"),
-        ipv6=fields.ipv6(settings, "GlobalIPv6Address"),
-        static_ipv4=fields.ipv4(requested, "IPv4Address"),
-        static_ipv6=fields.ipv6(requested, "IPv6Address"),
-        driver_opts=fields.texts(fields.member(settings, "DriverOpts")),
-        gw_priority=fields.number(settings, "GwPriority"),
-        mac_address=_requested_mac(inspected, key, settings),
-        link_local_ips=tuple(str(address) for address in fields.items(fields.member(requested, "LinkLocalIPs"))),
-    )
-
-
-def _requested_mac(inspected: object, key: str, settings: object) -> str | None:
-    """Return the MAC address that the user requested.
-
-    An entry's own ``MacAddress`` is the one in use, requested or not. ``Config.MacAddress`` is always a request, for
-    the container's first network.
-    """
-    mode = fields.text(fields.member(inspected, "HostConfig"), "NetworkMode")
-    if not mode or mode not in {key, fields.text(settings, "NetworkID")}:
-        return None
-    return fields.text(fields.member(inspected, "Config"), "MacAddress") or None

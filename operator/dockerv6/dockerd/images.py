@@ -14,6 +14,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+from dockerv6.dockerd.api_errors import NoResponse
 from dockerv6.dockerd.model import COMPOSE_PROJECT, COMPOSE_SERVICE
 from dockerv6.dockerd.port import EngineApiError
 
@@ -26,6 +27,9 @@ ImagesById = Mapping[str, Labels | EngineApiError]
 
 _KEPT = 1024
 """Images whose labels are kept. An image never changes: its id is the digest of its configuration."""
+
+SILENCE = 30.0
+"""Seconds for which an image is not inspected again that the engine did not respond to: it delays all containers."""
 
 
 def labels_at_creation(labels: Labels, of_image: Labels) -> Labels:
@@ -48,6 +52,7 @@ class ImageLabels:
         """Read nothing yet. ``inspect`` reads the labels of one image from the engine."""
         self._inspect = inspect
         self._known: OrderedDict[str, Labels] = OrderedDict()
+        self._silent: dict[str, tuple[float, NoResponse]] = {}  # until when, of the loop's time; and why
 
     async def of(self, image_ids: Iterable[str]) -> ImagesById:
         """The labels of each image.
@@ -68,7 +73,14 @@ class ImageLabels:
         return found
 
     async def _read(self, image_id: str) -> Labels | EngineApiError:
+        now = asyncio.get_running_loop().time()
+        self._silent = {each: found for each, found in self._silent.items() if found[0] > now}
+        if image_id in self._silent:
+            return self._silent[image_id][1]
         try:
             return await self._inspect(image_id)
+        except NoResponse as error:
+            self._silent[image_id] = now + SILENCE, error
+            return error
         except EngineApiError as error:
             return error

@@ -123,6 +123,8 @@ class Attachment:
     gw_priority: int = 0  # engine >= 28
     mac_address: str | None = None  # requested by the user; known on the container's first network only
     link_local_ips: tuple[str, ...] = ()  # extra addresses of the endpoint (IPAMConfig.LinkLocalIPs)
+    problem: str = ""  # why the container can't be inspected now; "": it can
+    complete: bool = True  # False: it never was inspected, so that only what a listing has is known
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ class Engine(Protocol):
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
         """List every container, running or stopped, configured on that network, ordered by name.
 
-        For a network that is gone: the stopped containers whose configuration still has its id.
+        For a network that is gone: the stopped containers whose configuration still has its id. A container that the
+        engine can't inspect has a ``problem``, and is not ``complete``; the others are listed as usual.
         """
 
     async def networks_in_use(self) -> frozenset[str]:

@@ -51,6 +51,9 @@ CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 """Seconds to wait for the response to a GET. dockerd accepts connections before it can respond."""
 
+INSPECT_TIMEOUT = 10.0
+"""Seconds to wait for a response about one object, which takes milliseconds: the engine may have a problem with it."""
+
 WRITE_TIMEOUT = 600.0
 """Seconds to wait for the response to a change: with hundreds of networks the engine's iptables calls are slow, and
 they queue."""
@@ -108,14 +111,14 @@ class Transport:
             HTTPAdapter(pool_maxsize=parallel) if address.socket is None else _UnixAdapter(address.socket, parallel),
         )
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> object:
-        """Send a GET; return the decoded body.
+    async def get(self, path: str, params: Mapping[str, str] | None = None, *, seconds: float = READ_TIMEOUT) -> object:
+        """Send a GET; return the decoded body. ``seconds``: to wait for the response.
 
         Raises:
             EngineUnavailable: no response, or one that is not the engine's.
             EngineApiError: or one of its subclasses: an error response.
         """
-        return await self._versioned("GET", path, params=params)
+        return await self._versioned("GET", path, params=params, seconds=seconds)
 
     async def post(self, path: str, encode: Callable[[EngineApi], object]) -> object:
         """Send a change whose body depends on the negotiated API version.
@@ -125,15 +128,15 @@ class Transport:
             EngineUnavailable: as in `get`; the engine may have made the change all the same.
             EngineApiError: or one of its subclasses: an error response.
         """
-        return await self._versioned("POST", path, encode=encode)
+        return await self._versioned("POST", path, encode=encode, seconds=WRITE_TIMEOUT)
 
     async def delete(self, path: str) -> object:
         """Send a DELETE. Errors as in `post`."""
-        return await self._versioned("DELETE", path)
+        return await self._versioned("DELETE", path, seconds=WRITE_TIMEOUT)
 
     async def get_unversioned(self, path: str) -> object:
         """Send a GET whose response is the same in every API version. Errors as in `get`."""
-        return (await self._send("GET", path, None, None)).content
+        return (await self._send("GET", path, None, None, READ_TIMEOUT)).content
 
     async def close(self) -> None:
         """Close idle connections. Those in use are closed after their response."""
@@ -146,10 +149,11 @@ class Transport:
         *,
         params: Mapping[str, str] | None = None,
         encode: Callable[[EngineApi], object] | None = None,
+        seconds: float,
     ) -> object:
         async def send(api: EngineApi) -> object:
             body = encode(api) if encode is not None else None
-            response = await self._send(method, f"/v{format_api_version(api.version)}{path}", params, body)
+            response = await self._send(method, f"/v{format_api_version(api.version)}{path}", params, body, seconds)
             return response.content
 
         known = self._api
@@ -164,16 +168,18 @@ class Transport:
         async with self._negotiating:
             if self._api is not None and self._api is not stale:
                 return self._api
-            response = await self._send("GET", _PING, None, None)
+            response = await self._send("GET", _PING, None, None, READ_TIMEOUT)
             api = api_from_headers(response.headers)
             if api is None:
                 message = f"{self._address.url} is not a Docker Engine: it reports no API version"
                 raise EngineApiError(message, response.status)
             return api
 
-    async def _send(self, method: str, path: str, params: Mapping[str, str] | None, body: object) -> _Response:
+    async def _send(
+        self, method: str, path: str, params: Mapping[str, str] | None, body: object, seconds: float
+    ) -> _Response:
         try:
-            response = await self._threads.run(lambda: self._exchange(method, path, params, body))
+            response = await self._threads.run(lambda: self._exchange(method, path, params, body, seconds))
         except EngineUnavailable:
             # another engine may answer the next request
             self._api = None
@@ -186,27 +192,28 @@ class Transport:
             raise api_errors.from_response(response.status, message or response.text, from_engine=bool(message))
         return response
 
-    def _exchange(self, method: str, path: str, params: Mapping[str, str] | None, body: object) -> _Response:
+    def _exchange(
+        self, method: str, path: str, params: Mapping[str, str] | None, body: object, seconds: float
+    ) -> _Response:
         """Send one request and read the whole response. Blocks; runs on a thread.
 
         Raises:
             EngineUnavailable: no response, or one that is not the engine's. Read as an empty list, it would mean that
                 nothing exists.
         """
-        read_timeout = READ_TIMEOUT if method == "GET" else WRITE_TIMEOUT
         try:
             response = self._client.request(
                 method,
                 f"{self._client.base_url}{path}",
                 params=params,
                 json=body,
-                timeout=(CONNECT_TIMEOUT, read_timeout),
+                timeout=(CONNECT_TIMEOUT, seconds),
                 allow_redirects=False,
             )
         except requests.exceptions.ConnectTimeout as error:
             raise self._unavailable(f"no connection in {CONNECT_TIMEOUT:.0f} s") from error
         except requests.exceptions.Timeout as error:
-            raise self._unavailable(f"no response in {read_timeout:.0f} s") from error
+            raise self._unavailable(f"no response in {seconds:.0f} s") from error
         except requests.exceptions.RequestException as error:
             raise self._unavailable(_root_cause(error)) from error
         # the engine redirects none of our requests, and all its responses but the one to a ping are JSON or empty

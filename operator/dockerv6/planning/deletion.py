@@ -9,7 +9,7 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.planning.addressing.pools import cooldown
-from dockerv6.planning.docker.engine import ENGINE_RETRY
+from dockerv6.planning.docker.engine import engine_finding
 from dockerv6.planning.docker.members import release_members
 from dockerv6.planning.docker.network_spec import observed_network, own_network
 from dockerv6.planning.host.ndp_proxy import release_proxy_entries
@@ -34,11 +34,7 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
     live = own_network(desired, observed)
     steps: list[Step] = []
     if observed.engine is None:  # whether there is a network to remove is unknown
-        message = (
-            f"the Docker Engine does not answer ({observed.engine_problem}), so the deletion can't continue;"
-            " check that the engine is running"
-        )
-        return _waiting(name, Finding(ConditionType.READY, Reason.ENGINE_UNAVAILABLE, message, retry=ENGINE_RETRY))
+        return _waiting(name, engine_finding(ConditionType.READY, observed, ", so the deletion can't continue"))
     if live is not None and not keeps_network(desired):
         running = [a for a in observed.attachments if a.running and a.container_id not in observed.members]
         if running:

@@ -208,6 +208,7 @@ class Observed:
     now: float
     engine: EngineInfo | None
     engine_problem: str = ""
+    engine_answers: bool = False  # with errors: `engine_problem` is one
     networks: NetworkIndex = field(default_factory=NetworkIndex)
     attachments: tuple[Attachment, ...] = ()
     remembered: tuple[Attachment, ...] = ()

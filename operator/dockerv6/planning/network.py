@@ -1,5 +1,6 @@
 """The plan for one IPv6Network: allocation, host, rules, Docker network, endpoints, in this order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dockerv6.api.conditions import ConditionType, Reason
@@ -10,7 +11,7 @@ from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.addressing.conflicts import RETRY, network_conflict
 from dockerv6.planning.addressing.pools import withdrawn_findings
 from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
-from dockerv6.planning.docker.engine import engine_findings, namespace_findings, version_findings
+from dockerv6.planning.docker.engine import container_findings, engine_findings, namespace_findings, version_findings
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
 from dockerv6.planning.docker.network_spec import (
     differences,
@@ -19,7 +20,7 @@ from dockerv6.planning.docker.network_spec import (
     observed_network,
     own_network,
 )
-from dockerv6.planning.docker.recreation import Recreation, attach, creation
+from dockerv6.planning.docker.recreation import Recreation, attach, complete, creation
 from dockerv6.planning.firewall.contributions import network_contribution
 from dockerv6.planning.firewall.rules import refused_finding, rules_drift
 from dockerv6.planning.host.bridges import missing_bridge, repair_bridge_steps
@@ -101,16 +102,17 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
         network_contribution(desired.resource, None, (live,), (), holdings.tracked).networks if live is not None else ()
     )
     findings: list[Finding] = [
+        *engine_findings(observed),
         *traffic_findings(desired, observed, holdings, live, live),
         *member_findings(desired, observed),
+        *container_findings(observed),
     ]
-    if live is None:
+    if live is None and observed.engine is not None:
         message = (
             f"there is no Docker network {desired.resource.docker_name} to observe; create it, or correct networkName"
         )
-        missing = Finding(ConditionType.NETWORK_READY, Reason.NETWORK_NOT_FOUND, message)
-        findings += engine_findings(observed) or (missing,)
-    elif not intents:
+        findings.append(Finding(ConditionType.NETWORK_READY, Reason.NETWORK_NOT_FOUND, message))
+    elif live is not None and not intents:
         message = f"Docker network {live.name} has no IPv6 subnet on a bridge; recreate it with --ipv6"
         findings.append(Finding(ConditionType.NETWORK_READY, Reason.NO_IPV6, message))
     steps: tuple[Step, ...] = ()
@@ -132,6 +134,7 @@ def _plan_unbridged(desired: Desired, observed: Observed, live: Network) -> Plan
         *parent_findings(live, live, observed),
         *ineffective_findings(desired.resource.spec, live),
         *member_findings(desired, observed),
+        *container_findings(observed),
     ]
     if not live.ipv6:
         message = f"Docker network {live.name} has no IPv6 subnet; recreate it with --ipv6"
@@ -153,6 +156,7 @@ def _plan_managed(
         *(traffic_findings(desired, observed, holdings, live, want) if bridged(desired, live) else ()),
         *parent_findings(want, live, observed),
         *member_findings(desired, observed),
+        *container_findings(observed),
         *((subnet.finding,) if subnet.finding is not None else ()),
         *withdrawn_findings(desired.pools.get(spec.addressing.pool or ""), holdings),
         *((conflict,) if conflict is not None else ()),
@@ -210,7 +214,7 @@ def _member_steps(desired: Desired, observed: Observed, network: Network | Netwo
 
 def _attach_missing(observed: Observed, live: Network) -> tuple[Step, ...]:
     """Attach the containers that a live network lost."""
-    return attach(observed.remembered, live, [a.ipv6 for a in observed.attachments if a.ipv6 is not None])
+    return attach(complete(observed.remembered), live, [a.ipv6 for a in observed.attachments if a.ipv6 is not None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +251,7 @@ def _network_change(
     running = [a for a in observed.attachments if a.running]
     refusal = (
         _recreation_blocked(desired.resource.spec.update_strategy, running, why, broken=bool(broken))
+        or (_settings_unknown(observed.attachments, why) if not broken else None)
         or _rolled_back(observed, want)
         or _waits_for_turn(desired, observed, subnet)
     )
@@ -271,6 +276,18 @@ def _recreation_blocked(
         )
         return Finding(ConditionType.NETWORK_READY, Reason.RECREATE_BLOCKED, message, blocks=False)
     return None
+
+
+def _settings_unknown(attached: Iterable[Attachment], why: str) -> Finding | None:
+    """A recreation would lose the aliases and addresses of a container that was never inspected."""
+    names = ", ".join(each.container_name for each in attached if not each.complete)
+    if not names:
+        return None
+    message = (
+        f"the Docker network must be recreated ({why}), but how {names} is attached is not known, because it can't be"
+        " inspected; remove the container, or detach it with `docker network disconnect`"
+    )
+    return Finding(ConditionType.NETWORK_READY, Reason.RECREATE_BLOCKED, message, blocks=False)
 
 
 def _rolled_back(observed: Observed, want: NetworkSpec) -> Finding | None:

@@ -28,9 +28,9 @@ class StoredObject:
     missing_since: float | None = None  # when its source first lacked it; a deletion counts after a grace period
     deleting_since: float | None = None  # a tombstone: finalizers run until the object is removed
     problem: str = ""  # why the accepted version is not that of its source; it stays applied
-    problem_reason: str = Reason.INVALID_SPEC  # of `problem`: the reason of the condition Accepted
     status: Document = field(default_factory=dict)
     revision: int = 0  # for compare-and-swap; 0: not written yet
+    problem_reason: str = Reason.INVALID_SPEC  # of `problem`: the reason of the condition Accepted
 
     @property
     def unreadable(self) -> bool:

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from dockerv6.dockerd.model import EngineEvent, EngineInfo, EventKind
+from dockerv6.dockerd.model import Attachment, EngineEvent, EngineInfo, EventKind
 from dockerv6.dockerd.port import EngineUnavailable
 from tests.fakes.dockerd.daemon import FakeDaemon
 from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
@@ -18,7 +18,7 @@ from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from dockerv6.dockerd.model import Attachment, Container, Network, NetworkSpec
+    from dockerv6.dockerd.model import Container, Network, NetworkSpec
 
 
 class Call(NamedTuple):
@@ -46,6 +46,7 @@ class FakeEngine(FakeDaemon):
     def __init__(self, version: EngineVersion = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
         """Start an engine; arguments as in `FakeDaemon`."""
         self.calls: list[Call] = []
+        self.unreadable: dict[str, str] = {}  # by the name of a container: why it can't be inspected
         self._up = True
         self._runs = asyncio.Event()
         self._runs.set()
@@ -90,7 +91,7 @@ class FakeEngine(FakeDaemon):
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
         """List every container, running or stopped, configured on that network, ordered by name."""
         async with self._call("attachments", network_id):
-            return self.list_attachments(network_id)
+            return self._inspected(self.list_attachments(network_id))
 
     async def networks_in_use(self) -> frozenset[str]:
         """List ids and names of all networks that some container, running or stopped, is configured on."""
@@ -100,7 +101,27 @@ class FakeEngine(FakeDaemon):
     async def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
         """List every container configured on a network of that name whose id no longer exists, ordered by name."""
         async with self._call("orphaned_attachments", network_name):
-            return self.list_orphaned_attachments(network_name)
+            return self._inspected(self.list_orphaned_attachments(network_name))
+
+    def _inspected(self, found: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
+        """As a listing has those that can't be inspected: without aliases, links, driver options and MAC address."""
+        return tuple(
+            each
+            if (problem := self.unreadable.get(each.container_name)) is None
+            else Attachment(
+                each.container_id,
+                each.container_name,
+                each.running,
+                ipv4=each.ipv4,
+                ipv6=each.ipv6,
+                static_ipv4=each.static_ipv4,
+                static_ipv6=each.static_ipv6,
+                gw_priority=each.gw_priority,
+                problem=problem,
+                complete=False,
+            )
+            for each in found
+        )
 
     async def containers(self) -> tuple[Container, ...]:
         """List all running containers, paused ones too, with ports and endpoints, ordered by id."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+VERSION = {"Version": "28.5.2"}
 OLD_ID, NEW_ID, CONTAINER = "a" * 64, "b" * 64, "c" * 64
 WEB = Attachment(CONTAINER, "web", running=True)
 
@@ -169,14 +172,83 @@ async def test_an_image_that_can_not_be_inspected_is_a_problem_of_its_containers
     listing = [{"Id": "a", "ImageID": "sha256:odd", "Labels": {"app": "shop"}}, {"Id": "b", "ImageID": "sha256:odd"}]
 
     def answer(_: str, path: str) -> tuple[int, object]:
-        return 200, None if path.startswith("/images/") else listing
+        return 200, VERSION if path == "/version" else None if path.startswith("/images/") else listing
+
+    paths: list[str] = []
+    async with serving(tmp_path / "d", engine(answer, paths)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        for _ in range(2):
+            odd, unlabelled = await docker.containers()
+            assert "did not send an image, but null" in odd.image_problem
+            assert unlabelled.image_problem == ""
+        assert paths.count("/images/sha256:odd/json") == 1  # it may have hung: it is not asked again at once
+        await docker.close()
+
+
+def one_odd_container(reply: Reply | None) -> Callable[[Request], Reply | None]:
+    """An engine with two containers, one of which gets this reply when it is inspected; None: no reply at all."""
+
+    def listed(name: str) -> dict[str, object]:
+        entry = {"NetworkID": OLD_ID, "GlobalIPv6Address": "fd00::5", "Aliases": None}
+        networks = {"Networks": {"n1": entry}}
+        return {"Id": name, "Names": [f"/{name}"], "State": "paused", "NetworkSettings": networks}
+
+    def handle(request: Request) -> Reply | None:
+        def ok(body: object) -> Reply:
+            return Reply(body=body, headers=versions())
+
+        match request.path.removeprefix("/v1.51").partition("?")[0].split("/"):
+            case ["", "_ping"]:
+                return ping()
+            case ["", "version"]:
+                return ok(VERSION)
+            case ["", "networks", _]:
+                return ok({"Id": OLD_ID, "Name": "n1", "Driver": "bridge"})
+            case ["", "containers", "odd", "json"]:
+                return reply
+            case ["", "containers", "web", "json"]:
+                entry = {"NetworkID": OLD_ID, "Aliases": ["db"]}
+                return ok({"Id": "web", "Name": "/web", "NetworkSettings": {"Networks": {"n1": entry}}})
+        return ok([listed("odd"), listed("web")])
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (Reply(500, {"message": "layer is missing"}), "layer is missing (HTTP 500)"),
+        (Reply(body=b"<html>"), "is not JSON: '<html>'"),
+        (Reply(body={}), "did not send a container, but {}"),
+        (Reply(503, b"<html>Bad gateway"), "Bad gateway (HTTP 503)"),
+        (None, "no response in 0 s"),
+    ],
+    ids=["error", "no JSON", "not a container", "bad gateway", "hangs"],
+)
+async def test_a_container_that_can_not_be_inspected_is_a_problem_of_its_own(
+    tmp_path: Path, reply: Reply | None, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reply is None:
+        monkeypatch.setattr("dockerv6.dockerd.client.INSPECT_TIMEOUT", 0.2)
+    async with serving(tmp_path / "d", one_odd_container(reply)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        odd, web = await docker.attachments(OLD_ID)
+        assert problem in odd.problem
+        assert replace(odd, problem="") == Attachment(
+            "odd", "odd", running=True, ipv6=IPv6Address("fd00::5"), complete=False
+        )
+        assert (web.aliases, web.problem, web.complete) == (("db",), "", True)
+        await docker.close()
+
+
+async def test_a_network_that_can_not_be_inspected_does_not_make_the_engine_unavailable(tmp_path: Path) -> None:
+    def answer(_: str, path: str) -> tuple[int, object]:
+        return 200, VERSION if path == "/version" else {}
 
     async with serving(tmp_path / "d", engine(answer)) as stub:
         docker = DockerEngine(stub.url, environment={})
-        assert [container.image_problem for container in await docker.containers()] == [
-            "the engine did not send an image",
-            "",
-        ]
+        with pytest.raises(EngineApiError, match="did not send a network"):
+            await docker.network("n1")
         await docker.close()
 
 

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from dockerv6.dockerd import decode
+from dockerv6.dockerd import attachments, decode
 from dockerv6.dockerd.model import (
     Container,
     ContainerEndpoint,
@@ -45,7 +45,7 @@ def inspected_container(networks: dict[str, object], **changes: object) -> dict[
 
 
 def test_decodes_an_attachment() -> None:
-    found = decode.attachment(inspected_container({"other": {}, "n1": entry()}), NETWORK_ID, "n1")
+    found = attachments.attachment(inspected_container({"other": {}, "n1": entry()}), NETWORK_ID, "n1")
     assert found is not None
     assert (found.container_id, found.container_name, found.running) == (CONTAINER_ID, "c1", True)
     assert found.aliases == ("www",)
@@ -59,7 +59,7 @@ def test_decodes_fields_of_newer_engines() -> None:
     newer = entry(
         GwPriority=7, DriverOpts={"k": "v"}, DNSNames=["c1"], IPAMConfig={"LinkLocalIPs": ["fe80::7"]}, Aliases=None
     )
-    found = decode.attachment(inspected_container({"n1": newer}), NETWORK_ID, "n1")
+    found = attachments.attachment(inspected_container({"n1": newer}), NETWORK_ID, "n1")
     assert found is not None
     assert (found.gw_priority, found.driver_opts, found.link_local_ips) == (7, {"k": "v"}, ("fe80::7",))
     assert found.aliases == ()
@@ -68,27 +68,27 @@ def test_decodes_fields_of_newer_engines() -> None:
 @pytest.mark.parametrize("key", ["n1", NETWORK_ID])
 def test_finds_the_attachment_of_a_container_that_never_ran(key: str) -> None:
     unstarted = inspected_container({key: entry(NetworkID="")}, State={"Running": False})
-    found = decode.attachment(unstarted, NETWORK_ID, "n1")
+    found = attachments.attachment(unstarted, NETWORK_ID, "n1")
     assert found is not None
     assert not found.running
 
 
 def test_an_entry_with_another_network_id_is_not_an_attachment() -> None:
-    assert decode.attachment(inspected_container({"n1": entry(NetworkID="f" * 64)}), NETWORK_ID, "n1") is None
+    assert attachments.attachment(inspected_container({"n1": entry(NetworkID="f" * 64)}), NETWORK_ID, "n1") is None
 
 
 @pytest.mark.parametrize("gone", [None, {}, {"NetworkSettings": None}, {"NetworkSettings": {"Networks": None}}])
 def test_a_missing_container_has_no_attachment(gone: object) -> None:
-    assert decode.attachment(gone, NETWORK_ID, "n1") is None
-    assert decode.orphaned_attachment(gone, "n1", frozenset()) is None
+    assert attachments.attachment(gone, NETWORK_ID, "n1") is None
+    assert attachments.orphaned_attachment(gone, "n1", frozenset()) is None
 
 
 def test_an_attachment_is_orphaned_when_its_network_id_no_longer_exists() -> None:
     container = inspected_container({"n1": entry()})
-    assert decode.orphaned_attachment(container, "n1", frozenset({"f" * 64})) is not None
-    assert decode.orphaned_attachment(container, "n1", frozenset({NETWORK_ID})) is None
-    assert decode.orphaned_attachment(container, "n2", frozenset()) is None
-    assert decode.orphaned_attachment(inspected_container({"n1": entry(NetworkID="")}), "n1", frozenset()) is None
+    assert attachments.orphaned_attachment(container, "n1", frozenset({"f" * 64})) is not None
+    assert attachments.orphaned_attachment(container, "n1", frozenset({NETWORK_ID})) is None
+    assert attachments.orphaned_attachment(container, "n2", frozenset()) is None
+    assert attachments.orphaned_attachment(inspected_container({"n1": entry(NetworkID="")}), "n1", frozenset()) is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_mac_address_is_requested_on_the_first_network_only(mode: str, request
     container = inspected_container(
         {"n1": entry()}, Config={"MacAddress": "02:42:aa:bb:cc:dd"}, HostConfig={"NetworkMode": mode}
     )
-    found = decode.attachment(container, NETWORK_ID, "n1")
+    found = attachments.attachment(container, NETWORK_ID, "n1")
     assert found is not None
     assert found.mac_address == requested
 

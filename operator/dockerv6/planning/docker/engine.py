@@ -8,12 +8,16 @@ from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.api.traffic import Egress, Firewall
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.plan import Finding
 
 ENGINE_RETRY = 5.0
 """Seconds until an engine that does not answer is asked again."""
+
+INSPECT_RETRY = 30.0
+"""Seconds until containers are inspected again that the engine can't inspect: each may cost the whole timeout."""
 
 RAW_DROP_SINCE = (28, 2)
 """Engines from this release on drop packets to container addresses in raw PREROUTING (moby 49325)."""
@@ -25,15 +29,42 @@ TRUSTED_INTERFACES = "com.docker.network.bridge.trusted_host_interfaces"
 
 
 def engine_findings(observed: Observed) -> tuple[Finding, ...]:
-    """The engine does not answer."""
+    """The engine does not answer, or only with errors."""
     if observed.engine is not None:
         return ()
+    return (engine_finding(ConditionType.NETWORK_READY, observed),)
+
+
+def engine_finding(condition: ConditionType, observed: Observed, effect: str = "") -> Finding:
+    """The engine does not answer, or only with errors. ``effect``: what that means, such as ", so it waits"."""
+    if observed.engine_answers:
+        message = f"answers with an error ({observed.engine_problem}){effect}; see its log, and restart it if it lasts"
+        return Finding(condition, Reason.ENGINE_ERROR, f"the Docker Engine {message}", retry=ENGINE_RETRY)
+    message = f"does not answer ({observed.engine_problem}){effect}; check that it is running"
+    return Finding(condition, Reason.ENGINE_UNAVAILABLE, f"the Docker Engine {message}", retry=ENGINE_RETRY)
+
+
+def container_findings(observed: Observed) -> tuple[Finding, ...]:
+    """Containers that the engine can't inspect. They concern themselves only; the others go on."""
+    unread = [each for each in (*observed.attachments, *observed.remembered) if each.problem]
+    if not unread:
+        return ()
+    first = unread[0]
+    more = f" (and {len(unread) - 1} more)" if len(unread) > 1 else ""
+    known = "is as it was known last" if first.complete else "is not known completely"
+    message = (
+        f"container {first.container_name}{more} can't be inspected ({first.problem}), so how it is attached {known};"
+        f" see `docker container inspect {shell_quoted(first.container_name)}`, and restart the Docker Engine or create"
+        " the container again if it fails there too"
+    )
     return (
         Finding(
             ConditionType.NETWORK_READY,
-            Reason.ENGINE_UNAVAILABLE,
-            f"the Docker Engine does not answer ({observed.engine_problem}); check that it is running",
-            retry=ENGINE_RETRY,
+            Reason.CONTAINER_UNREADABLE,
+            message,
+            blocks=False,
+            retry=INSPECT_RETRY,
+            unknown=True,
         ),
     )
 

@@ -35,10 +35,11 @@ class Recreation:
 
     def steps(self, owner: str) -> tuple[Step, ...]:
         """Record everything that a continuation or a rollback needs, before anything is removed."""
-        endpoints, spec = (*self.attached, *self.missing), self._spec()
+        remembered, spec = (*self.attached, *self.missing), self._spec()
+        endpoints = (*self.attached, *complete(self.missing))
         return (
             *self._remember(owner),
-            *((RememberEndpoints(owner, self.want.name, endpoints),) if endpoints else ()),
+            *((RememberEndpoints(owner, self.want.name, remembered),) if remembered else ()),
             *(DetachEndpoint(self.live.id, e) for e in self.attached),
             RemoveNetwork(self.live.id, self.live.name, self.why),
             CreateNetwork(spec, self.why),
@@ -74,7 +75,12 @@ def spec_of(live: Network) -> NetworkSpec:
 def creation(owner: str, missing: tuple[Attachment, ...], want: NetworkSpec, why: str) -> tuple[Step, ...]:
     """Create the network and attach ``missing``, which are recorded first: a crash may separate the two."""
     remember = (RememberEndpoints(owner, want.name, missing),) if missing else ()
-    return (*remember, CreateNetwork(with_spec_hash(want), why), *attach(missing, want))
+    return (*remember, CreateNetwork(with_spec_hash(want), why), *attach(complete(missing), want))
+
+
+def complete(missing: Iterable[Attachment]) -> tuple[Attachment, ...]:
+    """Those that can be attached again: the others would lose their aliases, and wait until they can be inspected."""
+    return tuple(each for each in missing if each.complete)
 
 
 def attach(
