@@ -11,14 +11,21 @@ logger = logging.getLogger("dockerv6.events")
 REPEAT_INTERVAL = 60.0
 """Seconds for which a repeated event of a resource is counted, but logged at debug level only."""
 
+UNSTORED_LIMIT = 500
+"""Events that wait for a store that refuses them. The oldest are dropped; the log has them."""
+
 
 class EventRecorder:
-    """Writes events to the store and the log. A store that refuses one never stops a reconcile: this is logged."""
+    """Writes events to the store and the log.
+
+    A store that refuses one, such as on a full disk, never stops a reconcile: it gets the event later.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._logged: dict[tuple[str, str, str], tuple[str, float]] = {}
+        self._unstored: dict[tuple[str, str, EventType, str, str], float] = {}  # when each was last seen
 
     async def normal(self, kind: str, name: str, reason: str, message: str) -> None:
         """Record something that went as it should."""
@@ -34,10 +41,24 @@ class EventRecorder:
 
     async def _record(self, kind: str, name: str, type_: EventType, reason: str, message: str) -> None:
         self._log(kind, name, type_, reason, message)
-        try:
-            await self._store.record_event(kind, name, type_, str(reason), message, self._clock.now())
-        except StoreError as error:
-            logger.warning("the event could not be stored: %s", error)
+        event = (kind, name, type_, str(reason), message)
+        self._unstored.pop(event, None)
+        self._unstored[event] = self._clock.now()
+        while len(self._unstored) > UNSTORED_LIMIT:
+            del self._unstored[next(iter(self._unstored))]
+        await self.store()
+
+    async def store(self) -> None:
+        """Write the events that the store does not have yet. What it refuses is logged, and written by a later call."""
+        while self._unstored:
+            event, seen = next(iter(self._unstored.items()))
+            del self._unstored[event]  # another task may write the others meanwhile
+            try:
+                await self._store.record_event(*event, seen)
+            except StoreError as error:
+                self._unstored.setdefault(event, seen)  # as the last one: it may be refused for its own sake
+                logger.warning("an event could not be stored and is tried again: %s", error)
+                return
 
     def _log(self, kind: str, name: str, type_: EventType, reason: str, message: str) -> None:
         level = logging.WARNING if type_ is EventType.WARNING else logging.INFO

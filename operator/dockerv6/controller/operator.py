@@ -217,6 +217,7 @@ class Operator:
                 if n.problem
             ]
             await context.problems.report("engine", Reason.FOREIGN_NETWORK, undecoded)
+            await context.events.store()
             await context.problems.store()
             await context.clock.sleep(PROBLEMS_INTERVAL)
 

@@ -2,8 +2,9 @@ import logging
 
 import pytest
 
-from dockerv6.controller.events import EventRecorder
+from dockerv6.controller.events import UNSTORED_LIMIT, EventRecorder
 from dockerv6.store.memory import MemoryStore
+from dockerv6.store.model import EventType
 from dockerv6.store.port import StoreError
 from tests.fakes.clock import FakeClock
 
@@ -35,12 +36,41 @@ async def test_a_repeated_event_is_logged_once_a_minute(caplog: pytest.LogCaptur
     assert [r.message for r in caplog.records] == ["it waits"] * 2 + ["it waits for others"] * 2
 
 
-async def test_a_store_that_refuses_events_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    store = MemoryStore()
+class FullStore(MemoryStore):
+    """Refuses events while it is full, and one event for ever."""
 
-    async def full(*_: object) -> None:
-        raise StoreError("disk full")
+    full = True
 
-    store.record_event = full  # type: ignore[method-assign,assignment]
-    await EventRecorder(store, FakeClock()).normal("IPv6Network", "blog", "Created", "it is there")
+    async def record_event(self, kind: str, name: str, type_: EventType, reason: str, message: str, now: float) -> None:
+        if self.full or message == "odd":
+            raise StoreError("disk full")
+        await super().record_event(kind, name, type_, reason, message, now)
+
+
+async def test_a_store_that_refuses_events_stops_nothing_and_gets_them_later(caplog: pytest.LogCaptureFixture) -> None:
+    store, clock = FullStore(), FakeClock()
+    reporter, at = EventRecorder(store, clock), clock.now()
+    for message in ("odd", "first", "second", "first"):
+        await reporter.normal("IPv6Network", "blog", "Created", message)
+        clock.advance(5)
     assert "disk full" in caplog.text
+    assert await store.events() == ()
+    await reporter.store()
+    store.full = False
+    for _ in range(3):
+        await reporter.store()
+    assert [(e.message, e.last_seen - at, e.count) for e in await store.events()] == [
+        ("second", 10, 1),
+        ("first", 15, 1),
+    ]
+
+
+async def test_a_bounded_number_of_events_waits() -> None:
+    store = FullStore()
+    reporter = EventRecorder(store, FakeClock())
+    for number in range(UNSTORED_LIMIT + 10):
+        await reporter.warning("IPv6Network", "blog", "Drifted", str(number))
+    assert len(reporter._unstored) == UNSTORED_LIMIT
+    store.full = False
+    await reporter.store()
+    assert str(UNSTORED_LIMIT + 9) in {e.message for e in await store.events()}
