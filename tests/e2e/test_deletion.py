@@ -104,10 +104,12 @@ def test_an_unreadable_source_prunes_nothing(lab: Lab) -> None:
     operator.config_dir.mkdir()  # an empty directory in its place, as after unmounting a volume
     operator.stop()
     operator.start()
-    operator.cli("wait", "ipv6network/blog", "--for=condition=Ready", "--timeout=60s")
+    eventually(has_condition(operator, "blog", "Ready", "False", "SourceUnavailable"), "what is kept says why")
+    operator.cli("wait", "ipv6network/blog", "--for=condition=NetworkReady", "--timeout=60s")
     assert network_id(engine, "blog")
     operator.config_dir.rmdir()
     kept.rename(operator.config_dir)
+    operator.wait_ready("ipv6network/blog")
     operator.remove_yaml("blog.yaml")
     eventually(lambda: network_id(engine, "blog") is None, "removing the last file by hand prunes")
 

@@ -141,16 +141,20 @@ class FirewallReconciler:
         """What plans are made from: our table and the host's filter beside the desired firewall."""
         try:
             snapshot = await self.observe()
-            intended = snapshot.change.target != self._in_place  # before anybody puts it in place
-            host_filter = await self._filter.get()
         except FirewallError as error:
             return RulesView(problem=str(error), backend=self._backend.backend)
+        intended = snapshot.change.target != self._in_place  # before anybody puts it in place
+        try:
+            host_filter, filter_problem = await self._filter.get(), ""
+        except FirewallError as error:  # that it drops nothing is not known then
+            host_filter, filter_problem = self._filter.last or HostFilterState(), str(error)
         desired = snapshot.attainable
         return RulesView(
             change=snapshot.change,
             snapshot=snapshot,
             intended=intended,
             filter=host_filter,
+            filter_problem=filter_problem,
             backend=self._backend.backend,
             overlapping=snapshot.overlapping,
             shared_networks=desired.shared_networks,

@@ -50,6 +50,9 @@ def reporting_faults(handler: Handler[Context]) -> Handler[Context]:
             return await handler(key, context)
         except ReconcileError:  # it has a known cause, and the handler has reported it
             raise
+        except HostNetError as error:
+            await report_fault(key, error, context, Reason.HOST_UNREADABLE)
+            raise TemporaryError(str(error)) from error
         except Exception as error:
             await report_fault(key, error, context)
             raise

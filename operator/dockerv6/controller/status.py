@@ -277,13 +277,13 @@ async def write_simple(
     await write_status(stored, conditions_of(conditions_before(stored), inputs), fields, context)
 
 
-async def report_fault(key: Key, error: Exception, context: Context) -> None:
-    """Record an exception that a handler did not expect as an event and in the status of the resource.
+async def report_fault(key: Key, error: Exception, context: Context, reason: Reason = Reason.INTERNAL_ERROR) -> None:
+    """Record an exception that a handler did not report itself as an event and in the status of the resource.
 
     The other conditions stay as they were. The next run writes the status again, whatever it finds.
     """
     message = f"{type(error).__name__}: {error}; it is tried again, and the log has the details"
-    await context.events.warning(key.kind, key.name, Reason.INTERNAL_ERROR, message)
+    await context.events.warning(key.kind, key.name, reason, message)
     if key.kind == NETWORK:
         context.converged.pop(key.name, None)
     stored = context.inventory.get(key.kind, key.name)
@@ -291,7 +291,7 @@ async def report_fault(key: Key, error: Exception, context: Context) -> None:
         return
     now, before = context.clock.now(), conditions_before(stored)
     current = [
-        Condition(ConditionType.READY, "False", Reason.INTERNAL_ERROR, message, now, stored.generation),
+        Condition(ConditionType.READY, "False", reason, message, now, stored.generation),
         Condition(ConditionType.RECONCILING, "True", Reason.RETRYING, message, now, stored.generation),
     ]
     kept = [c for c in before if c.type not in {*(each.type for each in current), ConditionType.STALLED}]

@@ -199,6 +199,7 @@ class World:
             view, self.host_problem = await self.host_view.get(), ""
         except HostNetError as error:
             if self.host_view.last is None:
+                self.host_problem = f"the host's network can't be read, and nothing is changed before it was: {error}"
                 raise
             view, self.host_problem = (
                 self.host_view.last,

@@ -98,6 +98,7 @@ class RulesView:
         intended: the desired rules have changed, so that what differs is not drift.
         problem: why the backend does not work, with the remedy; "": it does.
         filter: the host's own filter.
+        filter_problem: why the host's own filter can't be read, so that `filter` is that of before; "": it can.
         backend: the name of the backend.
         overlapping: why an owner's elements are not in the table, by owner: others overlap them.
         shared_networks: why an owner has no rules for a Docker network that another resource has, by owner.
@@ -114,6 +115,7 @@ class RulesView:
     intended: bool = False
     problem: str = ""
     filter: HostFilterState = field(default_factory=HostFilterState)
+    filter_problem: str = ""
     backend: str = ""
     overlapping: Mapping[str, str] = field(default_factory=dict)
     shared_networks: Mapping[str, str] = field(default_factory=dict)

@@ -106,7 +106,9 @@ async def test_a_filter_that_can_not_be_read_is_part_of_the_view_too() -> None:
     bench = await bound("a")
     bench.context.firewall.invalidate_filter()
     bench.host.filter.fail_next(FirewallUnavailable("no ip6tables"))
-    assert (await bench.context.firewall.view()).problem == "no ip6tables"
+    view = await bench.context.firewall.view()
+    assert (view.problem, view.filter_problem) == ("", "no ip6tables")
+    assert (await bench.context.firewall.view()).filter_problem == ""
 
 
 async def test_a_refused_transaction_comes_out_and_is_tried_again() -> None:

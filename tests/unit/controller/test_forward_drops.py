@@ -3,7 +3,10 @@
 from dataclasses import replace
 from functools import partial
 
-from dockerv6.firewall.model import FilterVariant, ForwardDrop
+import pytest
+
+from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
+from dockerv6.firewall.port import FirewallError
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
@@ -89,3 +92,29 @@ async def test_statuses_tell_of_one_when_it_comes_and_no_longer_when_it_goes() -
             for name, kind in (("a", "IPv6Network"), ("p", "IPv6Policy")):
                 said = {c.message for c in await host.conditions(name, kind)}
                 assert any(DROP.remedy in message for message in said) is reported
+
+
+async def test_a_filter_that_can_not_be_read_keeps_nothing_from_being_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host()
+    host.filter.add_forward_drop(FORWARD)
+    host.files.write(network("a"))
+
+    async def unreadable(_: int) -> HostFilterState:
+        raise FirewallError("Cannot allocate memory")
+
+    async with host.running() as it:
+        with monkeypatch.context() as patched:
+            patched.setattr(host.filter, "observe", unreadable)
+            await it.let(30)
+            assert host.rules_of("a")
+            assert await host.docker("a") is not None
+            condition = await host.condition("a", "FirewallReady")
+            assert condition is not None
+            assert (condition.status, condition.reason) == ("Unknown", "FirewallBlocked")
+            assert "can't be read (Cannot allocate memory)" in condition.message
+            assert not host.filter.accept_rules
+        await it.let(60)
+        assert host.filter.accept_rules
+        condition = await host.condition("a", "FirewallReady")
+        assert condition is not None
+        assert condition.status == "True"

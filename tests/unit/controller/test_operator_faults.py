@@ -9,7 +9,8 @@ from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.ruleset import Ruleset
-from dockerv6.hostnet.port import HostNetPermissionError
+from dockerv6.hostnet.model import Interface
+from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from tests.simulation.resources import network
 from tests.world import Host
 
@@ -151,3 +152,24 @@ class TestRestart:
             started = host.clock.monotonic()
             await host.clock.run_until(at_work.operator.stop())
             assert host.clock.monotonic() - started < 1
+
+
+async def test_a_host_that_can_not_be_read_at_the_start_is_reported_and_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = Host()
+    host.files.write(network("blog"))
+
+    async def unreadable() -> tuple[Interface, ...]:
+        raise HostNetError("Cannot allocate memory")
+
+    async with host.running() as it:
+        with monkeypatch.context() as patched:
+            patched.setattr(host.net, "interfaces", unreadable)
+            await it.let(30)
+            assert await host.docker("blog") is None
+            assert await host.ready("blog") == ("False", "HostUnreadable")
+            assert "nothing is changed before it was: Cannot allocate memory" in it.context.problems.check()
+        await it.let(120)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+        assert it.context.problems.check() == ""

@@ -83,6 +83,8 @@ def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRul
         rules: our table and the host's filter.
         wanted: whether any network needs it; False: all accept rules are removed.
     """
+    if rules.filter_problem:
+        return ()
     drops, orphaned = rules.filter.forward_drops, rules.filter.orphaned
     if not wanted:
         return tuple(RemoveAcceptRule(d) for d in (*drops, *orphaned) if d.repairable and d.has_accept_rule)
@@ -91,7 +93,13 @@ def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRul
 
 
 def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
-    """Chains that drop our flows and that only a person can change."""
+    """Chains that drop our flows and that only a person can change; or that this is not known."""
+    if rules.filter_problem:
+        message = (
+            "whether the host's own filter drops packets is not known, because it can't be read"
+            f" ({rules.filter_problem}); it is read again, and `dockerv6 doctor` shows what it finds"
+        )
+        return (_finding(Reason.FIREWALL_BLOCKED, message, retry=EXCLUDED_RETRY, unknown=True),)
     return tuple(
         _finding(Reason.FIREWALL_BLOCKED, drop.remedy, unknown=True)
         for drop in rules.filter.forward_drops
