@@ -31,8 +31,8 @@ class NetworkSelector(Model):
     exclude_names: tuple[str, ...] = Field(
         (),
         max_length=MAX_SELECTED,
-        description="Docker networks with one of these names are left out, for example because an IPv6Network observes "
-        f"them; at most {MAX_SELECTED}. Default: none.",
+        description="Docker networks with one of these names are left out, for example for another "
+        f"policy; at most {MAX_SELECTED}. Default: none.",
     )
     prefixes: tuple[Prefix6, ...] = Field(
         (),

@@ -42,10 +42,11 @@ def assign_networks(
     observers: Mapping[str, Collection[str]],
     held: Held = NONE_HELD,
 ) -> PolicyAssignment:
-    """Assign each network to one of the policies that match it, unless an IPv6Network has it.
+    """Assign each network to one of the policies that match it, unless an IPv6Network observes it.
 
-    Whoever has its rules keeps it. Of those that come together, resources that observe it precede policies, and then
-    the first by name has it. `firewall.overlaps` leaves the others without rules.
+    An IPv6Network names its Docker network, a policy only matches it: so the IPv6Network has it, also if it comes
+    later. Among policies, and among IPv6Networks, whoever has the rules keeps them, and of those that come together the
+    first by name has it.
 
     Args:
         policies: by name.
@@ -62,7 +63,7 @@ def assign_networks(
         matching = [n for n, policy in policies.items() if matches(policy.spec.selector, prefixes[n], network)]
         if not matching:
             continue
-        owners = [*observers.get(network.name, ()), *(f"{POLICY_OWNER}{name}" for name in matching)]
+        owners = observers.get(network.name) or [f"{POLICY_OWNER}{name}" for name in matching]
         kind, first = resource_of(min(owners, key=lambda owner: _rank(owner, network, held)))
         for name in matching:
             if (kind, name) == (POLICY, first):
@@ -72,9 +73,9 @@ def assign_networks(
     return PolicyAssignment({name: tuple(each) for name, each in assigned.items()}, claimed_by)
 
 
-def _rank(owner: str, network: Network, held: Held) -> tuple[float, bool, str]:
+def _rank(owner: str, network: Network, held: Held) -> tuple[float, str]:
     since = min((held.get((owner, subnet), inf) for subnet, _ in ipv6_subnets(network)), default=inf)
-    return since, resource_of(owner)[0] == POLICY, owner
+    return since, owner
 
 
 def eligible(network: Network) -> bool:

@@ -296,10 +296,10 @@ async def test_a_policy_reports_networks_that_a_deleted_policy_leaves_to_it() ->
 async def test_a_policy_reports_which_resource_claims_its_network() -> None:
     host = Host()
     await host.create_foreign("shop", "fd99::/64")
-    host.files.write(network("shop", managementPolicy="Observe"))
+    host.files.write(policy("a"))
     async with host.running() as at_work:
         await at_work.let(1)
-        host.files.write(policy("a"))
+        host.files.write(network("shop", managementPolicy="Observe"))
         await at_work.let(2)
         status = (await host.stored("a", KIND)).status
         assert (status["networks"], status["claimed"]) == (0, [{"name": "shop", "by": "IPv6Network/shop"}])

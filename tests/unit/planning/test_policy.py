@@ -112,9 +112,8 @@ class TestSeveralPolicies:
             return [n for n, networks in found.networks.items() if networks], found.claimed_by["a"]
 
         assert winner({}, policy_b=4) == (["b"], {"shop": "IPv6Policy/b"})
-        assert winner({"shop": ["aa"]}, policy_b=4) == (["b"], {"shop": "IPv6Policy/b"})
-        assert winner({"shop": ["aa"]}, policy_b=4, aa=3) == ([], {"shop": "IPv6Network/aa"})
-        assert winner({"shop": ["aa"]}, policy_b=3, aa=3) == ([], {"shop": "IPv6Network/aa"})
+        assert winner({"shop": ["aa"]}, policy_b=4) == ([], {"shop": "IPv6Network/aa"})
+        assert winner({"shop": ["aa", "bb"]}, policy_b=3, bb=4) == ([], {"shop": "IPv6Network/bb"})
         assert winner({}, policy_a=4, policy_b=3) == (["b"], {"shop": "IPv6Policy/b"})
 
     def test_no_policy_has_no_networks(self) -> None:

@@ -94,9 +94,7 @@ def overlap_message(
     kind, name = resource_of(rival)
     if docker_network:
         verb = "selected" if kind == POLICY else "observed" if observed else "managed"
-        remedy = "remove one of the two resources"
-        if kind == POLICY:
-            remedy = "add it to spec.selector.excludeNames of that policy"
+        remedy = "narrow its selector" if kind == POLICY else "remove one of the two resources"
         return f"{docker_network} is {verb} by {kind} {name}, which has its rules; {remedy}"
     known = tuple(networks)
     mine = [n.subnet for n in known if n.owner == owner]

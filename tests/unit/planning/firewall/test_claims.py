@@ -69,10 +69,7 @@ def test_the_remedy_fits() -> None:
     message = overlap_message(
         "aa", "policy/all", (POLICY, OBSERVER), "Docker network x", observing=True, observed=False
     )
-    assert message == (
-        "Docker network x is selected by IPv6Policy all, which has its rules; add it to"
-        " spec.selector.excludeNames of that policy"
-    )
+    assert message == "Docker network x is selected by IPv6Policy all, which has its rules; narrow its selector"
 
 
 def test_proxy_entries_are_only_for_prefixes_that_are_granted() -> None:
