@@ -1,15 +1,18 @@
 """The output of commands, character for character; see `tests.golden.files`."""
 
+import fcntl
 import os
+from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
 
+from dockerv6.api.conditions import ConditionType
 from dockerv6.daemon import preview
 from dockerv6.daemon.preview import Preview
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
-from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.plan import Drift, Finding, Plan
 from dockerv6.planning.steps import (
     AddProxyNeighbour,
     AttachEndpoint,
@@ -21,6 +24,7 @@ from dockerv6.planning.steps import (
     SetSysctl,
     UpdateFirewall,
 )
+from dockerv6.store.lock import LOCK_FILE
 from dockerv6.store.model import EventType
 from tests.golden.files import GOLDEN, UPDATE, check
 from tests.unit.cli.harness import NOW, Daemon, condition, run, stored
@@ -50,6 +54,14 @@ SCREENS = {
     "plan-json": "plan -o json",
     "help": "--help",
 }
+
+
+@pytest.fixture
+def _running(tmp_path: Path) -> Iterator[None]:
+    """A daemon has the lock of the state directory."""
+    with (tmp_path / LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
@@ -184,7 +196,7 @@ PLANS = (
             AttachEndpoint("blog", WEB),
             UpdateFirewall("blog", lacking("blog").change, "the network needs them"),
         ),
-        drift=("a rule was missing",),
+        drift=(Drift("a rule was missing", ConditionType.FIREWALL_READY),),
     ),
     Plan(
         "IPv6Network",
@@ -206,7 +218,7 @@ PLANS = (
 )
 
 
-@pytest.mark.usefixtures("_state")
+@pytest.mark.usefixtures("_running", "_state")
 @pytest.mark.parametrize("name", SCREENS)
 def test_the_output_matches_the_golden_file(name: str, tmp_path: Path) -> None:
     result = run(SCREENS[name].split(), prog_name="dockerv6")

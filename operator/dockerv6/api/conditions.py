@@ -162,6 +162,20 @@ def merge(old: Iterable[Condition], new: Iterable[Condition]) -> Conditions:
     return result
 
 
+def warnings(conditions: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
+    """What a person should look at although the resource may be Ready: the conditions, as in JSON, that are Unknown.
+
+    A condition that waits for another one tells nothing new, and Ready is no cause.
+    """
+    return tuple(
+        f"{c.get('type')} {c.get('reason')}: {c.get('message')}"
+        for c in conditions
+        if c.get("status") == "Unknown"
+        and c.get("type") != ConditionType.READY
+        and c.get("reason") != Reason.DEPENDENCY_NOT_READY
+    )
+
+
 def to_json(conditions: Iterable[Condition]) -> list[dict[str, object]]:
     """The conditions of a Kubernetes status: camelCase, times in RFC 3339 with whole seconds."""
     return [

@@ -52,6 +52,7 @@ _STATUS: Mapping[str, Schema] = {
         "translatedTo": _LIST,
         "answeredFor": _LIST,
         "lastAppliedHash": _TEXT,
+        "warnings": _LIST,
     },
     POOL: {
         "prefixes": _LIST,
@@ -67,7 +68,7 @@ _STATUS: Mapping[str, Schema] = {
         "formerPrefixes": _LIST,
         "renumbering": _LIST,
     },
-    POLICY: {"networks": _COUNT, "translatedTo": _LIST, "answeredFor": _LIST},
+    POLICY: {"warnings": _LIST, "networks": _COUNT, "translatedTo": _LIST, "answeredFor": _LIST},
 }
 """The status fields of each kind besides conditions. The schema preserves unknown fields."""
 

@@ -57,6 +57,9 @@ _READY = Column(
 _REASON = Column(
     "Reason", '.status.conditions[?(@.type=="Ready")].reason', description="The reason of the condition Ready."
 )
+_WARNINGS = Column(
+    "Warnings", ".status.warnings", description="Reasons of what should be looked at although the resource is Ready."
+)
 _AGE = Column(
     "Age", ".metadata.creationTimestamp", type="date", description="Time since the resource was first accepted."
 )
@@ -76,6 +79,7 @@ KINDS: tuple[KindInfo, ...] = (
         (
             _READY,
             _REASON,
+            _WARNINGS,
             Column("Subnet", ".status.subnet", description="The IPv6 subnet in use."),
             Column("Containers", ".status.containers", type="integer", description="Number of attached containers."),
             Column("Network", ".status.networkName", wide=True, description="Name of the Docker network."),
@@ -123,6 +127,7 @@ KINDS: tuple[KindInfo, ...] = (
         (
             _READY,
             _REASON,
+            _WARNINGS,
             Column("Networks", ".status.networks", type="integer", description="Number of Docker networks that match."),
             _MESSAGE,
             _AGE,

@@ -4,9 +4,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+import click
 
 from dockerv6.api.conditions import Reason
+from dockerv6.cli.printers.table import age, plain
 from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.store.model import Document, Event, StoredObject
 from dockerv6.store.tables import read_events, read_objects, read_problems, read_records
@@ -22,7 +25,15 @@ POLL_INTERVAL = 0.25
 READ_INTERVAL = 1.0
 """Seconds after which the file is read whatever its change times are."""
 
-FileStamp = tuple[int, int, int] | None
+_NANOSECONDS = 1e9
+
+
+class FileStamp(NamedTuple):
+    """Differs when a file was changed or replaced."""
+
+    inode: int
+    size: int
+    modified: int  # ns
 
 
 class BlockingClock(Protocol):
@@ -97,6 +108,20 @@ class StateDirectory:
 
         return lock_holder(self.path)
 
+    def staleness(self, now: float) -> str:
+        """Why what is stored may not be true now: no daemon runs, and when the state was written; "": one runs.
+
+        Raises:
+            OSError: the lock can't be read.
+        """
+        if self.daemon() is not None:
+            return ""
+        written = max((stamp.modified for stamp in self._stamps() if stamp is not None), default=0) / _NANOSECONDS
+        return (
+            f"no dockerv6 is running with {self.path}: this is the state of {age(now - written)} ago; start it"
+            " (systemctl start dockerv6), or run `dockerv6 apply`"
+        )
+
     def watch(self, read: Callable[[], T], clock: BlockingClock, *, until: float | None = None) -> Iterator[T]:
         """Yield the result of `read` now and after every change of the state file.
 
@@ -118,8 +143,15 @@ class StateDirectory:
                 last_read = clock.monotonic()
             again, before = stamps != before, stamps
 
-    def _stamps(self) -> tuple[FileStamp, FileStamp]:
+    def _stamps(self) -> tuple[FileStamp | None, FileStamp | None]:
         return _stamp(self.file), _stamp(self.file.with_name(f"{STATE_FILE}-wal"))
+
+
+def warn_if_stale(state: StateDirectory, clock: BlockingClock) -> None:
+    """Say on standard error that no daemon keeps up what is about to be shown."""
+    stale = state.staleness(clock.now()) if state.file.exists() else ""
+    if stale:
+        click.echo(f"Warning: {plain(stale)}", err=True)
 
 
 def condition_of(stored: StoredObject, type_: str) -> Mapping[str, object]:
@@ -144,9 +176,9 @@ def problem_summary(stored: StoredObject) -> str:
     return _PROBLEMS.get(stored.problem_reason, "the newest version in the source is invalid")
 
 
-def _stamp(path: Path) -> FileStamp:
+def _stamp(path: Path) -> FileStamp | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return FileStamp(status.st_ino, status.st_size, status.st_mtime_ns)

@@ -15,6 +15,7 @@ from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.world import World
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.inputs import Identity
+from dockerv6.planning.plan import Drift
 from dockerv6.reconciler.handler import Key
 from dockerv6.store.port import Store
 
@@ -90,6 +91,9 @@ class Context:
     """By network: the inputs of the last run that had nothing to do and nothing to report."""
     unreported_repairs: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """By owner: drift that was repaired outside of the owner's reconcile, until its status reports it."""
+
+    unfinished_drift: dict[Key, tuple[Drift, ...]] = field(default_factory=dict)
+    """Drift of which a reconcile that did not end may have repaired a part."""
 
     def enqueue_unallocated(self, why: str) -> None:
         """Reconcile the networks that have no subnet, or not the one they ask for: it may be free now."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.planning.inputs import Observed
-from dockerv6.planning.plan import Plan
-from dockerv6.planning.steps import Step
-from dockerv6.reconciler.handler import TemporaryError
+from dockerv6.planning.plan import Drift, Plan
+from dockerv6.planning.steps import RemoveNetwork, Step
+from dockerv6.reconciler.handler import Key, Unsettled
 
 ROUNDS = 5
 """Plans that one reconcile executes. One is enough, unless the host changes in the meantime."""
@@ -25,15 +25,19 @@ class ConvergeResult:
         plan: empty, or the plan that ``failed`` ended.
         observed: the host when that plan was made.
         executed: the steps that were executed, of all plans.
-        drift: what differed from what was applied before, in words, when the first step was executed.
+        drift: what others had changed and is repaired now, in this run or in an earlier one that did not end.
         failed: the step that failed, and why.
     """
 
     plan: Plan
     observed: Observed
     executed: tuple[Step, ...] = ()
-    drift: tuple[str, ...] = ()
+    drift: tuple[Drift, ...] = ()
     failed: StepFailed | None = None
+
+
+SETTLE = 0.5
+"""Seconds until a resource is reconciled again that keeps changing, as while many containers start."""
 
 
 async def converge(
@@ -53,30 +57,46 @@ async def converge(
         decide: makes the plan for an observation.
         context: what the steps need.
 
+    What others changed is reported once it is repaired. A run that does not end leaves it to the next one.
+
     Raises:
-        TemporaryError: the host still changes after several plans.
+        Unsettled: the host still changes after several plans.
     """
     executed: list[Step] = []
-    drift: tuple[str, ...] = ()
+    noticed: list[Drift] = []
+    done: tuple[Step, ...] | None = None  # the steps of a plan that was overtaken
     rounds = races = 0
     while rounds < ROUNDS and races < RACES:
         plan = decide(observed)
-        if not executed:  # later differences may be of our own making: a network that a step removed is not drift
-            drift = plan.drift if plan.blocked is None else ()
+        key = Key(plan.kind, plan.name)
+        if rounds == races == 0:
+            noticed += context.unfinished_drift.pop(key, ())
+        noticed += _news(plan, noticed, done) if rounds == 0 or done is not None else plan.drift
         if plan.empty:
-            return ConvergeResult(plan, observed, tuple(executed), drift)
+            repaired = tuple(each for each in noticed if each not in plan.drift)
+            return ConvergeResult(plan, observed, tuple(executed), repaired)
         try:
             await execute(plan, context)
         except StepFailed as failed:
             executed += failed.executed
             if not failed.lost_race:
-                return ConvergeResult(plan, observed, tuple(executed), drift, failed)
+                context.unfinished_drift[key] = tuple(noticed)
+                return ConvergeResult(plan, observed, tuple(executed), failed=failed)
+            done = failed.executed
             races += 1
         else:
             executed += plan.steps
+            done = None
             rounds += 1
         observed = await observe()
-    raise TemporaryError("the host changes faster than it can be reconciled")
+    context.unfinished_drift[key] = tuple(noticed)
+    raise Unsettled("the host still changes", delay=SETTLE)
+
+
+def _news(plan: Plan, noticed: list[Drift], done: tuple[Step, ...] | None) -> list[Drift]:
+    """The drift that is not known yet. ``done``: our own steps, after which a removed network is no drift."""
+    removed = any(isinstance(step, RemoveNetwork) for step in done or ())
+    return [d for d in plan.drift if d not in noticed and not (removed and d.condition is RemoveNetwork.condition)]
 
 
 def requeue_after(plan: Plan) -> float | None:

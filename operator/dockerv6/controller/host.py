@@ -10,7 +10,7 @@ from dockerv6.firewall.expr import SHARED
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.firewall.contributions import resource_of
-from dockerv6.planning.firewall.rules import filter_steps, repaired_table
+from dockerv6.planning.firewall.rules import filter_steps, modified_table
 from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.plan import Plan
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
@@ -68,8 +68,7 @@ async def repair_firewall(context: Context, *, noticed: float) -> None:
         logger.warning("firewall: repaired in %.1f ms", took * 1000, extra={"changes": len(repair.change.describe())})
         owners = repair.change.owners
         for owner in sorted(context.firewall.owners if SHARED in owners else owners):
-            context.drift.drifted(resource_of(owner)[0], "rules")
-            _report_repair(owner, repaired_table(repair.change.lines_for(owner)), context)
+            _report_repair(owner, "rules", modified_table(repair.change.lines_for(owner)), context)
 
 
 async def reconcile_host_filter(context: Context) -> None:
@@ -108,16 +107,16 @@ async def _enable_forwarding(context: Context) -> None:
     if not steps:
         return
     await execute(Plan(HOST, FORWARDING.name, steps), context)
-    context.drift.drifted(HOST, "host")
     context.drift.repaired(context.clock.monotonic() - noticed)
     for name in context.inventory.networks():
-        _report_repair(name, "; ".join(s.describe() for s in steps), context)
+        _report_repair(name, "host", "; ".join(s.describe() for s in steps), context)
 
 
-def _report_repair(owner: str, what: str, context: Context) -> None:
-    """Have the owner's next status report what was repaired for it."""
+def _report_repair(owner: str, part: str, what: str, context: Context) -> None:
+    """Count what was repaired for an owner, and have its next status and an event report it."""
     kind, name = resource_of(owner)
     if context.inventory.get(kind, name) is None:
         return
+    context.drift.drifted(kind, part)
     context.unreported_repairs[owner].append(what)
     context.enqueue(Key(kind, name), "drift was repaired")

@@ -43,7 +43,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
 
     Raises:
         StepFailed: a step failed. The status reports it; the queue retries after its delay, or with backoff.
-        TemporaryError: the world changes faster than plans can be executed.
+        Unsettled: the host still changes.
     """
     versions = context.inventory.version, context.world.version
     stored = context.inventory.get(NETWORK, key.name)
@@ -179,10 +179,10 @@ async def _record_events(key: Key, desired: Desired, result: ConvergeResult, con
     if result.failed is not None:
         await context.events.warning(NETWORK, key.name, result.failed.reason, str(result.failed))
         return
-    for what in result.drift:
-        await context.events.warning(NETWORK, key.name, "Drifted", what)
     for finding in result.plan.findings:
-        if not finding.unknown or finding.reason not in WAITING:
+        if finding.reason == Reason.SUSPENDED:
+            await context.events.normal(NETWORK, key.name, finding.reason, finding.message)
+        elif not finding.unknown or finding.reason not in WAITING:
             await context.events.warning(NETWORK, key.name, finding.reason, finding.message)
     there = own_network(desired, result.observed) is not None and not result.plan.blocked
     if there and await completed(key.name, context):

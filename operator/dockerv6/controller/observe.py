@@ -47,7 +47,8 @@ async def observe_network(desired: Desired, stored: StoredObject, context: Conte
     """
     invalidate_listeners(stored, context)
     observed = await observe_host(context, applied=bool(stored.status.get("networkID")))
-    observed = replace(observed, members=await recorded_members(context.store, stored.name))
+    ready = condition_status(stored, ConditionType.READY) == "True"
+    observed = replace(observed, ready=ready, members=await recorded_members(context.store, stored.name))
     if observed.engine is None:
         return observed
     try:

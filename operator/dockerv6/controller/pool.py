@@ -15,6 +15,7 @@ from dockerv6.lib.timeformat import rfc3339
 from dockerv6.planning.addressing.pools import known_prefixes, withdrawn_findings
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.reconciler.handler import Key, Requeue
+from dockerv6.store.model import StoredObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +55,33 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
 async def finalize(key: Key, context: Context) -> Requeue | None:
     """Keep the pool while a subnet of it is in use."""
     stored = context.inventory.get(POOL, key.name)
-    users = sorted(
-        a.owner
-        for a in context.inventory.holdings.allocations
-        if a.pool == key.name and a.state is AllocationState.BOUND
-    )
+    users = _users(key.name, context)
     if stored is None or not users:
         return None
-    finding = Finding(
-        ConditionType.READY,
-        Reason.IN_USE,
-        f"the pool is deleted when its subnets are free; {', '.join(users)} use them",
-    )
-    await write_simple(stored, Plan(POOL, key.name, findings=(finding,)), {"allocated": len(users)}, "", context)
+    await write_simple(stored, _plan_deletion(key.name, users), {"allocated": len(users)}, "", context)
     return Requeue(context.settings.resync)
+
+
+def plan_pool(stored: StoredObject, context: Context) -> Plan:
+    """What `reconcile` or `finalize` finds. A pool has no steps."""
+    resource = context.inventory.resource(POOL, stored.name)
+    if stored.deleting_since is not None:
+        return _plan_deletion(stored.name, _users(stored.name, context))
+    findings = _prefixes(resource, context)[1] if isinstance(resource, IPv6Pool) else ()
+    return Plan(POOL, stored.name, findings=findings)
+
+
+def _users(name: str, context: Context) -> list[str]:
+    """The networks that have a subnet of the pool."""
+    allocations = context.inventory.holdings.allocations
+    return sorted(a.owner for a in allocations if a.pool == name and a.state is AllocationState.BOUND)
+
+
+def _plan_deletion(name: str, users: list[str]) -> Plan:
+    """The deletion waits while networks have subnets of the pool."""
+    message = f"the pool is deleted when its subnets are free; {', '.join(users)} use them"
+    finding = Finding(ConditionType.READY, Reason.IN_USE, message, waits=True)
+    return Plan(POOL, name, findings=(finding,) if users else ())
 
 
 def _observe(pool: IPv6Pool, context: Context) -> _Usage:

@@ -1,11 +1,12 @@
 """Plans everything at once. Only steps that change the ledger are executed, on a copy in memory."""
 
-from dockerv6.api.kinds import NETWORK
+from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import execute_step
 from dockerv6.controller.garbage import plan_sweep
 from dockerv6.controller.observe import desired_network, observe_host, observe_network
+from dockerv6.controller.pool import plan_pool
 from dockerv6.controller.prefixes import track_prefixes
 from dockerv6.controller.renumbering import decide
 from dockerv6.controller.sources import known_identities
@@ -46,5 +47,6 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     for name, policy in context.inventory.policies().items():
         observed, holdings = await observe_host(context, applied=False), context.inventory.holdings
         plans.append(plan_policy(policy, observed, context.firewall.assignment.networks.get(name, ()), holdings))
+    plans += [plan_pool(stored, context) for stored in context.inventory.objects if stored.kind == POOL]
     plans.append(await plan_sweep(context))
     return tuple(plans)

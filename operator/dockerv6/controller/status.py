@@ -23,7 +23,13 @@ from dockerv6.planning.host.interfaces import host_message
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, required_entries
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.plan import Plan
-from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of, suspended_conditions
+from dockerv6.planning.status import (
+    NETWORK_DOMAIN,
+    StatusInputs,
+    conditions_of,
+    suspended_conditions,
+    warnings_of,
+)
 from dockerv6.reconciler.handler import Key
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import StoreError
@@ -232,14 +238,13 @@ async def report(
         suspended: the resource is suspended: the previous conditions stay.
     """
     plan, failed = result.plan, result.failed
-    repairs = tuple(context.unreported_repairs.pop(owner, ()))
+    for drift in result.drift:
+        context.drift.drifted(stored.kind, _DRIFTED[drift.condition])
+    if result.drift:
+        context.drift.repaired(context.clock.monotonic() - started)
+    repairs = (*map(str, result.drift), *context.unreported_repairs.pop(owner, ()))
     for what in repairs:
         await context.events.warning(stored.kind, stored.name, "Drifted", what)
-    own = result.drift if failed is None else ()
-    if own:
-        for what in {_DRIFTED[step.condition] for step in result.executed}:
-            context.drift.drifted(stored.kind, what)
-        context.drift.repaired(context.clock.monotonic() - started)
     inputs = StatusInputs(
         now=result.observed.now,
         generation=stored.generation,
@@ -249,7 +254,7 @@ async def report(
         problem_reason=stored.problem_reason,
         failure=failed.failure if failed is not None else None,
         retry=failed.retry if failed is not None else requeue_after(plan),
-        restored=(*own, *repairs),
+        restored=repairs,
         prune_held=f"{stored.kind}/{stored.name}" in context.prune_held,
         messages=facts.messages,
     )
@@ -257,7 +262,8 @@ async def report(
     after = (
         suspended_conditions(before, inputs, plan.findings[0].message) if suspended else conditions_of(before, inputs)
     )
-    await write_status(stored, after, facts.fields, context)
+    warnings = warnings_of(plan)
+    await write_status(stored, after, {**facts.fields, **({"warnings": warnings} if warnings else {})}, context)
 
 
 async def write_simple(

@@ -59,6 +59,7 @@ class ApplyResult:
     ready: bool
     reason: str
     message: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +127,19 @@ async def _apply(settings: Settings, limit: float) -> tuple[ApplyResult, ...]:
 
 
 def _result(stored: StoredObject) -> ApplyResult:
-    ready = cond.get(conditions_before(stored), ConditionType.READY)
+    conditions = conditions_before(stored)
+    ready = cond.get(conditions, ConditionType.READY)
     if ready is None:
         return ApplyResult(stored.kind, stored.name, False, Reason.PROGRESSING, "it has not been reconciled yet")
     current = stored.status.get("observedGeneration") == stored.generation and not stored.problem
-    return ApplyResult(stored.kind, stored.name, current and ready.status == "True", str(ready.reason), ready.message)
+    return ApplyResult(
+        stored.kind,
+        stored.name,
+        current and ready.status == "True",
+        str(ready.reason),
+        ready.message,
+        cond.warnings(cond.to_json(conditions)),
+    )
 
 
 def uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, ...]:

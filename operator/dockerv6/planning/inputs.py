@@ -215,6 +215,7 @@ class Observed:
     attachments: tuple[Attachment, ...] = ()
     remembered: tuple[Attachment, ...] = ()
     applied: bool = False  # the resource's network has existed: its absence is drift
+    ready: bool = False  # Ready was True after the last reconcile; a suspended resource stays that way
     host: HostView = field(default_factory=HostView)
     rules: RulesView = field(default_factory=RulesView)
     containers: tuple[Container, ...] = ()  # all running ones

@@ -27,7 +27,7 @@ from dockerv6.planning.host.bridges import missing_bridge, repair_bridge_steps
 from dockerv6.planning.host.parents import ineffective_findings, parent_findings
 from dockerv6.planning.host.sysctls import host_findings
 from dockerv6.planning.inputs import Desired, Holdings, Observed
-from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.plan import Drift, Finding, Plan
 from dockerv6.planning.steps import (
     CreateNetwork,
     DetachEndpoint,
@@ -74,7 +74,8 @@ def _blocking_findings(desired: Desired, observed: Observed) -> tuple[Finding, .
     spec = desired.resource.spec
     if spec.suspend:
         message = "spec.suspend is true: nothing is changed; set it to false to resume"
-        return (Finding(ConditionType.READY, Reason.SUSPENDED, message),)
+        ready = observed.ready
+        return (Finding(ConditionType.READY, Reason.SUSPENDED, message, blocks=not ready, unknown=ready),)
     unsupported = ", ".join(map(format_path, desired.resource.unsupported_fields()))
     if unsupported:
         message = f"this version does not support {unsupported}; remove it to have the resource applied"
@@ -111,7 +112,7 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
         message = (
             f"there is no Docker network {desired.resource.docker_name} to observe; create it, or correct networkName"
         )
-        findings.append(Finding(ConditionType.NETWORK_READY, Reason.NETWORK_NOT_FOUND, message))
+        findings.append(Finding(ConditionType.NETWORK_READY, Reason.NETWORK_NOT_FOUND, message, waits=True))
     elif live is not None and not intents:
         message = f"Docker network {live.name} has no IPv6 subnet on a bridge; recreate it with --ipv6"
         findings.append(Finding(ConditionType.NETWORK_READY, Reason.NO_IPV6, message))
@@ -199,7 +200,7 @@ def _plan_managed(
         *proxy_steps(desired, observed),
         *_member_steps(desired, observed, kept if kept is not None else want),
     )
-    drift = (*change.drift, *(s.reason for s in repair), *rules_drifted)
+    drift = (*change.drift, *(Drift(s.reason, s.condition) for s in repair), *rules_drifted)
     return Plan("IPv6Network", desired.name, steps, findings, drift)
 
 
@@ -222,7 +223,7 @@ class _NetworkChange:
     """What is done about the Docker network itself."""
 
     steps: tuple[Step, ...] = ()
-    drift: tuple[str, ...] = ()  # what the steps repair
+    drift: tuple[Drift, ...] = ()  # what the steps repair
     refusal: Finding | None = None  # why the network is not recreated now, although it differs
 
 
@@ -241,13 +242,14 @@ def _network_change(
     if live is None:
         removed = f"Docker network {want.name} was removed"
         why = removed if observed.applied else "it does not exist yet"
-        return _NetworkChange(creation(desired.name, missing, want, why), (removed,) if observed.applied else ())
+        drift = (Drift(removed, ConditionType.NETWORK_READY),) if observed.applied else ()
+        return _NetworkChange(creation(desired.name, missing, want, why), drift)
     differing = differences(want, live, observed.engine)
     broken = missing_bridge(observed.host, live)
     if not differing and not broken:
         return _NetworkChange(_attach_missing(observed, live))
     why = "; ".join((*differing, *((broken,) if broken else ())))
-    drift = (broken,) if broken else ()
+    drift = (Drift(broken, ConditionType.NETWORK_READY),) if broken else ()
     running = [a for a in observed.attachments if a.running]
     refusal = (
         _recreation_blocked(desired.resource.spec.update_strategy, running, why, broken=bool(broken))

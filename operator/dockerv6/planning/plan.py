@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dockerv6.planning.steps import CreateNetwork, RemoveNetwork, Step
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.planning.steps import CreateNetwork, ForgetSubnet, ReleaseSubnet, RemoveNetwork, Step
+
+
+class Change(StrEnum):
+    """What happens to a resource as a whole, as the symbol that Terraform prints for it."""
+
+    NONE = ""
+    ADD = "+"
+    CHANGE = "~"
+    REPLACE = "-/+"
+    REMOVE = "-"
 
 
 class Disruption(StrEnum):
@@ -24,6 +35,23 @@ class Finding:
     blocks: bool = True  # nothing is done for the resource until it is resolved
     retry: float | None = None  # seconds until the next try; None: only a change can help
     unknown: bool = False  # it may be harmless: the condition becomes Unknown, not False
+    waits: bool = False  # others end it, without a change by the user: Ready is Reconciling, not Stalled
+
+    @property
+    def prevents_ready(self) -> bool:
+        """Whether the resource is not Ready because of it. All other findings are warnings."""
+        return self.blocks or not self.unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Something that others changed since it was applied. Its repair is one event and one count."""
+
+    message: str  # what they changed
+    condition: ConditionType  # of the steps that repair it
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +62,7 @@ class Plan:
     name: str
     steps: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
-    drift: tuple[str, ...] = ()  # what differs from what was applied before, one sentence each
+    drift: tuple[Drift, ...] = ()  # what differs from what was applied before
 
     @property
     def empty(self) -> bool:
@@ -47,6 +75,32 @@ class Plan:
         return next((f for f in self.findings if f.blocks), None)
 
     @property
+    def obstacles(self) -> tuple[Finding, ...]:
+        """The findings because of which the resource is not Ready, also after the steps: a change that has to wait."""
+        return tuple(f for f in self.findings if f.prevents_ready)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The other findings. A resource that is suspended needs no attention."""
+        return tuple(f for f in self.findings if not f.prevents_ready and f.reason != Reason.SUSPENDED)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether nothing is done because the resource is suspended."""
+        return any(f.reason == Reason.SUSPENDED for f in self.findings)
+
+    @property
+    def change(self) -> Change:
+        """What the steps together do to the resource."""
+        created = any(isinstance(step, CreateNetwork) for step in self.steps)
+        removed = any(isinstance(step, RemoveNetwork) for step in self.steps)
+        if created:
+            return Change.REPLACE if removed else Change.ADD
+        if removed or any(isinstance(step, ReleaseSubnet | ForgetSubnet) for step in self.steps):
+            return Change.REMOVE
+        return Change.CHANGE if self.steps else Change.NONE
+
+    @property
     def disconnected(self) -> int:
         """How many running containers lose the network, if only for a moment."""
         return sum(step.disconnects for step in self.steps)
@@ -56,22 +110,27 @@ class Plan:
         """The label that ``dockerv6 plan`` prints."""
         if self.disconnected:
             return Disruption.DISCONNECTS
-        kinds = {type(step) for step in self.steps}
-        return Disruption.RECREATE if {RemoveNetwork, CreateNetwork} <= kinds else Disruption.NONE
+        return Disruption.RECREATE if self.change is Change.REPLACE else Disruption.NONE
 
     def as_mapping(self) -> dict[str, object]:
         """The plan for ``-o json``; stable, see docs/cli.md."""
         return {
             "kind": self.kind,
             "name": self.name,
+            "change": self.change.name.capitalize(),
             "disruption": str(self.disruption),
             "disconnects": self.disconnected,
-            "drift": list(self.drift),
+            "drift": list(map(str, self.drift)),
             "steps": [
                 {"action": step.action, "description": step.describe(), "reason": step.reason} for step in self.steps
             ],
             "findings": [
-                {"condition": str(f.condition), "reason": str(f.reason), "message": f.message, "blocks": f.blocks}
+                {
+                    "condition": str(f.condition),
+                    "reason": str(f.reason),
+                    "message": f.message,
+                    "blocks": f.prevents_ready,
+                }
                 for f in self.findings
             ],
         }

@@ -1,7 +1,7 @@
 """The conditions of a resource, computed once at the end of a reconcile by the rules of Flux and kstatus."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Condition, Conditions, ConditionType, Reason
@@ -29,6 +29,9 @@ _GOOD = {
 }
 
 
+_SHOWN = 10  # messages of one condition
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A step that failed."""
@@ -50,7 +53,7 @@ class StatusInputs:
     problem_reason: str = Reason.INVALID_SPEC  # of `problem`
     failure: Failure | None = None
     retry: float | None = None  # seconds until the next try; None: only a change leads to one
-    restored: tuple[str, ...] = ()  # drift that this reconcile repaired
+    restored: tuple[str, ...] = ()  # drift that was repaired
     prune_held: bool = False  # its deletion waits for `dockerv6 prune --confirm`
     messages: Mapping[ConditionType, str] = field(default_factory=dict)  # the messages of conditions that are True
 
@@ -117,7 +120,7 @@ def _domain(type_: ConditionType, inputs: StatusInputs) -> Condition:
 def _drifted(before: Conditions, inputs: StatusInputs) -> list[Condition]:
     """Changes by others: True until they are repaired, then False with what was repaired last."""
     if inputs.plan.drift:
-        message = "; ".join(inputs.plan.drift)
+        message = "; ".join(map(str, inputs.plan.drift))
         return [_make(inputs, ConditionType.DRIFTED, "True", Reason.RETRYING, message)]
     if inputs.restored:
         message = f"repaired: {'; '.join(inputs.restored)}"
@@ -140,15 +143,31 @@ def _readiness(found: list[Condition], inputs: StatusInputs) -> list[Condition]:
         message = inputs.messages.get(ConditionType.READY, "the resource is applied")
         return [_make(inputs, ConditionType.READY, "True", Reason.RECONCILE_SUCCEEDED, message)]
     ready = _make(inputs, ConditionType.READY, "False", cause.reason, cause.message)
-    if inputs.retry is not None:
+    if inputs.retry is not None or any(f.waits and f.reason == cause.reason for f in inputs.plan.obstacles):
         return [ready, _make(inputs, ConditionType.RECONCILING, "True", Reason.RETRYING, cause.message)]
     return [ready, _make(inputs, ConditionType.STALLED, "True", cause.reason, cause.message)]
 
 
+def warnings_of(plan: Plan) -> list[str]:
+    """The reasons of what is reported although it doesn't prevent Ready: what a person should look at."""
+    return list(dict.fromkeys(str(f.reason) for f in plan.warnings))
+
+
 def _finding(type_: ConditionType, plan: Plan) -> Finding | None:
-    """The most severe finding for a condition: blocking before False before Unknown."""
-    found = [f for f in plan.findings if f.condition == type_]
-    return min(found, key=lambda f: (not f.blocks, f.unknown), default=None)
+    """The most severe finding for a condition: blocking before False before Unknown.
+
+    Equally severe ones follow in its message: a host can have two problems at once.
+    """
+    found = sorted((f for f in plan.findings if f.condition == type_), key=_severity)
+    if not found:
+        return None
+    messages = list(dict.fromkeys(f.message for f in found if _severity(f) == _severity(found[0])))
+    more = f"; and {len(messages) - _SHOWN} more" if len(messages) > _SHOWN else ""
+    return replace(found[0], message="; ".join(messages[:_SHOWN]) + more)
+
+
+def _severity(finding: Finding) -> tuple[bool, bool]:
+    return not finding.blocks, finding.unknown
 
 
 def _make(inputs: StatusInputs, type_: str, status: cond.Status, reason: str, message: str) -> Condition:

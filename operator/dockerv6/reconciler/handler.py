@@ -83,6 +83,10 @@ class TemporaryError(ReconcileError):
         self.delay = delay
 
 
+class Unsettled(TemporaryError):  # noqa: N818 - nothing failed
+    """What is reconciled changes while it is reconciled. The next run continues."""
+
+
 class PermanentError(ReconcileError):
     """A failure that only a change of the object or of the host can fix, such as an invalid spec."""
 

@@ -36,7 +36,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from dockerv6.lib.clock import Clock, wait_for
 from dockerv6.lib.tasks import Backoff, Supervisor
-from dockerv6.reconciler.handler import ContextT, Key, PermanentError, Registry, Requeue, TemporaryError
+from dockerv6.reconciler.handler import ContextT, Key, PermanentError, Registry, Requeue, TemporaryError, Unsettled
 from dockerv6.reconciler.queue import KeyedQueue, QueueDepth
 
 logger = logging.getLogger(__name__)
@@ -322,6 +322,8 @@ def _log_failure(key: Key, error: Exception, delay: float | None) -> None:
     next_run = "no retry until something changes" if delay is None else f"next try in {delay:.1f} s"
     if isinstance(error, PermanentError):
         logger.error("%s: %s; %s", key, error, next_run)
+    elif isinstance(error, Unsettled):
+        logger.debug("%s: %s; %s", key, error, next_run)
     elif isinstance(error, TemporaryError):
         logger.warning("%s: %s; %s", key, error, next_run)
     else:

@@ -97,8 +97,8 @@ def test_ctrl_c_ends_with_130(daemon: Daemon) -> None:
     assert run(["get", "v6net", "-w"], time).exit_code == 130
 
 
-def test_a_closed_pipe_is_no_error(daemon: Daemon) -> None:
-    daemon.accept(*(stored(f"n{number}") for number in range(2000)))
+def test_a_closed_pipe_is_no_error(running: Daemon) -> None:
+    running.accept(*(stored(f"n{number}") for number in range(2000)))
     with subprocess.Popen(
         [sys.executable, "-c", "from dockerv6.cli.main import main; main()", "get", "v6net", "-o", "wide"],
         stdout=subprocess.PIPE,
@@ -118,8 +118,8 @@ HEAVY = {"asyncio", "docker", "pydantic", "pyroute2", "prometheus_client", "watc
 @pytest.mark.parametrize(
     "arguments", ["get v6net", "get all -o wide", "get v6net -o json", "events", "wait v6net/blog", "describe v6net"]
 )
-def test_commands_that_read_the_state_import_nothing_heavy(daemon: Daemon, arguments: str) -> None:
-    daemon.accept(stored(spec={}))
+def test_commands_that_read_the_state_import_nothing_heavy(running: Daemon, arguments: str) -> None:
+    running.accept(stored(spec={}))
     program = (
         "import sys\nfrom dockerv6.cli.main import main\n"
         f"main({arguments.split()!r}, standalone_mode=False)\n"

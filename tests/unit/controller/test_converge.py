@@ -5,6 +5,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
+from dockerv6.api.conditions import ConditionType
 from dockerv6.controller.converge import RACES, ROUNDS, ConvergeResult, converge, requeue_after
 from dockerv6.controller.observe import observe_host
 from dockerv6.dockerd.port import EngineUnavailable
@@ -12,9 +13,9 @@ from dockerv6.firewall.operations import AddTable
 from dockerv6.firewall.ruleset import Ruleset, RulesetChange
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.inputs import Observed
-from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.plan import Drift, Finding, Plan
 from dockerv6.planning.steps import BindSubnet, RemoveNetwork, SetSysctl, Step, UpdateFirewall
-from dockerv6.reconciler.handler import TemporaryError
+from dockerv6.reconciler.handler import Unsettled
 from tests.world import Bench, Host
 
 TAKEN = IPv6Network("fd00:1::/64")
@@ -29,6 +30,10 @@ def plan(*steps: Step, findings: tuple[Finding, ...] = ()) -> Plan:
 
 
 NOTHING = plan()
+
+
+GONE = Drift("Docker network blog was removed", ConditionType.NETWORK_READY)
+FLUSHED = Drift("firewall: our table was modified", ConditionType.FIREWALL_READY)
 
 
 class Rounds:
@@ -59,8 +64,8 @@ async def rounds(*plans: Plan) -> Rounds:
     return Rounds(bench, await observe_host(bench.context, applied=False), plans)
 
 
-async def test_a_network_that_a_plan_removed_is_no_drift_in_the_next_plan() -> None:
-    it = await rounds(plan(FORWARD), replace(plan(BACK), drift=("Docker network blog was removed",)), NOTHING)
+async def test_a_network_that_a_plan_removed_before_it_was_overtaken_is_no_drift_in_the_next_plan() -> None:
+    it = await rounds(plan(REMOVE, RACE), replace(plan(BACK), drift=(GONE,)), NOTHING)
     assert (await it.run()).drift == ()
 
 
@@ -77,10 +82,30 @@ async def test_after_a_plan_the_world_is_observed_again() -> None:
     assert it.decided == it.pictures
 
 
-async def test_the_steps_of_all_plans_are_reported_and_the_drift_of_the_first() -> None:
-    it = await rounds(replace(plan(FORWARD), drift=("gone",)), replace(plan(BACK), drift=("again",)), NOTHING)
-    assert await it.run() == ConvergeResult(NOTHING, it.pictures[2], (FORWARD, BACK), ("gone",))
+async def test_the_steps_and_the_drift_of_all_plans_are_reported() -> None:
+    it = await rounds(replace(plan(FORWARD), drift=(GONE,)), replace(plan(BACK), drift=(GONE, FLUSHED)), NOTHING)
+    assert await it.run() == ConvergeResult(NOTHING, it.pictures[2], (FORWARD, BACK), (GONE, GONE, FLUSHED))
     assert await it.bench.host.net.sysctl(FORWARDING) == "0"
+
+
+async def test_drift_of_a_plan_that_was_overtaken_counts_once() -> None:
+    it = await rounds(replace(plan(RACE), drift=(GONE,)), replace(plan(FORWARD), drift=(GONE, FLUSHED)), NOTHING)
+    assert (await it.run()).drift == (GONE, FLUSHED)
+
+
+async def test_drift_that_is_not_repaired_is_not_reported() -> None:
+    it = await rounds(replace(NOTHING, drift=(GONE,)))
+    assert (await it.run()).drift == ()
+    assert it.bench.context.unfinished_drift == {}
+
+
+async def test_drift_of_a_run_that_fails_is_reported_by_the_run_that_ends() -> None:
+    it = await rounds(
+        replace(plan(FORWARD, REMOVE), drift=(FLUSHED, GONE)), replace(plan(BACK), drift=(GONE,)), NOTHING
+    )
+    it.bench.host.engine.fail_next("remove_network", EngineUnavailable("gone"))
+    assert (await it.run()).drift == ()
+    assert (await it.run()).drift == (FLUSHED, GONE)
 
 
 async def test_a_step_that_fails_ends_it() -> None:
@@ -109,9 +134,17 @@ async def test_a_firewall_change_for_a_table_that_changed_is_planned_again() -> 
 @pytest.mark.parametrize(("step", "limit"), [(FORWARD, ROUNDS), (RACE, RACES)], ids=["changes", "races"])
 async def test_a_host_that_never_comes_to_rest_is_left_for_later(step: Step, limit: int) -> None:
     it = await rounds(*[plan(step)] * (limit + 1))
-    with pytest.raises(TemporaryError, match="changes faster"):
+    with pytest.raises(Unsettled):
         await it.run()
     assert len(it.decided) == limit
+
+
+async def test_drift_of_a_run_that_never_ends_is_reported_by_the_next_one() -> None:
+    busy = [plan(FORWARD)] * (ROUNDS - 1)
+    it = await rounds(replace(plan(FORWARD), drift=(FLUSHED,)), *busy, NOTHING)
+    with pytest.raises(Unsettled):
+        await it.run()
+    assert (await it.run()).drift == (FLUSHED,)
 
 
 def test_the_next_run_is_the_soonest_that_a_finding_asks_for() -> None:

@@ -136,7 +136,9 @@ class TestPlan:
 
     def test_rules_that_were_there_before_are_drift(self) -> None:
         found = plan(observed(SHOP, applied=True, rules=lacking("", OWNER)), SHOP)
-        assert found.drift == ("firewall: add the table", "firewall: add x to set networks")
+        assert list(map(str, found.drift)) == [
+            "firewall: our table was modified; the repair is 2 changes, first: add the table"
+        ]
 
     def test_other_owners_rules_are_theirs(self) -> None:
         assert plan(observed(SHOP, rules=lacking("all", "policy/b")), SHOP).empty

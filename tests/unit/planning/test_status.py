@@ -6,7 +6,7 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType, Reason
 from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.planning.inputs import SPEC_HASH
-from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.plan import Drift, Finding, Plan
 from dockerv6.planning.status import (
     NETWORK_DOMAIN,
     Failure,
@@ -39,7 +39,8 @@ def finding(condition: ConditionType, reason: Reason = Reason.SUBNET_OVERLAP, **
 
 
 def plan(*findings: Finding, drift: tuple[str, ...] = ()) -> Plan:
-    return Plan("IPv6Network", "blog", (), findings, drift)
+    changed = tuple(Drift(each, ConditionType.NETWORK_READY) for each in drift)
+    return Plan("IPv6Network", "blog", (), findings, changed)
 
 
 def say(plan: Plan = NOTHING, before: Conditions = (), **more: object) -> Conditions:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.conditions import ConditionType, Reason, warnings
 from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, with_settings
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import full_name
-from dockerv6.cli.state import BlockingClock, StateDirectory, condition_of
+from dockerv6.cli.state import BlockingClock, StateDirectory, condition_of, conditions_of
 from dockerv6.daemon.settings import Settings
 from dockerv6.store.lock import AlreadyRunning
 from dockerv6.store.model import StoredObject
@@ -46,6 +46,10 @@ class ResourceResult(Protocol):
     def message(self) -> str:
         """Its message."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should look at although it may be ready."""
+
 
 @click.command(
     "apply",
@@ -69,7 +73,7 @@ class ResourceResult(Protocol):
 def command(ctx: click.Context, settings: Settings, *, timeout: float) -> None:
     """Reconcile all resources once and print whether each one is Ready.
 
-    The exit code is 1 if one is not, or if a problem belongs to no resource.
+    The exit code is 1 if one is not, or if a problem belongs to no resource. Warnings don't change it.
 
     If a daemon is running with the same state directory, the daemon reconciles and this command waits for it.
     """
@@ -104,8 +108,13 @@ def _print(results: list[ResourceResult]) -> int:
             click.echo(f"{name} ready")
         else:
             click.echo(f"{name} {click.style('not ready', fg='red')} ({result.reason}): {plain(result.message)}")
+        for warning in result.warnings:
+            click.echo(f"  {click.style('warning', fg='yellow')}: {plain(warning)}")
     if not results:
         click.echo("No resources found", err=True)
+    if len(results) > 1 or any(result.warnings for result in results):
+        ready, warned = sum(result.ready for result in results), sum(bool(result.warnings) for result in results)
+        click.echo(f"{ready} of {len(results)} ready, {warned} with warnings", err=True)
     return 0 if all(result.ready for result in results) else 1
 
 
@@ -141,6 +150,7 @@ class ApplyStatus:
     reason: str
     message: str
     final: bool  # it does not change without a change of a file
+    warnings: tuple[str, ...] = ()
 
 
 def apply_statuses(snapshot: "Snapshot", stored: Iterable[StoredObject]) -> tuple[ApplyStatus, ...]:
@@ -177,7 +187,8 @@ def _status_of_file(key: Key, digest: str, stored: StoredObject | None) -> Apply
     ready = condition.get("status") == "True"
     stalled = bool(condition_of(stored, ConditionType.STALLED))
     reason, message = str(condition.get("reason", Reason.PROGRESSING)), str(condition.get("message", ""))
-    return ApplyStatus(*key, ready=ready, reason=reason, message=message, final=ready or stalled)
+    found = warnings(conditions_of(stored))
+    return ApplyStatus(*key, ready=ready, reason=reason, message=message, final=ready or stalled, warnings=found)
 
 
 def _status_of_deleted(stored: StoredObject) -> ApplyStatus:

@@ -11,7 +11,7 @@ from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import NONE, EventPrinter, document, encode
 from dockerv6.cli.printers.table import TextTable, age, plain
 from dockerv6.cli.selection import ResourceRef, complete, not_found, parse_references
-from dockerv6.cli.state import StateDirectory, conditions_of, problem_summary
+from dockerv6.cli.state import StateDirectory, conditions_of, problem_summary, warn_if_stale
 from dockerv6.ipam.ledger import Allocation
 from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 from dockerv6.store.model import Event, StoredObject
@@ -43,15 +43,13 @@ def command(ctx: click.Context, *, wanted: tuple[str, ...], state_dir: str) -> N
     """
     references = parse_references(wanted)
     state = StateDirectory(Path(state_dir))
-    now = clock_of(ctx).now()
+    clock = clock_of(ctx)
+    now = clock.now()
     found = [(ref, stored) for ref in references for stored in _objects(state, ref)]
     if not found:
         click.echo("No resources found", err=True)
         return
-    if state.daemon() is None:
-        click.echo(
-            f"Warning: no dockerv6 is running with {state_dir}; this is the state when it was last running", err=True
-        )
+    warn_if_stale(state, clock)
     allocations = state.allocations()
     for index, (ref, stored) in enumerate(found):
         if index:

@@ -9,7 +9,7 @@ from dockerv6.api.kinds import UnknownKind, resolve_kind
 from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import EVENT_FORMATS, EventPrinter, events_text
 from dockerv6.cli.selection import complete
-from dockerv6.cli.state import BlockingClock, StateDirectory
+from dockerv6.cli.state import BlockingClock, StateDirectory, warn_if_stale
 from dockerv6.store.model import Event, EventType
 
 OTHER_OBJECTS = {"host": "Host", "source": "Source"}
@@ -66,6 +66,7 @@ def command(
             if (oldest is None or event.last_seen >= oldest) and (not types or event.type in types)
         )
 
+    warn_if_stale(state, clock)
     if watch:
         _follow(state, read, EventPrinter(output), clock)
         return

@@ -10,7 +10,7 @@ from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import RESOURCE_FORMATS, ObjectsByKind, ResourcePrinter, resources_text
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import ResourceRef, complete, labels_of, not_found, parse_references, parse_selector
-from dockerv6.cli.state import BlockingClock, StateDirectory
+from dockerv6.cli.state import BlockingClock, StateDirectory, warn_if_stale
 from dockerv6.store.model import StoredObject
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ Matches = Callable[[Mapping[str, str]], bool]
 def command(
     ctx: click.Context, *, wanted: tuple[str, ...], output: str, watch: bool, labels: str, state_dir: str
 ) -> None:
-    """Show resources and their status. Works without a running daemon.
+    """Show resources and their status. Without a running daemon, a warning tells how old they are.
 
     KIND is a plural, singular or short name (ipv6networks, ipv6network, v6net), or "all". KIND/NAME is accepted too.
     """
@@ -56,6 +56,7 @@ def command(
     matches = parse_selector(labels)
     state = StateDirectory(Path(state_dir))
     clock = clock_of(ctx)
+    warn_if_stale(state, clock)
     if watch:
         _follow(state, references, matches, ResourcePrinter(output, many_kinds=_many(references)), clock)
         return

@@ -37,7 +37,7 @@ def command(ctx: click.Context, settings: Settings, *, wanted: tuple[str, ...], 
     """Show the changes that `dockerv6 run` would make: each step, its reason, and which containers it disconnects.
 
     Exit codes: 0 no changes, 2 changes to make, 1 error: the plan can't be computed, a file is invalid, or a resource
-    is blocked by a problem that you must solve.
+    is blocked: it is not Ready until the problem that the plan names is solved. Warnings don't change the exit code.
     """
     from dockerv6.daemon.preview import preview  # noqa: PLC0415 - loads the daemon
 
@@ -80,6 +80,6 @@ def _has_errors(found: "Preview") -> bool:
 
 
 def _exit_code(plans: "list[Plan]", found: "Preview") -> int:
-    if _has_errors(found) or any(plan.blocked for plan in plans):
+    if _has_errors(found) or any(plan.obstacles for plan in plans):
         return ERROR
     return CHANGES if any(not plan.empty for plan in plans) else NOTHING_TO_DO

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from dockerv6.api.conditions import ConditionType
+from dockerv6.api.conditions import ConditionType, warnings
 from dockerv6.api.kinds import KINDS
 from dockerv6.cli.options import DURATION, ExampleCommand, click_type, clock_of, setting_option
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import ResourceRef, complete, full_name, parse_kind, parse_references, short_name
-from dockerv6.cli.state import StateDirectory, condition_of, problem_summary
+from dockerv6.cli.state import StateDirectory, condition_of, conditions_of, problem_summary
 from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.store.model import StoredObject
 
@@ -126,26 +126,39 @@ def command(
 ) -> None:
     """Wait for a condition of resources, or for their deletion. The exit code is 1 on timeout.
 
-    A condition counts only if it belongs to the newest accepted version of the resource. A resource that does not exist
-    yet is waited for as well, because the daemon reads a file a moment after it was written.
+    A condition counts only while a daemon runs, and if it belongs to the newest accepted version of the resource. A
+    resource that does not exist yet is waited for as well, because the daemon reads a file a moment after it was
+    written.
     """
     references = _references(wanted, every=every)
     state = StateDirectory(Path(state_dir))
     clock = clock_of(ctx)
     awaited: list[Key] = []
     present: Objects = {}
+    daemon: int | None = None
     for present in state.watch(_reader(state, awaiting), clock, until=clock.monotonic() + timeout):
         awaited = _keys(references, present, awaited if awaiting.deletion else [])
-        if (awaited or awaiting.deletion) and all(awaiting.met(present.get(key)) for key in awaited):
+        daemon = state.daemon()
+        current = daemon is not None or awaiting.deletion  # what no daemon keeps up may be true no more
+        if (awaited or awaiting.deletion) and current and all(awaiting.met(present.get(key)) for key in awaited):
             for key in awaited:
                 click.echo(f"{full_name(*key)} {'deleted' if awaiting.deletion else 'condition met'}")
+                _warn(present.get(key))
             return
     left = [key for key in awaited if not awaiting.met(present.get(key))]
-    reasons = [f"{short_name(*key)}: {awaiting.describe_actual(present.get(key))}" for key in left] or [
-        "no resource exists yet"
-    ]
-    daemon = "" if state.daemon() is not None else f" (no dockerv6 is running with {state_dir})"
-    raise click.ClickException(f"timed out waiting for {awaiting}{daemon}: {'; '.join(reasons)}")
+    reasons = [f"{short_name(*key)}: {awaiting.describe_actual(present.get(key))}" for key in left]
+    if not reasons:
+        reasons = [state.staleness(clock.now()) if awaited else "no resource exists yet"]
+    stopped = "" if daemon is not None or not left else f" (no dockerv6 is running with {state_dir})"
+    raise click.ClickException(f"timed out waiting for {awaiting}{stopped}: {'; '.join(reasons)}")
+
+
+def _warn(stored: StoredObject | None) -> None:
+    """Print what a person should look at although the condition is met."""
+    if stored is None:
+        return
+    for warning in warnings(conditions_of(stored)):
+        click.echo(f"Warning: {short_name(stored.kind, stored.name)}: {plain(warning)}", err=True)
 
 
 def _references(wanted: tuple[str, ...], *, every: bool) -> tuple[ResourceRef, ...]:

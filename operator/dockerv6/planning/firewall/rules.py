@@ -13,7 +13,7 @@ from dockerv6.planning.docker.engine import ENGINE_RETRY
 from dockerv6.planning.firewall.port_claims import bracketed, port_finding
 from dockerv6.planning.host.interfaces import HostAddresses, host_addresses
 from dockerv6.planning.inputs import HostView, Observed, RulesView
-from dockerv6.planning.plan import Finding
+from dockerv6.planning.plan import Drift, Finding
 from dockerv6.planning.steps import (
     AddAcceptRule,
     RemoveAcceptRule,
@@ -28,17 +28,22 @@ def rules_findings(rules: RulesView, owner: str, host: HostView) -> tuple[Findin
     return (*_table(rules, owner), *filter_findings(rules), *_rival(rules), *_ports(rules, owner, host))
 
 
-def rules_drift(observed: Observed, owner: str) -> tuple[str, ...]:
-    """Changes that others made to an owner's rules or to the shared ones, since they were in place."""
-    if not observed.applied or observed.rules.intended:
+def rules_drift(observed: Observed, owner: str) -> tuple[Drift, ...]:
+    """That others changed an owner's rules or the shared ones since they were in place."""
+    changes = observed.rules.pending_changes(owner)
+    if not observed.applied or observed.rules.intended or not changes:
         return ()
-    return tuple(f"firewall: {change}" for change in observed.rules.pending_changes(owner))
+    return (Drift(modified_table(changes), ConditionType.FIREWALL_READY),)
 
 
-def repaired_table(changes: Sequence[str]) -> str:
-    """The drift of our table in one line; a flushed table is dozens of changes."""
+def modified_table(changes: Sequence[str]) -> str:
+    """The drift of our table in one line; a flushed table is dozens of changes.
+
+    Args:
+        changes: those that repair it, at least one.
+    """
     count = f"{len(changes)} changes, first: " if len(changes) > 1 else ""
-    return f"firewall: our table was modified; repaired by {count}{changes[0]}"
+    return f"firewall: our table was modified; the repair is {count}{changes[0]}"
 
 
 def _table(rules: RulesView, owner: str) -> tuple[Finding, ...]:

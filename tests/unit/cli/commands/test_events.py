@@ -9,11 +9,13 @@ BLOG = ("IPv6Network", "blog")
 
 
 @pytest.fixture
-def daemon_with_events(daemon: Daemon) -> Daemon:
-    daemon.event(EventType.NORMAL, "Created", "network made", 7200, about=BLOG)
-    daemon.event(EventType.WARNING, "EndpointsAttached", "web is attached", 600, 300, 60, about=("IPv6Network", "shop"))
-    daemon.event(EventType.WARNING, "PruneHeld", "too many", 30, about=("Host", "garbage"))
-    return daemon
+def daemon_with_events(running: Daemon) -> Daemon:
+    running.event(EventType.NORMAL, "Created", "network made", 7200, about=BLOG)
+    running.event(
+        EventType.WARNING, "EndpointsAttached", "web is attached", 600, 300, 60, about=("IPv6Network", "shop")
+    )
+    running.event(EventType.WARNING, "PruneHeld", "too many", 30, about=("Host", "garbage"))
+    return running
 
 
 def objects(*arguments: str) -> list[str]:
@@ -63,8 +65,8 @@ def test_other_arguments_are_wrong_usage(words: list[str]) -> None:
     assert run(["events", *words]).exit_code == 2
 
 
-def test_no_events_is_no_error(daemon: Daemon) -> None:
-    daemon.accept()
+def test_no_events_is_no_error(running: Daemon) -> None:
+    running.accept()
     result = run(["events"])
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No events found\n")
 

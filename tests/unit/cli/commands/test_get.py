@@ -7,19 +7,23 @@ from dockerv6.store.tables import read_objects
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, ready, run, stored
 
 
-def test_resources_of_a_kind_are_a_table(daemon: Daemon) -> None:
-    daemon.accept(stored("blog", status=ready(subnet="fd00::/64", containers=0)), stored("p", "IPv6Pool"))
+def test_resources_of_a_kind_are_a_table(running: Daemon) -> None:
+    running.accept(
+        stored("blog", status=ready(subnet="fd00::/64", containers=0, warnings=["MTUMismatch"])),
+        stored("p", "IPv6Pool"),
+    )
     result = run(["get", "v6net"])
     assert result.stdout.splitlines() == [
-        "NAME   READY   REASON               SUBNET      CONTAINERS   AGE",
-        "blog   True    ReconcileSucceeded   fd00::/64   0            120m",
+        "NAME   READY   REASON               WARNINGS      SUBNET      CONTAINERS   AGE",
+        "blog   True    ReconcileSucceeded   MTUMismatch   fd00::/64   0            120m",
     ]
 
 
-def test_a_resource_without_a_status_shows_none(daemon: Daemon) -> None:
-    daemon.accept(stored("blog", status={}))
+def test_a_resource_without_a_status_shows_none(running: Daemon) -> None:
+    running.accept(stored("blog", status={}))
     assert run(["get", "v6net"]).stdout.splitlines()[1].split() == [
         "blog",
+        "<none>",
         "<none>",
         "<none>",
         "<none>",
@@ -28,22 +32,32 @@ def test_a_resource_without_a_status_shows_none(daemon: Daemon) -> None:
     ]
 
 
-def test_each_kind_has_a_table_and_names_include_the_kind(daemon: Daemon) -> None:
-    daemon.accept(stored("blog"), stored("p", "IPv6Pool"))
+@pytest.mark.parametrize("command", [["get", "v6net"], ["describe", "v6net", "blog"], ["events"]])
+def test_without_a_daemon_the_age_of_what_is_shown_is_a_warning(daemon: Daemon, command: list[str]) -> None:
+    daemon.accept(stored("blog"))
+    result = run(command)
+    assert result.exit_code == 0
+    assert result.stderr.startswith(
+        f"Warning: no dockerv6 is running with {daemon.directory}: this is the state of 0s ago; start it"
+    )
+
+
+def test_each_kind_has_a_table_and_names_include_the_kind(running: Daemon) -> None:
+    running.accept(stored("blog"), stored("p", "IPv6Pool"))
     first, second = run(["get", "all"]).stdout.split("\n\n")
     assert first.splitlines()[1].startswith("ipv6network/blog ")
     assert second.splitlines()[1].startswith("ipv6pool/p ")
 
 
-def test_names_are_accepted_by_other_verbs(daemon: Daemon) -> None:
-    daemon.accept(stored("a"), stored("b"))
+def test_names_are_accepted_by_other_verbs(running: Daemon) -> None:
+    running.accept(stored("a"), stored("b"))
     names = run(["get", "v6net", "-o", "name"]).stdout.split()
     assert names == ["ipv6network.dockerv6.io/a", "ipv6network.dockerv6.io/b"]
     assert run(["get", *names, "-o", "name"]).stdout.split() == names
 
 
-def test_one_by_name_is_an_object_and_several_are_a_list(daemon: Daemon) -> None:
-    daemon.accept(stored("a", labels={"app": "x"}, deleting_since=NOW), stored("b"))
+def test_one_by_name_is_an_object_and_several_are_a_list(running: Daemon) -> None:
+    running.accept(stored("a", labels={"app": "x"}, deleting_since=NOW), stored("b"))
     one = json.loads(run(["get", "v6net", "a", "-o", "json"]).stdout)
     assert one["metadata"] == {
         "name": "a",
@@ -58,66 +72,66 @@ def test_one_by_name_is_an_object_and_several_are_a_list(daemon: Daemon) -> None
     assert json.loads(run(["get", "v6net", "a", "b", "a", "-o", "json"]).stdout) == many
 
 
-def test_yaml_has_the_content_of_json(daemon: Daemon) -> None:
+def test_yaml_has_the_content_of_json(running: Daemon) -> None:
     import yaml  # noqa: PLC0415 - only here
 
-    daemon.accept(stored("a", spec={"egress": {"mode": "None"}}))
+    running.accept(stored("a", spec={"egress": {"mode": "None"}}))
     shown = yaml.safe_load(run(["get", "v6net", "a", "-o", "yaml"]).stdout)
     assert shown == json.loads(run(["get", "v6net", "a", "-o", "json"]).stdout)
 
 
-def test_a_selector_filters_by_labels(daemon: Daemon) -> None:
-    daemon.accept(stored("a", labels={"app": "x"}), stored("b"))
+def test_a_selector_filters_by_labels(running: Daemon) -> None:
+    running.accept(stored("a", labels={"app": "x"}), stored("b"))
     assert run(["get", "v6net", "-l", "app=x", "-o", "name"]).stdout == "ipv6network.dockerv6.io/a\n"
     assert run(["get", "v6net", "-l", "app!=x", "-o", "name"]).stdout == "ipv6network.dockerv6.io/b\n"
     assert run(["get", "v6net", "-l", "a b"]).exit_code == 2
 
 
-def test_a_missing_name_is_an_error(daemon: Daemon) -> None:
-    daemon.accept(stored("a"))
+def test_a_missing_name_is_an_error(running: Daemon) -> None:
+    running.accept(stored("a"))
     result = run(["get", "v6net", "x"])
     assert (result.exit_code, result.stderr) == (1, 'Error: ipv6networks "x" not found\n')
     assert run(["get", "v6net", "a", "x"]).exit_code == 1
 
 
-def test_no_resources_is_no_error(daemon: Daemon) -> None:
-    daemon.accept()
+def test_no_resources_is_no_error(running: Daemon) -> None:
+    running.accept()
     result = run(["get", "v6pol"])
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No resources found\n")
     assert json.loads(run(["get", "v6pol", "-o", "json"]).stdout)["items"] == []
 
 
-def test_without_a_state_file_the_error_has_a_remedy(daemon: Daemon) -> None:
+def test_without_a_state_file_the_error_has_a_remedy(running: Daemon) -> None:
     result = run(["get", "v6net"])
     assert result.exit_code == 1
     assert result.stderr == (
-        f"Error: there is no {daemon.file}: the daemon has not run yet, or it uses another state directory; "
+        f"Error: there is no {running.file}: the daemon has not run yet, or it uses another state directory; "
         "start the daemon with `dockerv6 run`, or select its directory with --state-dir\n"
     )
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
-def test_dangerous_characters_are_escaped_in_documents(daemon: Daemon, form: str) -> None:
+def test_dangerous_characters_are_escaped_in_documents(running: Daemon, form: str) -> None:
     text = "straße \x7f\x9b\u202e\u2028\u2066 😀"
-    daemon.accept(stored("a", status=ready(subnet=text)))
+    running.accept(stored("a", status=ready(subnet=text)))
     output = run(["get", "v6net", "a", "-o", form]).stdout
     assert all(line.isprintable() for line in output.split("\n"))
     assert yaml.safe_load(output)["status"]["subnet"] == text
 
 
-def test_control_characters_of_files_are_not_printed(daemon: Daemon) -> None:
-    daemon.accept(stored("a", status=ready(subnet="x\x1b[31m\ny")))
+def test_control_characters_of_files_are_not_printed(running: Daemon) -> None:
+    running.accept(stored("a", status=ready(subnet="x\x1b[31m\ny")))
     assert "x\\x1b[31m y" in run(["get", "v6net"]).stdout
 
 
-def watched(daemon: Daemon, *arguments: str) -> list[str]:
+def watched(running: Daemon, *arguments: str) -> list[str]:
     """The lines that are printed while one resource changes, one is created and one is deleted."""
-    daemon.accept(stored("a"), stored("b"))
+    running.accept(stored("a"), stored("b"))
     time = FakeTime(
-        lambda: daemon.accept(stored("a", status=ready("False", reason="SubnetOverlap"))),
+        lambda: running.accept(stored("a", status=ready("False", reason="SubnetOverlap"))),
         lambda: None,
-        lambda: daemon.accept(stored("c")),
-        lambda: daemon.remove("IPv6Network", "b"),
+        lambda: running.accept(stored("c")),
+        lambda: running.remove("IPv6Network", "b"),
     )
     time.interrupt = True
     result = run(["get", "v6net", "-w", *arguments], time)
@@ -125,8 +139,8 @@ def watched(daemon: Daemon, *arguments: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-def test_a_watch_prints_everything_and_then_each_change(daemon: Daemon) -> None:
-    lines = watched(daemon)
+def test_a_watch_prints_everything_and_then_each_change(running: Daemon) -> None:
+    lines = watched(running)
     assert [line.split()[:3] for line in lines] == [
         ["NAME", "READY", "REASON"],
         ["a", "True", "ReconcileSucceeded"],
@@ -139,10 +153,10 @@ def test_a_watch_prints_everything_and_then_each_change(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
-def test_a_watch_in_json_prints_one_object_after_another(daemon: Daemon, form: str) -> None:
+def test_a_watch_in_json_prints_one_object_after_another(running: Daemon, form: str) -> None:
     import yaml  # noqa: PLC0415 - only here
 
-    text = "\n".join(watched(daemon, "-o", form))
+    text = "\n".join(watched(running, "-o", form))
     if form == "json":
         decoder, position, found = json.JSONDecoder(), 0, []
         while position < len(text):
@@ -154,12 +168,12 @@ def test_a_watch_in_json_prints_one_object_after_another(daemon: Daemon, form: s
     assert [item["metadata"]["name"] for item in found] == ["a", "b", "a", "c", "b"]
 
 
-def test_a_watch_for_names_prints_names(daemon: Daemon) -> None:
-    assert watched(daemon, "-o", "name")[-1] == "ipv6network.dockerv6.io/b"
+def test_a_watch_for_names_prints_names(running: Daemon) -> None:
+    assert watched(running, "-o", "name")[-1] == "ipv6network.dockerv6.io/b"
 
 
-def test_a_watch_reads_at_most_once_a_second_without_changes(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    daemon.accept(stored("a"))
+def test_a_watch_reads_at_most_once_a_second_without_changes(running: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.accept(stored("a"))
     time = FakeTime(*([lambda: None] * 50))
     time.interrupt = True
     reads = []
@@ -174,16 +188,16 @@ def test_a_watch_reads_at_most_once_a_second_without_changes(daemon: Daemon, mon
     assert 10 < len(reads) < 16  # in 12.5 s
 
 
-def test_problems_that_belong_to_no_resource_are_warnings(daemon: Daemon) -> None:
-    daemon.accept(stored("blog"))
-    daemon.report("x.yaml:2:7: there is no kind 'IPV6Network'; did you mean IPv6Network?")
+def test_problems_that_belong_to_no_resource_are_warnings(running: Daemon) -> None:
+    running.accept(stored("blog"))
+    running.report("x.yaml:2:7: there is no kind 'IPV6Network'; did you mean IPv6Network?")
     result = run(["get", "v6net", "-o", "name"])
     assert result.exit_code == 0
     assert result.stdout == "ipv6network.dockerv6.io/blog\n"
     assert result.stderr == "Warning: x.yaml:2:7: there is no kind 'IPV6Network'; did you mean IPv6Network?\n"
 
 
-def test_a_warning_is_one_line_without_control_characters(daemon: Daemon) -> None:
-    daemon.accept(stored("blog"))
-    daemon.report("x\x1b]0;title\x07\n\u202e.yaml:1:1: error: invalid")
+def test_a_warning_is_one_line_without_control_characters(running: Daemon) -> None:
+    running.accept(stored("blog"))
+    running.report("x\x1b]0;title\x07\n\u202e.yaml:1:1: error: invalid")
     assert run(["get", "v6net"]).stderr == "Warning: x\\x1b]0;title\\x07 \\u202e.yaml:1:1: error: invalid\n"

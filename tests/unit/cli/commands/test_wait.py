@@ -4,31 +4,31 @@ from typing import Any
 import pytest
 
 from dockerv6.cli.state import POLL_INTERVAL
-from tests.unit.cli.harness import NOW, Daemon, FakeTime, ready, run, stored
+from tests.unit.cli.harness import NOW, Daemon, FakeTime, condition, ready, run, stored
 
 
-def test_a_ready_resource_is_not_waited_for(daemon: Daemon) -> None:
-    daemon.accept(stored("blog"))
+def test_a_ready_resource_is_not_waited_for(running: Daemon) -> None:
+    running.accept(stored("blog"))
     time = FakeTime()
     result = run(["wait", "v6net/blog"], time)
     assert (result.exit_code, result.stdout) == (0, "ipv6network.dockerv6.io/blog condition met\n")
     assert time.elapsed == 0
 
 
-def test_kind_and_name_may_be_two_arguments(daemon: Daemon) -> None:
-    daemon.accept(stored("blog"), stored("shop"))
+def test_kind_and_name_may_be_two_arguments(running: Daemon) -> None:
+    running.accept(stored("blog"), stored("shop"))
     assert run(["wait", "v6net", "blog", "shop"]).stdout.count("condition met") == 2
 
 
-def test_it_ends_as_soon_as_the_resource_is_ready(daemon: Daemon) -> None:
-    daemon.accept(stored("blog", status=ready("Unknown")))
-    time = FakeTime(lambda: None, lambda: daemon.accept(stored("blog")))
+def test_it_ends_as_soon_as_the_resource_is_ready(running: Daemon) -> None:
+    running.accept(stored("blog", status=ready("Unknown")))
+    time = FakeTime(lambda: None, lambda: running.accept(stored("blog")))
     assert run(["wait", "v6net/blog"], time).exit_code == 0
     assert time.elapsed == 2 * POLL_INTERVAL
 
 
-def test_a_status_of_an_earlier_version_does_not_count(daemon: Daemon) -> None:
-    daemon.accept(stored("blog", generation=2, status=ready(observed=1)))
+def test_a_status_of_an_earlier_version_does_not_count(running: Daemon) -> None:
+    running.accept(stored("blog", generation=2, status=ready(observed=1)))
     result = run(["wait", "v6net/blog", "--timeout=1s"])
     assert result.exit_code == 1
     assert "its newest version (generation 2) is not reconciled yet" in result.stderr
@@ -41,19 +41,19 @@ def test_a_status_of_an_earlier_version_does_not_count(daemon: Daemon) -> None:
         ({"deleting_since": NOW}, "it is being deleted; Ready=True (ReconcileSucceeded): so it is"),
     ],
 )
-def test_a_changed_file_makes_the_resource_not_ready(daemon: Daemon, fields: dict[str, Any], message: str) -> None:
-    daemon.accept(stored("blog", **fields))
+def test_a_changed_file_makes_the_resource_not_ready(running: Daemon, fields: dict[str, Any], message: str) -> None:
+    running.accept(stored("blog", **fields))
     assert f"ipv6network/blog: {message}\n" in run(["wait", "v6net/blog", "--timeout=0"]).stderr
 
 
-def test_waits_for_a_resource_that_does_not_exist_yet(daemon: Daemon) -> None:
-    daemon.accept()
-    assert run(["wait", "v6net/blog"], FakeTime(lambda: daemon.accept(stored("blog")))).exit_code == 0
+def test_waits_for_a_resource_that_does_not_exist_yet(running: Daemon) -> None:
+    running.accept()
+    assert run(["wait", "v6net/blog"], FakeTime(lambda: running.accept(stored("blog")))).exit_code == 0
     assert "ipv6network/shop: it does not exist" in run(["wait", "v6net/shop", "--timeout", "0"]).stderr
 
 
-def test_waits_for_a_daemon_that_has_not_run_yet(daemon: Daemon) -> None:
-    assert run(["wait", "v6net/blog"], FakeTime(lambda: daemon.accept(stored("blog")))).exit_code == 0
+def test_waits_for_a_daemon_that_has_not_run_yet(running: Daemon) -> None:
+    assert run(["wait", "v6net/blog"], FakeTime(lambda: running.accept(stored("blog")))).exit_code == 0
 
 
 def test_the_error_has_the_actual_condition(running: Daemon) -> None:
@@ -72,14 +72,31 @@ def test_the_error_says_when_no_daemon_is_running(daemon: Daemon) -> None:
     assert f"(no dockerv6 is running with {daemon.directory})" in run(["wait", "v6net/blog", "--timeout=0"]).stderr
 
 
+def test_what_no_daemon_keeps_up_is_not_met(daemon: Daemon) -> None:
+    daemon.accept(stored("blog"))
+    result = run(["wait", "v6net/blog", "--timeout=1s"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"Ready=True: no dockerv6 is running with {daemon.directory}: this is the state of 0s ago" in result.stderr
+
+
+def test_warnings_are_printed_when_the_condition_is_met(running: Daemon) -> None:
+    narrow = condition("HostReady", "Unknown", "MTUMismatch", "set spec.bridge.mtu: 1280")
+    waits = condition("NetworkReady", "Unknown", "DependencyNotReady", "waits")
+    conditions = [condition("Ready", "True", "ReconcileSucceeded"), narrow, waits]
+    running.accept(stored("blog", status={"observedGeneration": 1, "conditions": conditions}))
+    result = run(["wait", "v6net/blog"])
+    assert result.exit_code == 0
+    assert result.stderr == "Warning: ipv6network/blog: HostReady MTUMismatch: set spec.bridge.mtu: 1280\n"
+
+
 @pytest.mark.parametrize("goal", ["condition=Ready=False", "condition=ready=false"])
-def test_waits_for_another_status(daemon: Daemon, goal: str) -> None:
-    daemon.accept(stored("blog", status=ready("False")))
+def test_waits_for_another_status(running: Daemon, goal: str) -> None:
+    running.accept(stored("blog", status=ready("False")))
     assert run(["wait", "v6net/blog", "--for", goal]).exit_code == 0
 
 
-def test_a_missing_condition_is_not_met(daemon: Daemon) -> None:
-    daemon.accept(stored("blog"))
+def test_a_missing_condition_is_not_met(running: Daemon) -> None:
+    running.accept(stored("blog"))
     result = run(["wait", "v6net/blog", "--for=condition=Stalled", "--timeout=0"])
     assert "ipv6network/blog: it has no condition Stalled" in result.stderr
 
@@ -89,15 +106,15 @@ def test_an_invalid_condition_is_wrong_usage(goal: str) -> None:
     assert run(["wait", "v6net/blog", "--for", goal]).exit_code == 2
 
 
-def test_waits_for_a_deletion(daemon: Daemon) -> None:
-    daemon.accept(stored("blog"))
-    result = run(["wait", "v6net/blog", "--for=delete"], FakeTime(lambda: daemon.remove("IPv6Network", "blog")))
+def test_waits_for_a_deletion(running: Daemon) -> None:
+    running.accept(stored("blog"))
+    result = run(["wait", "v6net/blog", "--for=delete"], FakeTime(lambda: running.remove("IPv6Network", "blog")))
     assert (result.exit_code, result.stdout) == (0, "ipv6network.dockerv6.io/blog deleted\n")
 
 
 @pytest.mark.parametrize(("since", "message"), [(NOW, "it is being deleted"), (None, "it is not being deleted")])
-def test_the_error_of_a_deletion_has_the_actual_state(daemon: Daemon, since: float | None, message: str) -> None:
-    daemon.accept(stored("blog", deleting_since=since, status=ready("False", reason="EndpointsAttached")))
+def test_the_error_of_a_deletion_has_the_actual_state(running: Daemon, since: float | None, message: str) -> None:
+    running.accept(stored("blog", deleting_since=since, status=ready("False", reason="EndpointsAttached")))
     result = run(["wait", "v6net/blog", "--for=delete", "--timeout=1s"])
     assert f"{message}; Ready=False (EndpointsAttached): so it is" in result.stderr
 
@@ -108,23 +125,23 @@ def test_a_wrong_state_directory_is_not_a_deletion(tmp_path: Path) -> None:
     assert "there is no" in result.stderr
 
 
-def test_all_waits_for_every_resource(daemon: Daemon) -> None:
-    daemon.accept(stored("a"), stored("b", status=ready("False")), stored("p", "IPv6Pool"))
-    time = FakeTime(lambda: daemon.accept(stored("b")))
+def test_all_waits_for_every_resource(running: Daemon) -> None:
+    running.accept(stored("a"), stored("b", status=ready("False")), stored("p", "IPv6Pool"))
+    time = FakeTime(lambda: running.accept(stored("b")))
     result = run(["wait", "--all"], time)
     assert [line.split()[0].partition("/")[2] for line in result.stdout.splitlines()] == ["a", "b", "p"]
     assert time.elapsed == POLL_INTERVAL
 
 
-def test_all_waits_for_at_least_one_resource(daemon: Daemon) -> None:
-    daemon.accept()
+def test_all_waits_for_at_least_one_resource(running: Daemon) -> None:
+    running.accept()
     assert "no resource exists yet" in run(["wait", "--all", "--timeout=1s"]).stderr
-    assert run(["wait", "v6net", "--all"], FakeTime(lambda: daemon.accept(stored("a")))).exit_code == 0
+    assert run(["wait", "v6net", "--all"], FakeTime(lambda: running.accept(stored("a")))).exit_code == 0
 
 
-def test_all_waits_for_deletions(daemon: Daemon) -> None:
-    daemon.accept(stored("a"), stored("b"))
-    gone = (lambda: daemon.remove("IPv6Network", "a"), lambda: daemon.remove("IPv6Network", "b"))
+def test_all_waits_for_deletions(running: Daemon) -> None:
+    running.accept(stored("a"), stored("b"))
+    gone = (lambda: running.remove("IPv6Network", "a"), lambda: running.remove("IPv6Network", "b"))
     assert run(["wait", "v6net", "--all", "--for=delete"], FakeTime(*gone)).stdout.count("deleted") == 2
 
 

@@ -12,8 +12,8 @@ from dockerv6.planning.firewall.port_claims import port_finding
 from dockerv6.planning.firewall.rules import (
     filter_findings,
     filter_steps,
+    modified_table,
     pending_addresses,
-    repaired_table,
     rules_findings,
 )
 from dockerv6.planning.inputs import HostView, RulesView
@@ -87,8 +87,8 @@ def test_another_program_for_the_same_networks_is_reported() -> None:
 
 
 def test_the_repair_of_a_flushed_table_is_one_line() -> None:
-    assert repaired_table(("add a",)).endswith("repaired by add a")
-    assert repaired_table(("add a", "b", "c")).endswith("repaired by 3 changes, first: add a")
+    assert modified_table(("add a",)).endswith("the repair is add a")
+    assert modified_table(("add a", "b", "c")).endswith("the repair is 3 changes, first: add a")
 
 
 def port(at: IPv6Address | str | None, number: int = 443) -> PortIntent:
