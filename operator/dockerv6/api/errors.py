@@ -59,8 +59,8 @@ def closest_match(word: str, candidates: Iterable[str]) -> str | None:
     # Imported only for misspelled words: it loads the modules of regular expressions and of heaps.
     from difflib import get_close_matches  # noqa: PLC0415
 
-    by_key = {_comparable(name): name for name in candidates}
-    key = _comparable(word)
+    by_key = {comparable(name): name for name in candidates}
+    key = comparable(word)
     if key in by_key:
         return by_key[key]
     matches = get_close_matches(key, by_key, n=1, cutoff=0.7)
@@ -82,5 +82,6 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     return f"use {either_of(names)}" if names else "remove it"
 
 
-def _comparable(word: str) -> str:
+def comparable(word: str) -> str:
+    """The word without what different spellings of one name differ in: case, hyphens and underscores."""
     return word.replace("_", "").replace("-", "").casefold()

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from dockerv6.api.errors import FieldError, FieldPath, did_you_mean
+from dockerv6.api.errors import FieldError, FieldPath, comparable, did_you_mean
+from dockerv6.api.foreign_words import remedy_of
 from dockerv6.api.meta import ERROR_TYPE, Model
 from dockerv6.api.values import quote
 
@@ -51,7 +52,9 @@ def _unknown_field(model: type[Model], path: FieldPath) -> FieldError:
     name = str(path[-1])
     parent = _model_at(model, path[:-1])
     siblings = [_alias(parent, field) for field in parent.model_fields]
-    return FieldError(path, f"unknown field {name!r}", _HINTS.get(name) or did_you_mean(name, siblings), at_key=True)
+    misspelled = comparable(name) in map(comparable, siblings)
+    remedy = _HINTS.get(name) or (None if misspelled else remedy_of(name, model.__name__))
+    return FieldError(path, f"unknown field {name!r}", remedy or did_you_mean(name, siblings), at_key=True)
 
 
 def _how_to_set(model: type[Model], path: FieldPath) -> str:
