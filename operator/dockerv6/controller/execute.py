@@ -26,6 +26,7 @@ from dockerv6.planning.admission import implied_pool_object
 from dockerv6.planning.docker.engine import ENGINE_RETRY
 from dockerv6.planning.docker.recreation import PreviousNetwork
 from dockerv6.planning.inputs import NAME
+from dockerv6.planning.host.sysctls import disable_ipv6
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import Failure
 from dockerv6.planning.steps import Step
@@ -183,6 +184,9 @@ async def _(step: s.RestoreSysctl, context: Context) -> None:
 
 @execute_step.register
 async def _(step: s.RepairBridge, context: Context) -> None:
+    switch = disable_ipv6(step.bridge)
+    if await context.world.host.sysctl(switch) == "1":  # then the kernel refuses addresses
+        await context.world.host.set_sysctl(switch, "0")
     await context.world.host.set_link_up(step.bridge)
     await context.world.host.add_address(step.bridge, step.address)
     context.world.host_changed()

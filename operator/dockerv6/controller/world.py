@@ -24,7 +24,7 @@ from dockerv6.planning.host.bridge_ports import other_ports
 from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
 from dockerv6.planning.host.interfaces import external_addresses, external_interfaces, guest_bridges, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
-from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, proxy_ndp
+from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, disable_ipv6, proxy_ndp
 from dockerv6.planning.inputs import HostView, NetworkIndex
 
 logger = logging.getLogger(__name__)
@@ -327,9 +327,11 @@ class World:
             bridge_netfilter={"1": True, "0": False}.get(await self.host.sysctl(BRIDGE_NETFILTER) or ""),
         )
         switches = {name: await self.host.sysctl(proxy_ndp(name)) for name in external_interfaces(view)}
-        view = replace(view, proxy_ndp={name: value for name, value in switches.items() if value is not None})
-        before = self.host_view.last
-        if before == view:
+        bare = ("all", *(name for name in switches if not view.interfaces[name].addresses))
+        off = [name for name in bare if await self.host.sysctl(disable_ipv6(name)) == "1"]
+        proxy = {name: value for name, value in switches.items() if value is not None}
+        view = replace(view, proxy_ndp=proxy, ipv6_off=frozenset(off))
+        if (before := self.host_view.last) == view:
             return before
         if (in_rules := self._in_rules(view)) != self._last_in_rules:
             self._last_in_rules = in_rules
@@ -344,5 +346,4 @@ class World:
 
 def _edited(networks: dict[str, Network], edits: Mapping[str, Network | None]) -> dict[str, Network]:
     """The networks with the edits applied; None removes a network."""
-    merged = {**networks, **edits}
-    return {i: n for i, n in merged.items() if n is not None}
+    return {i: n for i, n in {**networks, **edits}.items() if n is not None}

@@ -14,7 +14,7 @@ from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.prefix_candidates import candidates
 from dockerv6.planning.host.bridge_ports import not_validated
 from dockerv6.planning.host.interfaces import external_interfaces, guest_bridges, is_default_route
-from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, proxy_ndp
+from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, disable_ipv6, enable_ipv6_command, proxy_ndp
 from dockerv6.planning.inputs import HostView
 
 CAP_NET_ADMIN = 12
@@ -176,6 +176,8 @@ def forwarding(host: HostView) -> HostCheck:
     name = "forwarding"
     if host.forwarding is None:
         return fail(name, "the kernel has no IPv6", "boot without ipv6.disable=1")
+    if "all" in host.ipv6_off:
+        return fail(name, f"IPv6 is off: {disable_ipv6('all')} is 1", enable_ipv6_command(("all",)))
     if host.forwarding == "1":
         return ok(name, f"{FORWARDING} is 1")
     return warn(

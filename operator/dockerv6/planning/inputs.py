@@ -77,6 +77,7 @@ class HostView:
         proxies: the kernel's NDP proxy entries.
         proxy_ndp: the present values on external interfaces, by interface.
         bridge_netfilter: net.bridge.bridge-nf-call-ip6tables; None: br_netfilter is not loaded.
+        ipv6_off: "all" and external interfaces without an address whose disable_ipv6 is 1.
     """
 
     forwarding: str | None = "1"
@@ -86,6 +87,7 @@ class HostView:
     proxies: frozenset[ProxyNeighbour] = frozenset()
     proxy_ndp: Mapping[str, str] = field(default_factory=dict)
     bridge_netfilter: bool | None = None
+    ipv6_off: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

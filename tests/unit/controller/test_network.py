@@ -163,8 +163,10 @@ class TestDrift:
         bridge = next(i for i in before if i.name == "v6-blog")
         host.net.remove_interface("v6-blog")
         host.net.add_interface(type(bridge)(bridge.index, bridge.name, bridge.kind, up=False, mtu=1500))
+        host.net.change_sysctl("net/ipv6/conf/v6-blog/disable_ipv6", "1")
         await again(bench)
         assert await host.net.interfaces() == before
+        assert await host.net.sysctl("net/ipv6/conf/v6-blog/disable_ipv6") == "0"
 
     async def test_a_deleted_bridge_comes_back_with_the_containers(self) -> None:
         host = Host()

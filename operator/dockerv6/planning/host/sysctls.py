@@ -1,9 +1,10 @@
 """The host's sysctls: forwarding, without the loss of its own default route, and NDP proxying."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.hostnet.model import interface_sysctl
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import RestoreSysctl, SetSysctl
@@ -19,6 +20,17 @@ def accept_ra(interface: str) -> str:
 def proxy_ndp(interface: str) -> str:
     """The name of the sysctl for one interface."""
     return interface_sysctl(interface, "proxy_ndp")
+
+
+def disable_ipv6(interface: str) -> str:
+    """The name of the sysctl for one interface, or for "all"."""
+    return interface_sysctl(interface, "disable_ipv6")
+
+
+def enable_ipv6_command(interfaces: Iterable[str]) -> str:
+    """The command that ends ``disable_ipv6``, and how to keep it that way."""
+    settings = " ".join(shell_quoted(f"{disable_ipv6(name)}=0") for name in interfaces)
+    return f"run sysctl -w {settings}, and remove disable_ipv6 from /etc/sysctl.conf and /etc/sysctl.d"
 
 
 def sysctl_steps(host: HostView) -> tuple[SetSysctl, ...]:

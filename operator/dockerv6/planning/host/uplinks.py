@@ -15,6 +15,7 @@ from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.docker.network_spec import MTU
 from dockerv6.planning.host.interfaces import default_route_interfaces
+from dockerv6.planning.host.sysctls import disable_ipv6, enable_ipv6_command
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.plan import Finding
 
@@ -55,9 +56,12 @@ def snat_findings(address: IPv6Address, host: HostView) -> tuple[Finding, ...]:
     if any(address not in i.tentative for i in holders):
         return ()
     if not holders:
+        uplink = next(iter(default_route_interfaces(host)), "lo")
         message = (
             f"the host does not have egress.snatAddress {address}, so replies are lost; run ip -6 addr add"
-            f" {address}/128 dev <interface>, or set an address that the host has"
+            f" {address}/128 dev {shell_quoted(uplink)} preferred_lft 0 (with 0 the host keeps its source address for"
+            " its own connections), and add it to the network configuration to have it after a reboot"
+            " (systemd-networkd: Address= and PreferredLifetime=0); or set an address that the host has"
         )
         return (_finding(Reason.ADDRESS_MISSING, message),)
     names = ", ".join(sorted(i.name for i in holders))
@@ -99,6 +103,13 @@ def _absent(egress: Egress, host: HostView) -> Iterator[Finding]:
 def _no_default_route(egress: Egress, uplinks: Iterable[Interface], host: HostView) -> Iterator[Finding]:
     if egress.interfaces or any(uplinks):
         return
+    if "all" in host.ipv6_off:
+        message = (
+            f"IPv6 is off on this host ({disable_ipv6('all')} is 1), so containers reach nothing beyond it;"
+            f" {enable_ipv6_command(('all',))}"
+        )
+        yield _finding(Reason.HOST_NOT_READY, message)
+        return
     ignoring = ", ".join(f"{name} (accept_ra is {value})" for name, value in sorted(host.accept_ra.items()))
     remedy = (
         f"router advertisements are ignored on {ignoring} while the host forwards; accept_ra is being set to 2,"
@@ -107,6 +118,9 @@ def _no_default_route(egress: Egress, uplinks: Iterable[Interface], host: HostVi
         else "add one (ip -6 route add default via <router> dev <interface>), or if a router sends advertisements,"
         " check that accept_ra of the uplink is 2"
     )
+    if host.ipv6_off:
+        names = sorted(host.ipv6_off)
+        remedy = f"IPv6 is off on {', '.join(names)}: if one of them is the uplink, {enable_ipv6_command(names)}"
     message = f"the host has no IPv6 default route, so containers reach only the host's own links; {remedy}"
     yield _finding(Reason.NO_DEFAULT_ROUTE, message, unknown=True)
 
@@ -170,6 +184,8 @@ def _unusable(name: str, host: HostView) -> str:
     if interface is None:
         there = ", ".join(sorted(host.interfaces.keys() - {"lo"})) or "none"
         return f"there is no interface {name} (there are: {there}); create it"
+    if name in host.ipv6_off:
+        return f"IPv6 is off on interface {name}; {enable_ipv6_command((name,))}"
     return "" if interface.up else f"interface {name} is down; run ip link set {shell_quoted(name)} up"
 
 

@@ -71,6 +71,19 @@ class TestDefaultRoute:
     def test_a_default_route_into_the_network_itself_leads_nowhere(self) -> None:
         assert why(findings_of(view(routes=(route("::/0", NET.bridge or ""),)))) == ["NoDefaultRoute"]
 
+    def test_ipv6_that_is_off_is_the_cause(self) -> None:
+        (found,) = findings_of(view(routes=NOWHERE, ipv6_off=frozenset({"all", "eth0"})))
+        assert (found.reason, found.unknown) == ("HostNotReady", False)
+        assert "run sysctl -w net/ipv6/conf/all/disable_ipv6=0," in found.message
+
+    def test_ipv6_that_is_off_on_an_interface_may_be_the_cause(self) -> None:
+        off = view(routes=NOWHERE, ipv6_off=frozenset({"eth0.7"}))
+        (found,) = findings_of(off)
+        assert (found.reason, found.unknown) == ("NoDefaultRoute", True)
+        assert "sysctl -w net/ipv6/conf/eth0.7/disable_ipv6=0," in found.message
+        (found,) = findings_of(view(nic("eth0.7"), ipv6_off=off.ipv6_off), egress(interfaces=["eth0.7"]))
+        assert "IPv6 is off on interface eth0.7" in found.message
+
     def test_who_names_interfaces_needs_no_default_route(self) -> None:
         assert findings_of(view(routes=NOWHERE), egress(interfaces=["eth0"])) == ()
 
@@ -156,9 +169,11 @@ class TestSource:
         assert snat_findings(ADDRESS, host(nic("lo", addresses=HELD))) == ()
 
     def test_the_address_is_not_there(self) -> None:
-        (found,) = snat_findings(ADDRESS, host())
+        (found,) = snat_findings(ADDRESS, host(routes=NOWHERE))
         assert (found.reason, found.blocks, found.unknown) == ("AddressMissing", False, False)
-        assert f"ip -6 addr add {ADDRESS}/128" in found.message
+        assert f"ip -6 addr add {ADDRESS}/128 dev lo preferred_lft 0" in found.message
+        (found,) = snat_findings(ADDRESS, host(nic(), routes=(route("::/0"),)))
+        assert f"ip -6 addr add {ADDRESS}/128 dev eth0 preferred_lft 0" in found.message
 
     def test_the_address_is_not_yet_usable(self) -> None:
         (found,) = snat_findings(ADDRESS, host(nic(addresses=HELD, tentative=frozenset({ADDRESS}))))
