@@ -25,8 +25,8 @@ from dockerv6.planning import steps as s
 from dockerv6.planning.admission import implied_pool_object
 from dockerv6.planning.docker.engine import ENGINE_RETRY
 from dockerv6.planning.docker.recreation import PreviousNetwork
-from dockerv6.planning.inputs import NAME
 from dockerv6.planning.host.sysctls import disable_ipv6
+from dockerv6.planning.inputs import NAME
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import Failure
 from dockerv6.planning.steps import Step
