@@ -73,7 +73,7 @@ async def test_a_paused_container_keeps_its_ports_and_addresses(bench: Bench) ->
     [
         ("8080:80", both("tcp", 80, 8080)),
         ("8080:80/udp", both("udp", 80, 8080)),
-        ("0.0.0.0:8080:80", (PortBinding("tcp", 80, 8080, ANY4),)),
+        ("0.0.0.0:8080:80", (PortBinding("tcp", 80, 8080, ANY4, ipv4_only=True),)),
         ("[::]:8080:80", (PortBinding("tcp", 80, 8080, ANY6),)),
         ("127.0.0.1:8080:80", (PortBinding("tcp", 80, 8080, IPv4Address("127.0.0.1")),)),
         ("[::1]:8080:80", (PortBinding("tcp", 80, 8080, IPv6Address("::1")),)),

@@ -164,6 +164,20 @@ def test_ports_are_bound_to_the_binding_address_of_the_network(site: Site, netwo
     assert reported == [_SECOND_ADDRESS]
 
 
+def test_ports_on_all_of_ipv4_are_opened_on_ipv6_where_the_policy_says_so(
+    site: Site, network: Callable[..., str]
+) -> None:
+    network("wild", _subnet(0xC0), "--label", "wild=yes")
+    site.run("wild", "wild", ports={"80/tcp": ("0.0.0.0", 8030)})
+    spec = {"selector": {"matchLabels": {"wild": "yes"}}, "publish": {"ipv4Wildcard": "Both"}}
+    assert_closed(site.neighbour, published(8030))
+    site.operator.apply_yaml("a-wild.yaml", policy_yaml("a-wild", spec))
+    _wait_matched(site, "a-wild", "wild")
+    reach_as(site.neighbour, published(8030), "wild", NEIGHBOUR_ADDRESS)
+    site.operator.remove_yaml("a-wild.yaml")
+    wait_closed(site.neighbour, published(8030))
+
+
 def test_networks_with_strange_bridges_have_their_rules_like_others(site: Site, network: Callable[..., str]) -> None:
     started = site.operator.pid
     strange = {"star": "*", "at": "@networks", "not": "!eth0", "all": "br-+"}

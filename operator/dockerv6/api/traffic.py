@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated
 
@@ -202,6 +203,13 @@ class PublishedPort(Model):
         return _host_address_errors(self.host_address)
 
 
+class IPv4Wildcard(StrEnum):
+    """What a port means that a person published on 0.0.0.0."""
+
+    IPV4 = "IPv4"  # IPv4 only, as engines have it
+    BOTH = "Both"  # IPv6 as well, as docker-ipv6nat has it
+
+
 class Publish(Model):
     """Published ports: ports of containers that are reachable at addresses of the host."""
 
@@ -214,6 +222,13 @@ class Publish(Model):
         ANY_ADDRESS,
         description="The address of the host to publish a port on when the container specifies no IPv6 address. "
         'Default: `"::"`, all addresses.',
+    )
+    ipv4_wildcard: IPv4Wildcard = Field(
+        IPv4Wildcard.IPV4,
+        alias="ipv4Wildcard",
+        description="What a port means that a container publishes on the address `0.0.0.0`, as in `docker run -p"
+        " 0.0.0.0:8080:80`. `IPv4`: it is published over IPv4 only, as engines do. `Both`: it is published over IPv6"
+        " too, as docker-ipv6nat did. A port without an address is published over both. Default: `IPv4`.",
     )
     ports: tuple[PublishedPort, ...] = Field((), description="Additional ports to publish. Default: none.")
 

@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dockerv6.dockerd import address, attachments, decode, encode, responses
+from dockerv6.dockerd import address, attachments, decode, encode, port_bindings, responses
 from dockerv6.dockerd.api_errors import AmbiguousName, EndpointExists, NoResponse, NotConnected
 from dockerv6.dockerd.events import EventStreams
-from dockerv6.dockerd.images import ImageLabels
+from dockerv6.dockerd.inspections import Inspections
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineUnavailable, NetworkNotFound
 from dockerv6.dockerd.transport import INSPECT_TIMEOUT, Transport
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
     from dockerv6.dockerd.model import Attachment, Container, EngineEvent, EngineInfo, Network, NetworkSpec
+    from dockerv6.dockerd.port_bindings import RequestedPort
 
 _PREDEFINED = frozenset({"bridge", "host", "none"})
 """When a container starts, the engine resolves these by name, whatever id the container's configuration has."""
@@ -50,7 +51,8 @@ class DockerEngine:
         self._address = address.resolve(base_url, environment)
         self._transport = Transport(self._address, parallel=parallel)
         self._streams = EventStreams(self._address)
-        self._images = ImageLabels(self._image_labels)
+        self._images = Inspections(self._image_labels)
+        self._requested = Inspections(self._requested_ports)
 
     async def info(self) -> EngineInfo:
         """Read the engine's identity and abilities; not cached."""
@@ -157,10 +159,16 @@ class DockerEngine:
     async def containers(self) -> tuple[Container, ...]:
         """List all running containers, paused ones too, with ports and endpoints, ordered by id.
 
-        One request, and one for each image with labels that has not been seen yet.
+        One request, and one for each image with labels, and for each container whose ports the listing leaves open
+        (`port_bindings`), that has not been seen yet.
         """
         listing = await self._transport.get("/containers/json")
-        return decode.containers(listing, await self._images.of(decode.image_ids(listing)))
+        found = decode.containers(listing, await self._images.of(decode.image_ids(listing)))
+        asked = await self._requested.of(each.id for each in found if port_bindings.is_ambiguous(each.ports))
+        return tuple(_marked(each, asked[each.id]) if each.id in asked else each for each in found)
+
+    async def _requested_ports(self, container_id: str) -> tuple[RequestedPort, ...]:
+        return port_bindings.requested(await self._inspect(f"/containers/{_segment(container_id)}/json", "a container"))
 
     async def _image_labels(self, image_id: str) -> Mapping[str, str]:
         return decode.image_labels(await self._inspect(f"/images/{_segment(image_id)}/json", "an image"))
@@ -196,6 +204,11 @@ class DockerEngine:
         """Close idle connections and event streams. The client can be used again."""
         self._streams.close()
         await self._transport.close()
+
+
+def _marked(container: Container, asked: tuple[RequestedPort, ...] | EngineApiError) -> Container:
+    requests = None if isinstance(asked, EngineApiError) else asked
+    return replace(container, ports=port_bindings.marked(container.ports, requests))
 
 
 def _segment(ref: str) -> str:

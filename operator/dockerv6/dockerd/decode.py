@@ -38,7 +38,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dockerv6.dockerd import fields, responses
+from dockerv6.dockerd import fields, port_bindings, responses
 from dockerv6.dockerd.images import ImagesById, labels_at_creation
 from dockerv6.dockerd.model import (
     Container,
@@ -48,7 +48,6 @@ from dockerv6.dockerd.model import (
     EngineInfo,
     EventKind,
     Network,
-    PortBinding,
     SubnetConfig,
 )
 from dockerv6.dockerd.port import EngineApiError
@@ -58,9 +57,7 @@ if TYPE_CHECKING:
 
 _RELEASE = re.compile(r"(\d+)\.(\d+)")
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_LAST_PORT = 65535
 CONTAINERS = "containers"
-_PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
 _UNKNOWN_IMAGE = EngineApiError("the engine lists no image for it")
 
 
@@ -269,13 +266,6 @@ def networks_in_use(response: object) -> frozenset[str]:
     return frozenset(ref for name, settings in entries for ref in (name, fields.text(settings, "NetworkID")) if ref)
 
 
-def port_order(binding: PortBinding) -> tuple[str, int, int, int, int]:
-    """Sort key for a container's ports: by protocol, host port and container port, IPv4 first."""
-    address = binding.host_address
-    family, value = (0, 0) if address is None else (address.version, int(address))
-    return binding.protocol, binding.host_port, binding.container_port, family, value
-
-
 def _container(entry: object, images: ImagesById) -> Container:
     endpoints = (
         ContainerEndpoint(
@@ -286,7 +276,7 @@ def _container(entry: object, images: ImagesById) -> Container:
         )
         for name, settings in endpoint_settings(entry)
     )
-    ports = {binding for port in fields.items(fields.member(entry, "Ports")) if (binding := _port(port))}
+    ports = {binding for port in fields.items(fields.member(entry, "Ports")) if (binding := port_bindings.listed(port))}
     labels = fields.texts(fields.member(entry, "Labels"))
     image = images.get(fields.text(entry, "ImageID"), _UNKNOWN_IMAGE) if labels else {}
     own = {} if isinstance(image, EngineApiError) else labels_at_creation(labels, image)
@@ -297,7 +287,7 @@ def _container(entry: object, images: ImagesById) -> Container:
         labels=own,
         image_labels={key: value for key, value in labels.items() if key not in own},
         image_problem=str(image) if isinstance(image, EngineApiError) else "",
-        ports=tuple(sorted(ports, key=port_order)),
+        ports=tuple(sorted(ports, key=port_bindings.port_order)),
         endpoints=tuple(sorted(endpoints, key=lambda endpoint: endpoint.network_name)),
         network_mode=fields.text(fields.member(entry, "HostConfig"), "NetworkMode") or "default",
     )
@@ -307,23 +297,6 @@ def own_name(names: list[object]) -> str:
     """Return the name that is not a link of another container."""
     plain = (str(name).removeprefix("/") for name in names)
     return next((name for name in plain if "/" not in name), "")
-
-
-def _port(entry: object) -> PortBinding | None:
-    host_port, container_port = fields.number(entry, "PublicPort"), fields.number(entry, "PrivatePort")
-    protocol = fields.text(entry, "Type") or "tcp"
-    if not (0 < host_port <= _LAST_PORT and 0 < container_port <= _LAST_PORT) or protocol not in _PROTOCOLS:
-        return None
-    at = fields.text(entry, "IP")
-    host_address = fields.address(at)
-    if at and host_address is None:  # an address that can't be read does not mean all addresses
-        return None
-    return PortBinding(
-        protocol=protocol,
-        container_port=container_port,
-        host_port=host_port,
-        host_address=host_address,
-    )
 
 
 def endpoint_settings(container: object) -> Iterator[tuple[str, object]]:

@@ -10,11 +10,8 @@ where that label was set at creation, Compose has set the others too. An image c
 count as set at creation.
 """
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 
-from dockerv6.dockerd.api_errors import NoResponse
 from dockerv6.dockerd.model import COMPOSE_PROJECT, COMPOSE_SERVICE
 from dockerv6.dockerd.port import EngineApiError
 
@@ -24,12 +21,6 @@ Labels = Mapping[str, str]
 
 ImagesById = Mapping[str, Labels | EngineApiError]
 """The labels of images; an error where the engine doesn't show the image: it was removed by force, or is damaged."""
-
-_KEPT = 1024
-"""Images whose labels are kept. An image never changes: its id is the digest of its configuration."""
-
-SILENCE = 30.0
-"""Seconds for which an image is not inspected again that the engine did not respond to: it delays all containers."""
 
 
 def labels_at_creation(labels: Labels, of_image: Labels) -> Labels:
@@ -43,44 +34,3 @@ def labels_at_creation(labels: Labels, of_image: Labels) -> Labels:
     if COMPOSE_CONFIG_HASH in own:
         own |= {key: labels[key] for key in (COMPOSE_PROJECT, COMPOSE_SERVICE) if key in labels}
     return own
-
-
-class ImageLabels:
-    """Reads the labels of images, each image once."""
-
-    def __init__(self, inspect: Callable[[str], Awaitable[Labels]]) -> None:
-        """Read nothing yet. ``inspect`` reads the labels of one image from the engine."""
-        self._inspect = inspect
-        self._known: OrderedDict[str, Labels] = OrderedDict()
-        self._silent: dict[str, tuple[float, NoResponse]] = {}  # until when, of the loop's time; and why
-
-    async def of(self, image_ids: Iterable[str]) -> ImagesById:
-        """The labels of each image.
-
-        Raises:
-            EngineUnavailable: the engine did not answer.
-        """
-        wanted = tuple(dict.fromkeys(image_ids))
-        unknown = [each for each in wanted if each not in self._known]
-        read = dict(zip(unknown, await asyncio.gather(*map(self._read, unknown)), strict=True))
-        found = {each: read[each] if each in read else self._known[each] for each in wanted}
-        for image_id, labels in found.items():
-            if not isinstance(labels, EngineApiError):
-                self._known[image_id] = labels
-                self._known.move_to_end(image_id)
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
-        return found
-
-    async def _read(self, image_id: str) -> Labels | EngineApiError:
-        now = asyncio.get_running_loop().time()
-        self._silent = {each: found for each, found in self._silent.items() if found[0] > now}
-        if image_id in self._silent:
-            return self._silent[image_id][1]
-        try:
-            return await self._inspect(image_id)
-        except NoResponse as error:
-            self._silent[image_id] = now + SILENCE, error
-            return error
-        except EngineApiError as error:
-            return error

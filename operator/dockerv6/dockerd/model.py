@@ -135,6 +135,7 @@ class PortBinding:
     container_port: int
     host_port: int  # as bound, also where the engine chose it
     host_address: IPv4Address | IPv6Address | None = None  # 0.0.0.0, :: or a specific one; None: not reported
+    ipv4_only: bool = False  # a person wrote 0.0.0.0, see `port_bindings`
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from dockerv6.dockerd import api_errors
-from dockerv6.dockerd.decode import port_order
 from dockerv6.dockerd.images import labels_at_creation
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
+from dockerv6.dockerd.port_bindings import RequestedPort, is_ambiguous, marked, port_order
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -203,7 +203,13 @@ class FakeContainer:
     @property
     def bindings(self) -> tuple[PortBinding, ...]:
         """The host ports that are bound to it."""
-        return tuple(sorted(bindings(self.host_ports, self.families), key=port_order))
+        bound = tuple(sorted(bindings(self.host_ports, self.families), key=port_order))
+        if not is_ambiguous(bound):
+            return bound
+        asked = (
+            RequestedPort(p.protocol, p.container_port, str(p.host_address or ""), p.host_port) for p in self.publish
+        )
+        return marked(bound, asked)
 
     def view(self) -> Container:
         """Return its entry in a listing."""

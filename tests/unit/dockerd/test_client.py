@@ -92,6 +92,38 @@ async def test_lists_running_containers_with_one_request(tmp_path: Path) -> None
         await docker.close()
 
 
+async def test_inspects_a_container_once_whose_listed_ports_do_not_say_what_was_written(tmp_path: Path) -> None:
+    def ports(*addresses: str) -> list[dict[str, object]]:
+        return [{"IP": each, "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"} for each in addresses]
+
+    listing = [
+        {"Id": "clear", "Ports": ports("0.0.0.0", "::")},
+        {"Id": "gone", "Ports": ports("0.0.0.0")},
+        {"Id": "open", "Ports": ports("0.0.0.0")},
+        {"Id": "written", "Ports": ports("0.0.0.0")},
+    ]
+
+    def answer(_: str, path: str) -> tuple[int, object]:
+        match path:
+            case "/containers/json":
+                return 200, listing
+            case "/containers/gone/json":
+                return 404, {"message": "No such container: gone"}
+        name = path.split("/")[2]
+        target = {"HostIp": "0.0.0.0" if name == "written" else "", "HostPort": "8080"}
+        return 200, {"Id": name, "HostConfig": {"PortBindings": {"80/tcp": [target]}}}
+
+    paths: list[str] = []
+    async with serving(tmp_path / "d", engine(answer, paths)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        for _ in range(2):
+            found = await docker.containers()
+            assert [[b.ipv4_only for b in c.ports] for c in found] == [[False, False], [True], [False], [True]]
+        assert paths.count("/containers/written/json") == paths.count("/containers/open/json") == 1
+        assert "/containers/clear/json" not in paths
+        await docker.close()
+
+
 async def test_inspects_each_image_once_and_keeps_going_without_those_that_are_gone(tmp_path: Path) -> None:
     labelled = {"Labels": {"app": "shop", "role": "db"}}
     listing = [

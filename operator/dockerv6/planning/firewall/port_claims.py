@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.api.traffic import ANY_ADDRESS, ContainerSelector, Publish, PublishedPort
+from dockerv6.api.traffic import ANY_ADDRESS, ContainerSelector, IPv4Wildcard, Publish, PublishedPort
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.plan import Finding
@@ -93,7 +93,7 @@ def from_containers(
         end, network = served
         claimed = {
             (binding.protocol, binding.host_port, address): binding.container_port
-            for binding in sorted(_over_ipv6(container.ports), key=_binding_order)
+            for binding in sorted(_over_ipv6(container.ports, network.publish.ipv4_wildcard), key=_binding_order)
             for address in _host_addresses(binding, network)
         }
         for (protocol, port, address), target_port in claimed.items():
@@ -112,13 +112,17 @@ def from_containers(
             )
 
 
-def _over_ipv6(bindings: Iterable[PortBinding]) -> Iterator[PortBinding]:
+def _over_ipv6(bindings: Iterable[PortBinding], written: IPv4Wildcard) -> Iterator[PortBinding]:
     """The bindings that apply to IPv6: those on ``::`` if a container port has one for each on 0.0.0.0.
+
+    One whose 0.0.0.0 a person wrote counts only with `IPv4Wildcard.BOTH`.
 
     Engine 20.10 without the userland proxy may choose one random port for 0.0.0.0 and another for ``::`` (measured).
     """
     wildcards: dict[tuple[str, int], tuple[list[PortBinding], list[PortBinding]]] = {}
     for binding in bindings:
+        if binding.ipv4_only and written is IPv4Wildcard.IPV4:
+            continue
         if binding.host_address in (_ANY_V4, ANY_ADDRESS):
             by_family = wildcards.setdefault((binding.protocol, binding.container_port), ([], []))
             by_family[binding.host_address == ANY_ADDRESS].append(binding)

@@ -59,6 +59,12 @@ class TestFromContainers:
     def test_an_ipv4_address_is_meant_for_ipv4_alone(self, at: str) -> None:
         assert asked(binding(8080, at=at)) == []
 
+    def test_ipv4_wildcard_that_a_person_wrote_is_meant_for_ipv4_alone_unless_the_resource_says_so(self) -> None:
+        written = replace(binding(8080, at="0.0.0.0"), ipv4_only=True)
+        assert asked(written) == []
+        assert asked(written, binding(8081)) == [("tcp", 8081, None, 80)]
+        assert asked(written, place=publishing(ipv4Wildcard="Both")) == [("tcp", 8080, None, 80)]
+
     def test_the_two_anys_that_the_engine_shows_are_one_claim(self) -> None:
         assert asked(binding(8080, at="0.0.0.0"), binding(8080)) == [("tcp", 8080, None, 80)]
 
