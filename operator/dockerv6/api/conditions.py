@@ -46,6 +46,7 @@ class Reason(StrEnum):
     ENDPOINTS_ATTACHED = "EndpointsAttached"
     ENGINE_ERROR = "EngineError"
     ENGINE_TOO_OLD = "EngineTooOld"
+    ENGINE_UNSUPPORTED = "EngineUnsupported"
     ENGINE_UNAVAILABLE = "EngineUnavailable"
     FIREWALL_BLOCKED = "FirewallBlocked"
     FIREWALL_UNAVAILABLE = "FirewallUnavailable"
@@ -68,6 +69,7 @@ class Reason(StrEnum):
     NO_ENDPOINT = "NoEndpoint"
     NO_IPV6 = "NoIPv6"
     NO_MEMBER = "NoMember"
+    NO_NETWORK = "NoNetwork"
     PARENT_NOT_READY = "ParentNotReady"
     POOL_DISABLED = "PoolDisabled"
     POOL_EXHAUSTED = "PoolExhausted"
@@ -97,6 +99,7 @@ class Reason(StrEnum):
     HOST_UNREADABLE = "HostUnreadable"
     SUBNET_OVERLAP = "SubnetOverlap"
     SUSPENDED = "Suspended"
+    UNSUPPORTED_DRIVER = "UnsupportedDriver"
     WRONG_NAMESPACE = "WrongNamespace"
 
 

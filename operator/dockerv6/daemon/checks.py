@@ -107,9 +107,29 @@ def backend(choice: BackendChoice) -> HostCheck:
 def engine(info: EngineInfo) -> HostCheck:
     """The engine's version."""
     name, message = "engine", f"{info.version} on {info.name}, API {info.api_version}"
+    if info.podman:
+        return fail(name, f"Podman {info.version} is not supported", "set DOCKER_HOST to the socket of a Docker Engine")
+    if info.rootless:
+        return fail(
+            name,
+            f"{message}: a rootless engine is not supported, its networks are in a namespace of its own",
+            "set DOCKER_HOST to the socket of an engine that runs as root (unix:///var/run/docker.sock)",
+        )
     if info.release >= _OLDEST_ENGINE or info.release == _UNKNOWN_RELEASE:
         return ok(name, message)
     return fail(name, message, "dockerv6 needs Docker Engine 20.10 or later")
+
+
+def swarm(info: EngineInfo) -> Iterator[HostCheck]:
+    """What is not supported on a node of a swarm."""
+    if info.swarm:
+        yield warn(
+            "swarm",
+            "this host is a node of a swarm: overlay networks and the ports of its routing mesh (mode: ingress) are not"
+            " supported over IPv6",
+            "publish ports of services with `mode: host`, and write an IPv6Policy with `selector: {names:"
+            " [docker_gwbridge]}`",
+        )
 
 
 def engine_rules(

@@ -88,7 +88,7 @@ async def _examine(settings: Settings) -> tuple[HostCheck, ...]:
             found += await _nftables(sources)
         info = await _try("engine", sources.engine.info, found)
         if info is not None:
-            found.append(checks.engine(info))
+            found += [checks.engine(info), *checks.swarm(info)]
         unread: list[HostCheck] = []
         presence = None
         if may_read:

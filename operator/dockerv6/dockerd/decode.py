@@ -76,12 +76,16 @@ def engine_info(version: object, info: object) -> EngineInfo:
     release = _RELEASE.match(number)
     # "iptables", "iptables+firewalld", "nftables", "nftables+firewalld"
     backend = fields.text(fields.member(info, "FirewallBackend"), "Driver").partition("+")[0]
+    components = (fields.text(each, "Name") for each in fields.items(fields.member(version, "Components")))
     return EngineInfo(
         name=fields.text(info, "Name"),
         version=number,
         release=(int(release[1]), int(release[2])) if release else (0, 0),
         api_version=fields.text(version, "ApiVersion"),
         firewall_backend=backend or None,
+        podman=any(name.startswith("Podman") for name in components),
+        rootless="name=rootless" in fields.items(fields.member(info, "SecurityOptions")),
+        swarm=fields.text(fields.member(info, "Swarm"), "LocalNodeState") == "active",
     )
 
 

@@ -24,6 +24,9 @@ class EngineInfo:
     release: tuple[int, int]  # (20, 10); (0, 0) for a development build
     api_version: str  # the highest that it offers, such as "1.41"
     firewall_backend: str | None = None  # engine >= 28.2: "iptables" or "nftables"; None: older, or not in use
+    podman: bool = False  # Podman's imitation of the API
+    rootless: bool = False  # its networks are in a namespace of its own
+    swarm: bool = False  # a node of a swarm
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.addressing.conflicts import RETRY, network_conflict
 from dockerv6.planning.addressing.pools import withdrawn_findings
 from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
-from dockerv6.planning.docker.engine import container_findings, engine_findings, namespace_findings, version_findings
+from dockerv6.planning.docker.engine import (
+    container_findings,
+    driver_finding,
+    engine_findings,
+    namespace_findings,
+    product_findings,
+    version_findings,
+)
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
 from dockerv6.planning.docker.network_spec import (
     differences,
@@ -80,9 +87,9 @@ def _blocking_findings(desired: Desired, observed: Observed) -> tuple[Finding, .
     if unsupported:
         message = f"this version does not support {unsupported}; remove it to have the resource applied"
         return (Finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT, message),)
-    too_old = version_findings(spec, observed.engine)
-    if too_old:
-        return too_old
+    unsuitable = product_findings(observed.engine) or version_findings(spec, observed.engine)
+    if unsuitable:
+        return unsuitable
     return (*host_findings(observed.host), *namespace_findings(observed))
 
 
@@ -113,6 +120,8 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
             f"there is no Docker network {desired.resource.docker_name} to observe; create it, or correct networkName"
         )
         findings.append(Finding(ConditionType.NETWORK_READY, Reason.NETWORK_NOT_FOUND, message, waits=True))
+    elif live is not None and live.driver != Driver.BRIDGE:
+        findings.append(driver_finding(live, ConditionType.NETWORK_READY, blocks=True))
     elif live is not None and not intents:
         message = f"Docker network {live.name} has no IPv6 subnet on a bridge; recreate it with --ipv6"
         findings.append(Finding(ConditionType.NETWORK_READY, Reason.NO_IPV6, message))

@@ -1,17 +1,23 @@
 """Which Docker networks a policy applies to, and the plan for them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
-from dockerv6.api.conditions import ConditionType
+from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import POLICY
 from dockerv6.api.policy import IPv6Policy, NetworkSelector
 from dockerv6.dockerd.model import Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.prefixes import PrefixSet
 from dockerv6.planning.addressing.translation import translation_findings
-from dockerv6.planning.docker.engine import engine_findings, raw_drop_findings
+from dockerv6.planning.docker.engine import (
+    driver_finding,
+    engine_findings,
+    namespace_findings,
+    product_findings,
+    raw_drop_findings,
+)
 from dockerv6.planning.firewall.claims import Held
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_disabled, ipv6_subnets, resource_of
 from dockerv6.planning.firewall.port_claims import has_labels
@@ -98,13 +104,17 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     """Keep the rules and host settings for a policy's networks. The networks themselves are not managed."""
     name, spec = policy.metadata.name, policy.spec
     owner = f"{POLICY_OWNER}{name}"
-    blocking = host_findings(observed.host)
+    blocking = (*host_findings(observed.host), *namespace_findings(observed))
     if blocking:
         return Plan("IPv6Policy", name, findings=blocking)
+    unsupported = product_findings(observed.engine)
+    if unsupported:
+        return Plan("IPv6Policy", name, findings=tuple(_firewall_finding(f, unknown=False) for f in unsupported))
     proxied = tuple(p for p in observed.proxied_subnets if p.owner == owner)
     separate = any(icc_disabled(n) for n in networks)
     findings = (
         *(_firewall_finding(f) for f in engine_findings(observed)),
+        *_selection_findings(spec.selector, observed),
         *rules_findings(observed.rules, owner, observed.host),
         *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
         *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.tracked),
@@ -128,6 +138,34 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     containers = observed.containers if observed.engine is not None else None
     steps += ndp_proxy_steps(proxied, observed.proxied_subnets, containers, observed.host)
     return Plan("IPv6Policy", name, tuple(steps), findings, rules_drift(observed, owner))
+
+
+def _selection_findings(selector: NetworkSelector, observed: Observed) -> Iterator[Finding]:
+    """The selector matches nothing that a policy can apply to, or also networks to which none can apply."""
+    if observed.engine is None:
+        return
+    matching = [n for n in observed.networks if matches(selector, n)]
+    yield from (
+        driver_finding(n, ConditionType.FIREWALL_READY, blocks=False) for n in matching if n.driver == "overlay"
+    )
+    if any(eligible(n) for n in matching):
+        return
+    why = [f"{n.name} {_why_not(n)}" for n in matching if n.driver != "overlay"]
+    message = (
+        f"spec.selector matches Docker networks that no policy applies to: {'; '.join(why)}"
+        if why
+        else "spec.selector matches no Docker network; correct it, or create the network (docker network ls lists them)"
+    )
+    yield Finding(ConditionType.FIREWALL_READY, Reason.NO_NETWORK, message, blocks=False, unknown=True)
+
+
+def _why_not(network: Network) -> str:
+    """Why no policy applies to a network that a selector matches."""
+    if MANAGED_BY in network.labels:
+        return "has an IPv6Network, which says what applies to it"
+    if not network.bridge:
+        return f"has the driver {network.driver}, whose packets do not pass the host's firewall"
+    return "has no IPv6 subnet (recreate it with --ipv6)"
 
 
 def _firewall_finding(finding: Finding, *, unknown: bool = True) -> Finding:

@@ -231,6 +231,14 @@ class TestObserve:
         assert (status["networkID"], status["subnet"]) == (there, "fd00:77::/64")
         assert "gateway" not in status  # its creator set none
 
+    async def test_one_that_is_not_there_is_waited_for(self) -> None:
+        host = Host()
+        bench = await host.bench(network("blog", managementPolicy="Observe"))
+        await bench.reconcile()
+        types = [str(c["type"]) for c in (await host.stored("blog")).status["conditions"]]  # type: ignore[attr-defined]
+        assert "Reconciling" in types
+        assert "Stalled" not in types
+
     async def test_one_that_appears_later_is_taken_up_and_one_that_goes_is_let_go(self) -> None:
         host = Host()
         bench = await host.bench(network("blog", **self.SPEC))
@@ -254,6 +262,7 @@ class TestSuspend:
         await again(bench)
         assert await host.snapshot() == before
         assert await host.ready("blog") == ("True", "Suspended")
+        assert [(e.type, e.count) for e in await host.events("blog") if e.reason == "Suspended"] == [("Normal", 1)]
         await bench.accept(network("blog", internal=True))
         await again(bench)
         there = await host.docker("blog")

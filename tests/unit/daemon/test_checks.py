@@ -49,6 +49,15 @@ def test_old_engines_fail() -> None:
     assert checks.engine(replace(ENGINE, release=(0, 0))).status is CheckStatus.OK
 
 
+def test_podman_and_rootless_engines_fail_and_a_swarm_is_a_warning() -> None:
+    assert checks.engine(replace(ENGINE, podman=True)).status is CheckStatus.FAIL
+    assert checks.engine(replace(ENGINE, rootless=True)).status is CheckStatus.FAIL
+    assert list(checks.swarm(ENGINE)) == []
+    (found,) = checks.swarm(replace(ENGINE, swarm=True))
+    assert found.status is CheckStatus.WARN
+    assert "mode: host" in found.remedy[0]
+
+
 def engine_rules(
     *found: FilterVariant, presence: IPv6NatPresence | None = None, info: EngineInfo = ENGINE
 ) -> list[HostCheck]:

@@ -139,6 +139,15 @@ def test_decodes_the_engines_identity(backend: object, seen: str | None) -> None
     assert (info.release, info.api_version, info.firewall_backend) == ((28, 5), "1.51", seen)
 
 
+def test_podman_rootless_engines_and_nodes_of_a_swarm_are_recognised() -> None:
+    version = {"Version": "28.5.2", "Components": [{"Name": "Engine"}]}
+    plain = decode.engine_info(version, {"ServerVersion": "28.5.2", "Swarm": {"LocalNodeState": "inactive"}})
+    assert (plain.podman, plain.rootless, plain.swarm) == (False, False, False)
+    info = {"ServerVersion": "5", "SecurityOptions": ["name=rootless"], "Swarm": {"LocalNodeState": "active"}}
+    found = decode.engine_info({"Version": "5.4.2", "Components": [{"Name": "Podman Engine"}]}, info)
+    assert (found.podman, found.rootless, found.swarm) == (True, True, True)
+
+
 def test_a_development_build_has_no_release() -> None:
     assert decode.engine_info({"Version": "dev"}, {"ServerVersion": "dev"}).release == (0, 0)
 

@@ -65,6 +65,11 @@ class TestCreation:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("ready", [True, False])
+    def test_a_suspended_resource_blocks_nothing_if_it_was_ready(self, *, ready: bool) -> None:
+        plan = decide(desired(suspend=True), observed(ready=ready), HELD)
+        assert (plan.suspended, bool(plan.obstacles), plan.warnings) == (True, not ready, ())
+
     def test_a_suspended_resource_is_left_alone(self) -> None:
         plan = decide(desired(suspend=True), observed(rules=LACKING), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("Ready", "Suspended")])
@@ -88,6 +93,8 @@ class TestRefusals:
         there = (live(), replace(foreign("bridge"), ipam=()))
         plan = decide(desired(), observed(*there, host=host()), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("HostReady", "WrongNamespace")])
+        rootless = decide(desired(), observed(*there, host=host(), engine=replace(ENGINE_20_10, rootless=True)), HELD)
+        assert "rootless" in rootless.findings[0].message
         assert reasons(decide(desired(), observed(*there), HELD)) == []
 
     def test_replies_that_the_engine_drops_are_reported(self) -> None:
@@ -301,6 +308,10 @@ class TestObserve:
 
     def test_a_network_is_not_reported_missing_while_the_engine_is_away(self) -> None:
         assert reasons(decide(self.DESIRED, observed(engine=None))) == [("NetworkReady", "EngineUnavailable")]
+
+    def test_an_overlay_network_is_not_supported(self) -> None:
+        plan = decide(self.DESIRED, observed(replace(foreign("compose_default"), driver="overlay")))
+        assert reasons(plan) == [("NetworkReady", "UnsupportedDriver")]
 
     def test_a_network_without_ipv6_is_reported(self) -> None:
         there = replace(foreign("compose_default"), ipam=())

@@ -124,6 +124,46 @@ def plan(state: Observed, *networks: Network, of: IPv6Policy | None = None, held
     return plan_policy(of or policy("all"), state, networks, held or holdings())
 
 
+class TestSelectionFindings:
+    def found(self, *networks: Network, **selector: object) -> list[tuple[str, str]]:
+        named = policy("all", selector=selector)
+        applies = tuple(n for n in networks if mine(n, all=selector)["all"])
+        self.plan = plan(observed(*networks), *applies, of=named)
+        assert not self.plan.obstacles
+        return reasons(self.plan)
+
+    def test_a_selector_that_matches_nothing_does_not_look_finished(self) -> None:
+        assert self.found(SHOP, names=["shpo"]) == [("FirewallReady", "NoNetwork")]
+        assert "matches no Docker network" in self.plan.findings[0].message
+        assert self.found(SHOP, names=["shop"]) == []
+
+    @pytest.mark.parametrize(
+        ("network", "why"),
+        [
+            (replace(SHOP, ipam=()), "shop has no IPv6 subnet (recreate it with --ipv6)"),
+            (replace(SHOP, driver="macvlan"), "shop has the driver macvlan"),
+            (replace(SHOP, labels={MANAGED_BY: "dockerv6"}), "shop has an IPv6Network"),
+        ],
+    )
+    def test_networks_that_match_in_vain_are_named_with_the_cause(self, network: Network, why: str) -> None:
+        assert self.found(network, names=["shop"]) == [("FirewallReady", "NoNetwork")]
+        assert why in self.plan.findings[0].message
+
+    def test_an_overlay_network_is_not_supported(self) -> None:
+        overlay = replace(OFFICE, driver="overlay")
+        assert self.found(SHOP, overlay, names=["shop", "office"]) == [("FirewallReady", "UnsupportedDriver")]
+        assert "mode: host" in self.plan.findings[0].message
+
+    def test_an_engine_in_another_network_namespace_is_reported(self) -> None:
+        there = replace(foreign("bridge"), ipam=())
+        assert reasons(plan(observed(SHOP, there, host=host()), SHOP)) == [("HostReady", "WrongNamespace")]
+
+    def test_an_engine_that_is_away_or_not_docker_is_what_is_reported(self) -> None:
+        assert reasons(plan(observed(engine=None))) == [("FirewallReady", "EngineUnavailable")]
+        podman = plan(observed(engine=replace(ENGINE_20_10, podman=True)))
+        assert (reasons(podman), podman.steps) == ([("FirewallReady", "EngineUnsupported")], ())
+
+
 class TestPlan:
     def test_what_is_as_it_should_be_needs_nothing(self) -> None:
         assert plan(observed(SHOP), SHOP) == Plan("IPv6Policy", "all")
@@ -208,7 +248,7 @@ class TestRealIPv6:
         assert plan(observed(SHOP), SHOP, of=self.TRANSLATED, held=held) == Plan("IPv6Policy", "all")
 
     def test_without_networks_prefixes_give_no_findings(self) -> None:
-        assert plan(observed(), of=self.TRANSLATED).findings == ()
+        assert reasons(plan(observed(), of=self.TRANSLATED)) == [("FirewallReady", "NoNetwork")]
 
     def test_networks_that_an_engine_would_drop_are_reported_and_not_recreated(self) -> None:
         found = plan(observed(OFFICE), OFFICE, of=policy("all", egress={"mode": "Routed"}))

@@ -13,6 +13,7 @@ from dockerv6.planning.status import (
     StatusInputs,
     conditions_of,
     suspended_conditions,
+    warnings_of,
 )
 from dockerv6.planning.steps import CreateNetwork, RemoveNetwork, UpdateFirewall
 from tests.condition_rules import check_conditions
@@ -52,6 +53,28 @@ def say(plan: Plan = NOTHING, before: Conditions = (), **more: object) -> Condit
 
 def short(found: Conditions) -> dict[str, tuple[str, str]]:
     return {str(c.type): (c.status, str(c.reason)) for c in found}
+
+
+def test_what_others_end_is_waited_for_and_not_stalled() -> None:
+    waits = finding(ConditionType.NETWORK_READY, Reason.NETWORK_NOT_FOUND, waits=True)
+    assert {"Ready", "Reconciling"} <= short(say(plan(waits))).keys()
+    assert "Stalled" not in short(say(plan(waits)))
+    assert "Stalled" in short(say(plan(replace(waits, waits=False))))
+
+
+def test_two_problems_of_one_condition_are_both_in_its_message() -> None:
+    two = [
+        replace(finding(ConditionType.HOST_READY, reason, blocks=False, unknown=True), message=message)
+        for reason, message in ((Reason.MTU_MISMATCH, "set the MTU"), (Reason.NO_DEFAULT_ROUTE, "add a route"))
+    ]
+    found = cond.get(say(plan(*two)), ConditionType.HOST_READY)
+    assert found is not None
+    assert (found.status, found.reason, found.message) == ("Unknown", "MTUMismatch", "set the MTU; add a route")
+    assert warnings_of(plan(*two)) == ["MTUMismatch", "NoDefaultRoute"]
+    many = [replace(two[0], message=str(number)) for number in range(12)]
+    found = cond.get(say(plan(*many)), ConditionType.HOST_READY)
+    assert found is not None
+    assert found.message.endswith("8; 9; and 2 more")
 
 
 def test_all_is_well() -> None:

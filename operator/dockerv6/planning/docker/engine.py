@@ -6,7 +6,7 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.network import IPv6NetworkSpec
 from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.api.traffic import Egress, Firewall
-from dockerv6.dockerd.model import EngineInfo
+from dockerv6.dockerd.model import EngineInfo, Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE
@@ -69,6 +69,27 @@ def container_findings(observed: Observed) -> tuple[Finding, ...]:
     )
 
 
+def product_findings(engine: EngineInfo | None) -> tuple[Finding, ...]:
+    """What answers is not a Docker Engine."""
+    if engine is None or not engine.podman:
+        return ()
+    message = (
+        f"Podman {engine.version} is not supported: its networks are netavark's; set DOCKER_HOST to the socket of a"
+        " Docker Engine (unix:///var/run/docker.sock, if that is not Podman's)"
+    )
+    return (Finding(ConditionType.NETWORK_READY, Reason.ENGINE_UNSUPPORTED, message),)
+
+
+def driver_finding(network: Network, condition: ConditionType, *, blocks: bool) -> Finding:
+    """A network whose packets don't pass a bridge or a parent interface of this host."""
+    message = (
+        f"Docker network {network.name} has the driver {network.driver}, which is not supported; bridge, macvlan and"
+        " ipvlan are. For services of a swarm, publish ports with `mode: host`, and write an IPv6Policy with `selector:"
+        " {names: [docker_gwbridge]}`"
+    )
+    return Finding(condition, Reason.UNSUPPORTED_DRIVER, message, blocks=blocks, unknown=not blocks)
+
+
 def version_findings(spec: IPv6NetworkSpec, engine: EngineInfo | None) -> tuple[Finding, ...]:
     """The engine is too old for what the resource asks for."""
     if engine is None or spec.ipv4.enabled or engine.release >= NO_IPV4_SINCE:
@@ -87,6 +108,12 @@ def namespace_findings(observed: Observed) -> tuple[Finding, ...]:
     if not default_bridge or not interfaces or any(n.bridge in interfaces for n in observed.networks):
         return ()
     bridges = {n.bridge for n in observed.networks if n.bridge}
+    if observed.engine is not None and observed.engine.rootless:
+        message = (
+            "the Docker Engine is rootless: its networks are in a network namespace of its own, which is not supported;"
+            " set DOCKER_HOST to the socket of an engine that runs as root (unix:///var/run/docker.sock)"
+        )
+        return (Finding(ConditionType.HOST_READY, Reason.WRONG_NAMESPACE, message, retry=ENGINE_RETRY),)
     message = (
         f"none of the Docker Engine's bridges ({', '.join(sorted(bridges)[:3])}) is in this network namespace;"
         " run dockerv6 where the engine runs: on the host, or in a container with --network host"
