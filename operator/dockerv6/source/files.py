@@ -61,6 +61,11 @@ class FileOwnership:
         """Root, the effective user of this process, and the others."""
         return cls(frozenset({_ROOT, os.geteuid(), *others}))
 
+    @classmethod
+    def of_root(cls, others: Iterable[int] = ()) -> "FileOwnership":
+        """Root and the others: what a daemon that root runs accepts, whoever asks."""
+        return cls(frozenset({_ROOT, *others}))
+
     def violation(self, path: str, status: os.stat_result) -> PermissionViolation | None:
         """Check owner and mode of a file, a directory or a link.
 

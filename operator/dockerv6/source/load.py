@@ -262,14 +262,19 @@ class Loader:
             del self._cache[path]
 
 
-def load_paths(paths: Sequence[str], stdin: BinaryIO) -> Snapshot:
-    """Read files, directories, named pipes and, for ``-``, standard input, once, whoever owns them.
+def load_paths(paths: Sequence[str], stdin: BinaryIO, ownership: FileOwnership | None = None) -> Snapshot:
+    """Read files, directories, named pipes and, for ``-``, standard input, once.
 
     A file that is named itself is read whatever its suffix; in directories only resource files are read.
+
+    Args:
+        paths: of all these.
+        stdin: what ``-`` stands for.
+        ownership: the users whose files are accepted; None accepts all files.
     """
     streams = {path: _stream(path, stdin) for path in paths if path == "-" or Path(path).is_fifo()}
     named = [path for path in paths if path not in streams]
-    return Loader(named, clock=SystemClock(), ownership=None, settle=0).load(streams=streams)
+    return Loader(named, clock=SystemClock(), ownership=ownership, settle=0).load(streams=streams)
 
 
 def _decoded(name: str, content: bytes, token: CancellationToken | None = None) -> FileContents:

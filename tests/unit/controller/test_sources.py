@@ -1,5 +1,6 @@
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +9,12 @@ from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceReconciler, known_identities
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.reconciler.handler import Key
+from dockerv6.source.files import FileOwnership
+from dockerv6.source.load import Loader
 from dockerv6.source.model import Diagnostic, DirectoryState, Position, Severity, Snapshot, SourceRoot
 from dockerv6.store.model import PROBLEMS
 from dockerv6.store.port import StoreError
+from tests.fakes.clock import FakeClock
 from tests.simulation.resources import ROOT, invalid, network
 from tests.world import Bench, Host
 
@@ -70,6 +74,23 @@ async def test_names_of_files_and_directories_are_reported_as_printable_lines() 
     events = await it.context.store.events()
     assert events
     assert all(event.message.isprintable() for event in events)
+
+
+async def test_a_file_that_is_refused_because_of_its_mode_is_a_problem_until_it_is_corrected(tmp_path: Path) -> None:
+    it = await reconciler()
+    file = tmp_path / "blog.yaml"
+    file.write_text("apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata: {name: blog}\n")
+    owner = FileOwnership.of_this_process([file.stat().st_uid])
+    loader = Loader([str(file)], clock=FakeClock(), ownership=owner, settle=0)
+    sources = SourceReconciler(loader.load, it.context)
+    file.chmod(0o666)
+    await sources.sync()
+    record = await it.context.store.record(PROBLEMS, "files")  # what `dockerv6 get` prints
+    assert record is not None
+    assert f"is writable by other users; run chmod go-w {file}" in str(record)
+    file.chmod(0o644)
+    await sources.sync()
+    assert await it.context.store.record(PROBLEMS, "files") is None
 
 
 async def test_it_is_read_again_when_a_grace_ends() -> None:

@@ -39,6 +39,16 @@ def test_warnings_fail_only_when_strict(files: Path) -> None:
     assert run(["validate", "--strict", str(files / "warned.yaml")]).exit_code == 1
 
 
+def test_as_the_daemon_a_file_that_others_may_write_is_refused(files: Path) -> None:
+    path = files / "good.yaml"
+    path.chmod(0o666)
+    trust = ["--trust-uid", str(path.stat().st_uid)] if path.stat().st_uid else []
+    assert run(["validate", str(path)]).exit_code == 0
+    result = run(["validate", "--as-daemon", *trust, str(path)])
+    assert result.exit_code == 1
+    assert f"{path} is writable by other users; run chmod go-w {path}" in result.stdout
+
+
 def test_standard_input_is_validated(files: Path) -> None:
     result = run(["validate", "-", str(files / "good.yaml")], input=BAD)
     assert result.exit_code == 1
