@@ -144,7 +144,8 @@ def _selection_findings(selector: NetworkSelector, observed: Observed) -> Iterat
     """The selector matches nothing that a policy can apply to, or also networks to which none can apply."""
     if observed.engine is None:
         return
-    matching = [n for n in observed.networks if matches(selector, n)]
+    prefixes = PrefixSet(selector.prefixes)
+    matching = [n for n in observed.networks if matches(selector, prefixes, n)]
     yield from (
         driver_finding(n, ConditionType.FIREWALL_READY, blocks=False) for n in matching if n.driver == "overlay"
     )

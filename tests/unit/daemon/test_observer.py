@@ -77,6 +77,26 @@ async def test_drift_is_counted_by_kind_and_what_drifted(registry: CollectorRegi
         assert registry.get_sample_value("dockerv6_drift_repair_seconds_count") == 2
 
 
+async def test_every_repair_is_one_event_and_one_count(registry: CollectorRegistry) -> None:
+    host = Host()
+    host.files.write(network("blog"))
+    repairs = 0
+    async with host.running(Metrics(registry, "1")) as it:
+        await it.let(10)
+        for _ in range(3):
+            host.flush_rules()
+            await it.let(10)
+            await host.remove_by_hand("blog")
+            await it.let(10)
+            host.net.change_sysctl("net.ipv6.conf.all.forwarding", "0")
+            await it.let(10)
+            repairs += 3
+        events = await host.events("blog")
+    drift = next(metric for metric in registry.collect() if metric.name == "dockerv6_drift")
+    assert sum(s.value for s in drift.samples if s.name.endswith("_total")) == repairs
+    assert sum(event.count for event in events if event.reason == "Drifted") == repairs
+
+
 @pytest.mark.parametrize(
     ("error", "result"),
     [

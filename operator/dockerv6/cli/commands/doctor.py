@@ -34,7 +34,7 @@ _WORST_FIRST = ("fail", "warn", "ok")
 @with_settings
 @click.pass_context
 def command(ctx: click.Context, settings: Settings, *, output: str) -> None:
-    """HostCheck this host (privileges, kernel, engine, filters, other programs) and print a remedy for each problem.
+    """Check this host (privileges, kernel, engine, filters, other programs) and print a remedy for each problem.
 
     Changes nothing and needs no daemon. Exit codes: 0 no problems, or only warnings; 1 something keeps dockerv6 from
     working.
