@@ -39,6 +39,23 @@ async def test_what_has_converged_has_an_empty_plan() -> None:
     assert plans["garbage"].empty
 
 
+async def test_what_it_calls_blocked_is_what_is_not_ready() -> None:
+    host = Host()
+    host.files.write(*(network(name) for name in ("busy", "fine", "sleeps")))
+    async with host.running() as at_work:
+        await at_work.let(2)
+        host.engine.run_container("web", "busy")
+        host.files.write(network("busy", bridge={"mtu": 1400}), network("sleeps", suspend=True))
+        host.files.write(network("asleep", suspend=True), network("waits", managementPolicy="Observe"))
+        host.files.write(pool("empty", fromInterface={"name": "ppp0"}))
+        await at_work.let(20)
+    plans = await preview(host)
+    kinds = dict.fromkeys(("busy", "fine", "sleeps", "asleep", "waits"), "IPv6Network") | {"empty": "IPv6Pool"}
+    ready = {name: (await host.ready(name, kind))[0] == "True" for name, kind in kinds.items()}
+    assert ready == {name: name in ("fine", "sleeps") for name in kinds}
+    assert {name: not plans[name].obstacles for name in kinds} == ready
+
+
 async def test_a_deletion_is_shown_without_its_grace() -> None:
     host = Host()
     host.files.write(network("a"), network("b"))

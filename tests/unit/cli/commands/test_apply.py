@@ -31,6 +31,28 @@ def test_apply_fails_when_one_is_not_ready(monkeypatch: Patch) -> None:
     assert result.stdout == "ipv6network.dockerv6.io/blog not ready (SubnetOverlap): it overlaps lab\n"
 
 
+def test_warnings_are_printed_and_change_no_exit_code(monkeypatch: Patch) -> None:
+    warned = ApplyResult("IPv6Network", "blog", True, "ReconcileSucceeded", "fine", ("HostReady MTUMismatch: set it",))
+    fine = ApplyResult("IPv6Network", "shop", True, "ReconcileSucceeded", "fine")
+    returning(monkeypatch, process, "apply", (warned, fine))
+    result = run(["apply"])
+    assert (result.exit_code, result.stderr) == (0, "2 of 2 ready, 1 with warnings\n")
+    assert result.stdout.splitlines() == [
+        "ipv6network.dockerv6.io/blog ready",
+        "  warning: HostReady MTUMismatch: set it",
+        "ipv6network.dockerv6.io/shop ready",
+    ]
+
+
+def test_warnings_come_from_a_running_daemon_too() -> None:
+    narrow = condition("HostReady", "Unknown", "MTUMismatch", "set it")
+    status = {"observedGeneration": 1, "conditions": [condition("Ready", "True", "ReconcileSucceeded"), narrow]}
+    resource = decode({"apiVersion": API_VERSION, "kind": NETWORK, "metadata": {"name": "blog"}}).resource
+    snapshot = Snapshot(resources=(SourcedResource(resource, Position("a.yaml")),))
+    (found,) = apply_statuses(snapshot, (stored("blog", digest=digest(resource), status=status),))
+    assert (found.ready, found.final, found.warnings) == (True, True, ("HostReady MTUMismatch: set it",))
+
+
 def test_apply_of_nothing_is_no_error(monkeypatch: Patch) -> None:
     returning(monkeypatch, process, "apply", ())
     result = run(["apply"])
