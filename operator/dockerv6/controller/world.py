@@ -317,10 +317,9 @@ class World:
         interfaces = await self.host.interfaces()
         routes = await self.host.routes()
         values = {name: await self.host.sysctl(accept_ra(name)) for name in ra_interfaces(interfaces, routes)}
-        disabled = ra_disabled_by_forwarding(interfaces, routes, values)
         view = HostView(
             forwarding=await self.host.sysctl(FORWARDING),
-            accept_ra={name: values[name] or "" for name in disabled},
+            accept_ra={name: values[name] or "" for name in ra_disabled_by_forwarding(interfaces, routes, values)},
             interfaces={i.name: i for i in interfaces},
             routes=routes,
             proxies=await self.host.proxy_neighbours(),
@@ -329,8 +328,7 @@ class World:
         switches = {name: await self.host.sysctl(proxy_ndp(name)) for name in external_interfaces(view)}
         bare = ("all", *(name for name in switches if not view.interfaces[name].addresses))
         off = [name for name in bare if await self.host.sysctl(disable_ipv6(name)) == "1"]
-        proxy = {name: value for name, value in switches.items() if value is not None}
-        view = replace(view, proxy_ndp=proxy, ipv6_off=frozenset(off))
+        view = replace(view, proxy_ndp={n: v for n, v in switches.items() if v is not None}, ipv6_off=frozenset(off))
         if (before := self.host_view.last) == view:
             return before
         if (in_rules := self._in_rules(view)) != self._last_in_rules:
