@@ -1,5 +1,7 @@
 """Plans everything at once. Only steps that change the ledger are executed, on a copy in memory."""
 
+from dataclasses import replace
+
 from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
@@ -14,6 +16,7 @@ from dockerv6.planning.admission import PruneRules, admit_resources
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import plan_policy
+from dockerv6.planning.status import PRUNE_HELD
 from dockerv6.source.model import Snapshot
 
 
@@ -49,4 +52,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
         plans.append(plan_policy(policy, observed, context.firewall.assignment.networks.get(name, ()), holdings))
     plans += [plan_pool(stored, context) for stored in context.inventory.objects if stored.kind == POOL]
     plans.append(await plan_sweep(context))
-    return tuple(plans)
+    return tuple(
+        replace(p, findings=(*p.findings, PRUNE_HELD)) if f"{p.kind}/{p.name}" in admission.prune_held else p
+        for p in plans
+    )

@@ -29,6 +29,14 @@ _GOOD = {
 }
 
 
+PRUNE_HELD = Finding(
+    ConditionType.PRUNE_HELD,
+    Reason.PRUNE_HELD,
+    "its file is gone; to delete it, run `dockerv6 prune --confirm`, or else restore the file",
+    blocks=False,
+)
+"""What is found of a resource that the prune guard keeps."""
+
 _SHOWN = 10  # messages of one condition
 
 
@@ -84,8 +92,7 @@ def _abnormal(inputs: StatusInputs) -> list[Condition]:
     """Conditions that are present only while they are True."""
     found = []
     if inputs.prune_held:
-        message = "its file is gone; to delete it, run `dockerv6 prune --confirm`, or else restore the file"
-        found.append(_make(inputs, ConditionType.PRUNE_HELD, "True", Reason.PRUNE_HELD, message))
+        found.append(_make(inputs, PRUNE_HELD.condition, "True", PRUNE_HELD.reason, PRUNE_HELD.message))
     return found
 
 
@@ -136,7 +143,8 @@ def _drifted(before: Conditions, inputs: StatusInputs) -> list[Condition]:
 def _readiness(found: list[Condition], inputs: StatusInputs) -> list[Condition]:
     """Ready; and if it is False, Reconciling or Stalled."""
     counts = {ConditionType.ACCEPTED, *inputs.domain}
-    cause = next((c for c in found if c.type in counts and c.status == "False"), None)
+    causes = (c for c in found if (c.type in counts and c.status == "False") or c.type == ConditionType.PRUNE_HELD)
+    cause = next(causes, None)
     if cause is None and (blocked := inputs.plan.blocked) is not None:
         cause = _make(inputs, blocked.condition, "False", blocked.reason, blocked.message)
     if cause is None:

@@ -56,6 +56,18 @@ async def test_what_it_calls_blocked_is_what_is_not_ready() -> None:
     assert {name: not plans[name].obstacles for name in kinds} == ready
 
 
+async def test_what_the_prune_guard_keeps_is_blocked() -> None:
+    host = Host()
+    host.files.write(*(network(name) for name in "abcde"))
+    async with host.running() as at_work:
+        await at_work.let(2)
+        host.files.delete(*"abcd")
+        await at_work.let(20)
+    plans = await preview(host)
+    for name in "abcde":
+        assert bool(plans[name].obstacles) == ((await host.ready(name))[0] != "True") == (name != "e")
+
+
 async def test_a_deletion_is_shown_without_its_grace() -> None:
     host = Host()
     host.files.write(network("a"), network("b"))

@@ -223,6 +223,7 @@ class TestDrift:
 def test_a_held_prune_is_reported_while_it_is_held() -> None:
     found = say(prune_held=True)
     assert short(found)["PruneHeld"] == ("True", "PruneHeld")
+    assert short(found)["Ready"] == ("False", "PruneHeld")
     assert "PruneHeld" not in short(say(before=found))
 
 

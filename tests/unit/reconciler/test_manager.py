@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from dockerv6.reconciler.handler import Key, PermanentError, Registry, Requeue, TemporaryError
+from dockerv6.reconciler.handler import Key, PermanentError, Registry, Requeue, TemporaryError, Unsettled
 from dockerv6.reconciler.manager import Outcome, Role
 from dockerv6.reconciler.queue import QueueDepth
 from tests.unit.reconciler.harness import Bench, Recorder, Script
@@ -117,6 +117,15 @@ class TestNextRun:
         await bench.clock.run_for(100)
         assert bench.script.times(A) == [0, 10, 20, 30, 31]
         assert "Network/a: two containers are attached; next try in 10.0 s" in caplog.text
+
+    async def test_what_is_not_settled_is_retried_and_no_warning(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bench.script.plan(A, Unsettled("the host still changes", delay=0.5), None)
+        bench.manager.enqueue(A, "added")
+        await bench.clock.run_for(100)
+        assert bench.script.times(A) == [0, 0.5]
+        assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
 
     async def test_temporary_error_without_a_delay_is_retried_with_backoff(self, bench: Bench) -> None:
         bench.script.plan(A, *[TemporaryError("the engine is away")] * 4, None)
