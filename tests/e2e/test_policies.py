@@ -167,14 +167,15 @@ def test_ports_are_bound_to_the_binding_address_of_the_network(site: Site, netwo
 def test_ports_on_all_of_ipv4_are_opened_on_ipv6_where_the_policy_says_so(
     site: Site, network: Callable[..., str]
 ) -> None:
-    network("wild", _subnet(0xC0), "--label", "wild=yes")
+    network("wild", "2001:db8:1:3::/64", "--label", "wild=yes")
     site.run("wild", "wild", ports={"80/tcp": ("0.0.0.0", 8030)})
-    spec = {"selector": {"matchLabels": {"wild": "yes"}}, "publish": {"ipv4Wildcard": "Both"}}
+    selector = {"selector": {"matchLabels": {"wild": "yes"}}}
+    site.operator.apply_yaml("wild.yaml", policy_yaml("wild", selector))
+    _wait_matched(site, "wild", "wild")
     assert_closed(site.neighbour, published(8030))
-    site.operator.apply_yaml("a-wild.yaml", policy_yaml("a-wild", spec))
-    _wait_matched(site, "a-wild", "wild")
+    site.operator.apply_yaml("wild.yaml", policy_yaml("wild", {**selector, "publish": {"ipv4Wildcard": "Both"}}))
     reach_as(site.neighbour, published(8030), "wild", NEIGHBOUR_ADDRESS)
-    site.operator.remove_yaml("a-wild.yaml")
+    site.operator.remove_yaml("wild.yaml")
     wait_closed(site.neighbour, published(8030))
 
 
