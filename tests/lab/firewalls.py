@@ -7,6 +7,7 @@ The engine finds that D-Bus at the usual place (`root.sh`), so that it talks to 
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -109,20 +110,13 @@ class HostFirewalls:
         """Run `firewall-cmd`; return its output. Errors as in `process.run`."""
         return self.exec("firewall-cmd", *arguments).stdout
 
-    def stop_firewalld(self) -> None:
-        """Stop firewalld, which removes its rules."""
-        if self._firewalld is not None:
-            end(self._firewalld)
-            self._firewalld = None
-
     def close(self) -> None:
-        """End all programs. The rules of ufw stay: the engine's baseline removes them."""
-        self.stop_firewalld()
-        if self._bus is not None:
-            end(self._bus)
-            self._bus = None
+        """Kill all programs. Their rules stay."""
+        for process in (self._firewalld, self._bus):
+            if process is not None:
+                end(process, first=signal.SIGKILL)
         (self._engine.directory / BUS).unlink(missing_ok=True)
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self._directory)
 
     def _enter(self, argv: Sequence[str]) -> list[str]:
         assert self._bus is not None, "not started"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.reports.host import Host, Hosts
+from tests.lab.firewalls import HostFirewalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,3 +47,31 @@ def fresh_host(make_lab: Callable[..., Lab]) -> Callable[..., Host]:
         return Host(lab, lab.operator())
 
     return make
+
+
+@pytest.fixture
+def firewalls(fresh_host: Callable[..., Host]) -> Iterator[Callable[[Host], HostFirewalls]]:
+    """Install ufw and firewalld on hosts. Neither is active yet."""
+    del fresh_host  # removes its hosts after the firewalls
+    installed: list[HostFirewalls] = []
+
+    def install(host: Host) -> HostFirewalls:
+        installed.append(HostFirewalls(host.engine))
+        installed[-1].start()
+        return installed[-1]
+
+    yield install
+    for each in installed:
+        each.close()
+
+
+@pytest.fixture
+def firewalld(
+    fresh_host: Callable[..., Host], firewalls: Callable[[Host], HostFirewalls]
+) -> tuple[Host, HostFirewalls]:
+    """A host with firewalld, and an engine that was started after it, and uses it. The operator is not started."""
+    host = fresh_host()
+    installed = firewalls(host)
+    installed.start_firewalld()
+    host.engine.restart()
+    return host, installed

@@ -32,6 +32,15 @@ class Host(Site):
 
     __slots__ = ()
 
+    def start(self) -> None:
+        """Start the operator and wait until it listens, which is cheaper than asking it."""
+        self.operator.start()
+        eventually(self._listens, "the operator listens")
+
+    def _listens(self) -> bool:
+        assert self.operator.running, self.operator.log_tail()
+        return (self.operator.run_dir / "http.sock").exists()
+
     def network(self, name: str, spec: Mapping[str, Any] | None = None) -> None:
         """Write an IPv6Network and wait until it is ready."""
         self.operator.apply_yaml(f"{name}.yaml", network_yaml(name, spec))
@@ -88,12 +97,13 @@ class Host(Site):
 
     @contextmanager
     def xtables_restored(self) -> Iterator[None]:
-        """Restore the host's own IPv6 rules after the block."""
-        saved = xtables_rules(self.engine, "ip6tables")
+        """Restore the rules of iptables and ip6tables after the block."""
+        saved = {family: xtables_rules(self.engine, family) for family in ("iptables", "ip6tables")}
         try:
             yield
         finally:
-            restore_xtables(self.engine, "ip6tables", saved)
+            for family, rules in saved.items():
+                restore_xtables(self.engine, family, rules)
 
     def clear(self) -> None:
         """Remove all containers: the next report may publish the same ports."""

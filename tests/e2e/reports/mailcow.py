@@ -1,4 +1,11 @@
-"""mailcow's Compose network, as its docker-compose.yml has it, with one of its services."""
+"""mailcow's Compose network, as its docker-compose.yml has it, with one of its services; and its netfilter container."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.lab.engine import Engine
 
 STACK = """
 services:
@@ -20,3 +27,14 @@ networks:
         - subnet: fd4d:6169:6c63:6f77::/64
 """
 POLICY = {"selector": {"names": ["mailcow_mailcow-network"]}}
+
+
+def start_netfilter(engine: Engine) -> None:
+    """What mailcow's netfilter container does when it starts: its chain comes first, in front of Docker's."""
+    for command in ("-N MAILCOW", "-I INPUT -j MAILCOW", "-I FORWARD -j MAILCOW"):
+        engine.exec("ip6tables", *command.split())
+
+
+def ban(engine: Engine, client: str) -> None:
+    """Ban a client, as mailcow's netfilter container does after failed logins."""
+    engine.exec("ip6tables", "-I", "MAILCOW", "-s", client, "-j", "REJECT")
