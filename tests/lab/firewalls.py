@@ -90,7 +90,7 @@ class HostFirewalls:
         engine = self._engine.directory
         argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", script, tree(), self._directory, engine]
         self._bus = self._spawn(self._engine.namespace.enter([*map(str, argv), str(engine / BUS)]))
-        self._await(lambda: (engine / BUS).exists(), self._bus, "the D-Bus daemon")
+        self._await((engine / BUS).exists, self._bus, "the D-Bus daemon")
 
     def exec(self, *argv: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a program of the tree on the host to its end; errors as in `process.run`."""

@@ -28,7 +28,7 @@ _POOLS = {"default-address-pools": [{"base": "172.31.0.0/16", "size": 24}]}
 
 
 class Host(Site):
-    """A host with Docker, as the author of a report had it. Resources, networks and stacks have a report's own names."""
+    """A host with Docker, as the author of a report had it. Each report has its own names for everything on it."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""mailcow's Compose network, as its docker-compose.yml has it, with one of its services; and its netfilter container."""
+"""mailcow's Compose network, with one of its services, and what its netfilter container writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mochman/Bypass_CGNAT#33: behind a WireGuard uplink with an MTU of 1420, the MTU of 1500 in containers must be noticed."""
+"""mochman/Bypass_CGNAT#33: an MTU of 1500 in containers behind a WireGuard uplink of 1420 must be noticed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _set_mtu(host: Host, mtu: int) -> None:
     host.engine.netexec("ip", "link", "set", "dev", UPLINK, "mtu", str(mtu))
 
 
-@pytest.mark.cells("28.5")
+@pytest.mark.core_cells("28.5")
 def test_the_mtu_of_the_uplink_is_reported_and_the_remedy_works(host: Host) -> None:
     _set_mtu(host, 1420)
     try:

@@ -1,4 +1,4 @@
-"""favonia/cloudflare-ddns#119: a DDNS client in a container must find the IPv6 address of its host by asking a server."""
+"""favonia/cloudflare-ddns#119: a DDNS client in a container must find the host's IPv6 address by asking a server."""
 
 from __future__ import annotations
 

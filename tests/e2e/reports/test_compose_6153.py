@@ -45,7 +45,7 @@ def _vpn(host: Host, far_end: Namespace) -> Iterator[None]:
         host.engine.netexec("ip", "link", "del", "tun0")
 
 
-@pytest.mark.cells("28.5")
+@pytest.mark.core_cells("28.5")
 def test_a_stack_gets_a_network_and_uses_the_tunnel(host: Host, lab_session: Session) -> None:
     far_end = lab_session.namespace("v")
     with _vpn(host, far_end):

@@ -1,4 +1,4 @@
-"""robbertkl/docker-ipv6nat#43: incoming connections must work after a restart of the host, where everything starts at once."""
+"""robbertkl/docker-ipv6nat#43: incoming connections must work after a restart of the host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ALWAYS = {"RestartPolicy": {"Name": "always"}}
 
 
-@pytest.mark.cells("20.10-off")
+@pytest.mark.core_cells("20.10-off")
 def test_incoming_connections_work_after_a_restart_of_the_host(fresh_host: Callable[..., Host]) -> None:
     host = fresh_host()
     host.start()

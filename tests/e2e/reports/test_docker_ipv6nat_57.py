@@ -1,4 +1,4 @@
-"""robbertkl/docker-ipv6nat#57: two containers publish port 443 on two IPv4 addresses, and both must have it over IPv6 too."""
+"""robbertkl/docker-ipv6nat#57: containers that publish port 443 on two IPv4 addresses must have it over IPv6 too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECOND, _SECOND_V4 = "2001:db8:0:1::57", "192.0.2.57"
 _SITES = {"site-a": (HOST_ADDRESS, HOST_ADDRESS_V4), "site-b": (_SECOND, _SECOND_V4)}
 
 
-@pytest.mark.cells("20.10-off", "28.5")
+@pytest.mark.core_cells("20.10-off")
 def test_containers_share_a_port_on_different_addresses(host: Host) -> None:
     ports = [
         {"name": name, "port": 443, "targetPort": 80, "hostAddress": address, "containers": {"name": name}}

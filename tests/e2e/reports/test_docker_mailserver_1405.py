@@ -1,4 +1,4 @@
-"""docker-mailserver/docker-mailserver#1405: a mail server that trusts its Docker network must not relay for IPv6 clients."""
+"""docker-mailserver/docker-mailserver#1405: a mail server that trusts Docker's addresses must not relay over IPv6."""
 
 from __future__ import annotations
 

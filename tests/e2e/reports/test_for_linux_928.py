@@ -1,4 +1,4 @@
-"""docker/for-linux#928: a container with an address of the host's own /64 must be reached from the Internet and the link."""
+"""docker/for-linux#928: a container with an address of the host's own /64 must be reached from outside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINK = "2001:db8:928:f44f::/64"
 _CONTAINERS = "2001:db8:928:f44f:ff::/80"
 
 
-@pytest.mark.cells("20.10-on", "28.5")
+@pytest.mark.core_cells("28.5")
 def test_a_container_with_an_address_of_the_link_is_reached(premises: Premises) -> None:
     premises.configure_static_uplink(_LINK)
     premises.start()

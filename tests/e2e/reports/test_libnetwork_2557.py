@@ -1,4 +1,4 @@
-"""moby/libnetwork#2557: on routed IPv6 networks nothing may be open by default, and one container may be open entirely."""
+"""moby/libnetwork#2557: routed IPv6 networks are closed by default; one container may be open entirely."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _SUBNET = "2001:db8:2557:1::/64"
 
 
-@pytest.mark.cells("20.10-on", "28.5")
+@pytest.mark.core_cells("28.5")
 def test_a_routed_network_is_closed_except_for_what_is_listed(host: Host) -> None:
     ingress = [
         {"containers": {"matchLabels": {"expose": "all"}}},

@@ -1,4 +1,4 @@
-"""mailcow/mailcow-dockerized#345: mail must arrive over IPv6 behind the administrator's own ip6tables, which drop by default."""
+"""mailcow/mailcow-dockerized#345: mail must arrive over IPv6 behind own ip6tables rules that drop."""
 
 from __future__ import annotations
 

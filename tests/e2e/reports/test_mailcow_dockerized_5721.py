@@ -1,4 +1,4 @@
-"""mailcow/mailcow-dockerized#5721: SNAT6_TO_SOURCE must be mailcow's address also if the engine writes ip6tables rules."""
+"""mailcow/mailcow-dockerized#5721: SNAT6_TO_SOURCE must be effective although the engine masquerades."""
 
 from __future__ import annotations
 

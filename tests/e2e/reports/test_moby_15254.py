@@ -1,4 +1,4 @@
-"""moby/moby#15254: `firewall-cmd --reload` must not cut off published ports, nor the way of containers to the outside."""
+"""moby/moby#15254: `firewall-cmd --reload` must not cut off published ports, nor containers from outside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.lab.firewalls import HostFirewalls
 
 
-@pytest.mark.cells("20.10-off", "28.5")
+@pytest.mark.core_cells("20.10-off")
 def test_a_reload_of_firewalld_cuts_nothing_off(firewalld: tuple[Host, HostFirewalls]) -> None:
     host, firewalls = firewalld
     host.start()

@@ -1,4 +1,4 @@
-"""moby/moby#21614: a database on a routed IPv6 network must not be open to the Internet; only published ports may be."""
+"""moby/moby#21614: on a routed network only published ports may be open, not every port of a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""moby/moby#32675: containers on a host with IPv6 name servers only must resolve names of the Internet and of each other."""
+"""moby/moby#32675: with IPv6 name servers only, containers must resolve names of the Internet and their own."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _ADDRESS = "2001:db8:0:1::39"
 
 
-@pytest.mark.cells("20.10-off", "28.5")
+@pytest.mark.core_cells("28.5")
 def test_a_port_on_one_ipv6_address_reaches_the_container_there_only(host: Host) -> None:
     with host.second_address(_ADDRESS):
         host.create_network("http")

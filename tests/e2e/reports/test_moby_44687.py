@@ -1,4 +1,4 @@
-"""moby/moby#44687: when the provider changes the prefix, a container must keep the address that its owner chose in it."""
+"""moby/moby#44687: when the provider changes the prefix, a container must keep its number in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _expected(prefix: str) -> str:
     return str(IPv6Network((int(IPv6Network(prefix).network_address) + (0xAB << 64), 64))[_NUMBER])
 
 
-@pytest.mark.cells("28.5")
+@pytest.mark.core_cells("28.5")
 def test_the_chosen_address_follows_the_prefix(premises: Premises) -> None:
     premises.add_default_route()
     premises.delegate_prefix(_FIRST)

@@ -1,4 +1,4 @@
-"""wg-easy/wg-easy#2366: services on the host must see the addresses of VPN clients, and not that of the VPN's container."""
+"""wg-easy/wg-easy#2366: services on the host must see the addresses of VPN clients, not of the VPN's container."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _connect_client(host: Host, client: Namespace) -> None:
     client.exec("ip", "-6", "route", "add", "default", "via", _TUNNEL)
 
 
-@pytest.mark.cells("20.10-off", "28.5")
+@pytest.mark.core_cells("28.5")
 def test_services_see_the_addresses_of_vpn_clients(host: Host, lab_session: Session) -> None:
     client = lab_session.namespace("v")
     addressing = {"subnet": _NETWORK, "gateway": _GATEWAY}
