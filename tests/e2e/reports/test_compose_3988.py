@@ -27,7 +27,7 @@ networks:
 """
 
 
-@pytest.mark.core_cells("20.10-off")
+@pytest.mark.core_cells("28.5")
 def test_a_service_has_the_address_of_its_compose_file(host: Host) -> None:
     host.network(
         "app-net",

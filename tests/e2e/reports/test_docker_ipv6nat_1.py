@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DEDICATED = "2001:db8:0:1::22"
 
 
-@pytest.mark.core_cells("28.5")
+@pytest.mark.core_cells("20.10-off")
 def test_ssh_of_the_host_and_of_a_container_have_an_address_each(host: Host) -> None:
     with entered(host.host):
         sshd = socket.create_server((HOST_ADDRESS, 22), family=socket.AF_INET6)

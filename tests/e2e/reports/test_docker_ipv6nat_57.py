@@ -17,7 +17,7 @@ _SECOND, _SECOND_V4 = "2001:db8:0:1::57", "192.0.2.57"
 _SITES = {"site-a": (HOST_ADDRESS, HOST_ADDRESS_V4), "site-b": (_SECOND, _SECOND_V4)}
 
 
-@pytest.mark.core_cells("20.10-off")
+@pytest.mark.core_cells("28.5")
 def test_containers_share_a_port_on_different_addresses(host: Host) -> None:
     ports = [
         {"name": name, "port": 443, "targetPort": 80, "hostAddress": address, "containers": {"name": name}}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LINK_LOCAL = ("address", "show", "dev", UPLINK, "scope", "link")
 
 
-@pytest.mark.core_cells("28.5")
+@pytest.mark.cells("20.10-off", "28.5")
 def test_a_published_port_answers_at_the_link_local_address(host: Host) -> None:
     host.create_network("pi", "fd00:dead:beef:63::/64")
     host.run("pi-63", "pi", ports={"80/tcp": 8063})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.e2e.reports.host import Host
 
 
-@pytest.mark.core_cells("28.5")
+@pytest.mark.core_cells("20.10-off")
 def test_a_second_network_may_take_over_the_default_route(host: Host) -> None:
     host.create_network("aaa", "fd00:aaa::/48")
     host.create_network("bbb", "fd00:bbb::/48")

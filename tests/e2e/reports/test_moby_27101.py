@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.e2e.reports.host import Host
 
 
-@pytest.mark.core_cells("20.10-off")
+@pytest.mark.core_cells("28.5")
 def test_a_container_on_two_networks_has_an_ipv6_default_route(host: Host) -> None:
     host.create_network("test4")
     host.network("test6", {"addressing": {"prefixLength": 80}})

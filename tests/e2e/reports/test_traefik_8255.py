@@ -25,7 +25,7 @@ networks:
 """
 
 
-@pytest.mark.core_cells("20.10-off")
+@pytest.mark.core_cells("28.5")
 def test_quic_reaches_the_proxy_beside_tcp(host: Host) -> None:
     host.network("http3")
     host.stack("http3", _STACK).up()
