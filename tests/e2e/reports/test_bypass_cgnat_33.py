@@ -29,7 +29,7 @@ def test_the_mtu_of_the_uplink_is_reported_and_the_remedy_works(host: Host) -> N
     try:
         host.operator.apply_yaml("tunnel.yaml", network_yaml("tunnel"))
         message = host.wait_for_reason("tunnel", "HostReady", "MTUMismatch")["message"]
-        found = re.search(r"bridge\.mtu[:=]? ?(?:to )?(\d+)", message)
+        found = re.search(r"set spec\.bridge\.mtu: (\d+)", message)
         assert found is not None, message
 
         host.operator.apply_yaml("tunnel.yaml", network_yaml("tunnel", {"bridge": {"mtu": int(found[1])}}))
