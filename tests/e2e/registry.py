@@ -234,10 +234,8 @@ def _installed_by_dockerfile() -> set[str]:
 
 def download(names: tuple[str, ...], target: Path) -> list[Path]:
     """Download Debian packages with their dependencies into a directory; return the files."""
-    with packages.builders_locked():
-        return [
-            Path(shutil.move(archive, target / archive.name)) for archive in packages.Apt(_SUITE).download([*names])
-        ]
+    with packages.builders_locked(), packages.Apt(_SUITE).downloaded(*names) as archives:
+        return [Path(shutil.move(archive, target / archive.name)) for archive in archives]
 
 
 def unpack(debs: list[Path], root: Path) -> None:

@@ -36,7 +36,7 @@ class Baseline:
         """Read the state of an engine that has only its own networks."""
         return cls(
             _nft_tables(engine),
-            {family: _xtables(engine, family) for family in _FAMILIES},
+            {family: xtables_rules(engine, family) for family in _FAMILIES},
             _sysctls(engine),
             _links(engine),
         )
@@ -49,7 +49,7 @@ class Baseline:
         for family, table in _nft_tables(engine) - self.nft_tables:
             engine.netexec("nft", "delete", "table", family, table)
         for family in _FAMILIES:
-            _restore_xtables(engine, family, self.xtables[family])
+            restore_xtables(engine, family, self.xtables[family])
         engine.netexec("ip", "-6", "neigh", "flush", "proxy")
         current = _sysctls(engine)
         changed = {name: value for name, value in self.sysctls.items() if current.get(name, value) != value}
@@ -79,14 +79,15 @@ def _nft_tables(engine: Engine) -> frozenset[tuple[str, str]]:
     return frozenset((item["table"]["family"], item["table"]["name"]) for item in listed if "table" in item)
 
 
-def _xtables(engine: Engine, family: str) -> str:
+def xtables_rules(engine: Engine, family: str) -> str:
     """Return the rules of a family, from the engine's own variant, without counters and comments."""
     saved = engine.exec(f"{family}-save").stdout
     return _COUNTERS.sub("", "".join(f"{line}\n" for line in saved.splitlines() if not line.startswith("#")))
 
 
-def _restore_xtables(engine: Engine, family: str, wanted: str) -> None:
-    current = _xtables(engine, family)
+def restore_xtables(engine: Engine, family: str, wanted: str) -> None:
+    """Restore what `xtables_rules` returned, and empty the tables that did not exist then."""
+    current = xtables_rules(engine, family)
     if current == wanted:
         return
     engine.exec(f"{family}-restore", stdin=wanted + _emptied(current, wanted))

@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import replace
 
-from tests.lab import packages, radvd
+from tests.lab import firewalls, packages, radvd
 from tests.lab.cells import CELLS, choose, choose_matrix
 from tests.lab.engine import Engine
 from tests.lab.lab import Station
@@ -21,7 +21,7 @@ def main() -> None:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    build = verbs.add_parser("build", help="download and extract engines' trees, and radvd")
+    build = verbs.add_parser("build", help="download and extract engines' trees, radvd, Compose, ufw and firewalld")
     build.add_argument(
         "version", nargs="*", help=f"of {', '.join(packages.VERSIONS)}, or cells (core, all); default core"
     )
@@ -55,7 +55,7 @@ def _say(line: str) -> None:
 
 
 def _build(options: argparse.Namespace) -> int:
-    _say(f"radvd\t{radvd.program()}")
+    _say(f"radvd\t{radvd.program()}\ncompose\t{packages.compose()[-1]}\nfirewalls\t{firewalls.tree()}")
     for wanted in options.version or ["core"]:
         names = [] if wanted in packages.VERSIONS else choose(wanted) + choose_matrix(wanted)
         versions = [CELLS[name].settings.version for name in names] or [wanted]

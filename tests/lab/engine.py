@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tests.lab.session import Session
 
 IMAGE = "busybox:test"
+BUS = "dbus.sock"
+"""The name of the D-Bus socket in an engine's directory, for a host with firewalld; see `firewalls.HostFirewalls`."""
 
 Binding: TypeAlias = int | str | tuple[str, int | str]
 """A port of the host, or an address and a port; 0 is a port that the engine chooses, "8000-8009" one of those."""

@@ -1,6 +1,6 @@
 """Build the tree of an engine: a root directory of Debian packages, downloaded by apt and extracted, not installed.
 
-Single programs for a test's network, such as radvd, are provided in the same way.
+Single programs, such as radvd and Docker Compose, are provided in the same way.
 
 Apt resolves the engine's dependencies with an empty package status, and with its own lists and caches. It uses only the
 configured mirror of the system, and changes nothing on it. No maintainer script runs: this module creates the users,
@@ -24,7 +24,7 @@ from tests.lab.session import lab_directory, locked
 from tests.lab.settings import XTABLES_VARIANTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _PROGRAMS = frozenset({"docker.io", "docker-cli", "containerd", "runc", "tini", "tini-static", "iptables"})
@@ -69,6 +69,8 @@ NFT_SUITES = {"1.0.6": "bookworm", "1.1.3": "trixie", "newest": "sid"}
 
 # the oldest suite: every machine that runs the tests has the libraries that it links to
 _PACKAGES_SUITE = "bookworm"
+# the plugin of the docker client, which is also a program of its own
+_COMPOSE = "usr/libexec/docker/cli-plugins/docker-compose"
 
 
 def tree(version: str) -> Path:
@@ -79,12 +81,7 @@ def tree(version: str) -> Path:
     """
     if version not in _SOURCES:
         raise PackagesError(f"engine {version}: the lab can build {', '.join(VERSIONS)}")
-    path = lab_directory() / "trees" / version
-    if not path.exists():
-        with builders_locked():
-            if not path.exists():
-                _build(version, path)
-    return path
+    return kept(version, lambda root: _fill_with_engine(version, root))
 
 
 def package(name: str, program: str) -> Path:
@@ -95,12 +92,7 @@ def package(name: str, program: str) -> Path:
     Raises:
         PackagesError: there is no mirror, or the program does not start.
     """
-    path = lab_directory() / "trees" / name
-    if not path.exists():
-        with builders_locked():
-            if not path.exists():
-                _build_package(name, program, path)
-    return path / program
+    return kept(name, lambda root: _fill_with_package(name, program, root)) / program
 
 
 def nft(version: str) -> list[str]:
@@ -109,35 +101,55 @@ def nft(version: str) -> list[str]:
     Raises:
         PackagesError: there is no mirror, or the program does not start.
     """
-    path = lab_directory() / "trees" / f"nft-{version}"
+    return _with_own_libraries(kept(f"nft-{version}", lambda root: _fill_with_nft(version, root)), "usr/sbin/nft")
+
+
+def compose() -> list[str]:
+    """Return the command of Docker Compose v2 of Debian sid, extracted on first use and kept like a tree.
+
+    Raises:
+        PackagesError: there is no mirror, or the program does not start.
+    """
+    return _with_own_libraries(kept("compose", _fill_with_compose), _COMPOSE)
+
+
+def kept(name: str, fill: Callable[[Path], None]) -> Path:
+    """Return a directory of extracted packages, which `fill` fills on first use. It is complete, or does not exist."""
+    path = lab_directory() / "trees" / name
     if not path.exists():
         with builders_locked():
             if not path.exists():
-                _build_nft(version, path)
-    return _nft_command(path)
+                unfinished = path.with_name(f"{name}.unfinished")
+                if unfinished.exists():
+                    shutil.rmtree(unfinished)
+                make_skeleton(unfinished)
+                fill(unfinished)
+                unfinished.rename(path)
+    return path
 
 
-def _nft_command(path: Path) -> list[str]:
+def _with_own_libraries(root: Path, program: str) -> list[str]:
     """The tree's own dynamic linker and C library run it: they may be newer than this machine's."""
-    (library,) = path.glob("usr/lib/*/libnftables.so.1")
-    (linker,) = library.parent.glob("ld-linux*.so.*")
-    return [str(linker), "--library-path", str(library.parent), str(path / "usr/sbin/nft")]
+    (linker,) = root.glob("usr/lib/*/ld-linux*.so.*")
+    return [str(linker), "--library-path", str(linker.parent), str(root / program)]
 
 
-def _build_nft(version: str, path: Path) -> None:
-    archives = Apt(NFT_SUITES[version]).download(["nftables"])
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    make_skeleton(unfinished)
-    for archive in archives:
-        _extract(archive, unfinished)
-    shown = run([*_nft_command(unfinished), "--version"]).stdout
+def _fill_with_nft(version: str, root: Path) -> None:
+    with Apt(NFT_SUITES[version]).downloaded("nftables") as archives:
+        for archive in archives:
+            extract(archive, root)
+    shown = run([*_with_own_libraries(root, "usr/sbin/nft"), "--version"]).stdout
     if version != "newest" and f"v{version} " not in shown:
         raise PackagesError(f"Debian {NFT_SUITES[version]} has {shown.strip()}, not {version}: set DOCKERV6_LAB_MIRROR")
-    unfinished.rename(path)
-    for archive in archives:
-        archive.unlink()
+
+
+def _fill_with_compose(root: Path) -> None:
+    with Apt("sid").downloaded("docker-compose") as archives:
+        for archive in archives:
+            extract(archive, root)
+    shown = run([*_with_own_libraries(root, _COMPOSE), "version"]).stdout
+    if "version 2." not in shown:
+        raise PackagesError(f"Debian sid has {shown.strip()}, not version 2: set DOCKERV6_LAB_MIRROR")
 
 
 @contextmanager
@@ -147,50 +159,37 @@ def builders_locked() -> Iterator[None]:
         yield
 
 
-def _build_package(name: str, program: str, path: Path) -> None:
-    archives = Apt(_PACKAGES_SUITE).download([name])
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    make_skeleton(unfinished)
-    for archive in archives:
-        if archive.name.startswith(f"{name}_"):
-            _extract(archive, unfinished)
+def _fill_with_package(name: str, program: str, root: Path) -> None:
+    with Apt(_PACKAGES_SUITE).downloaded(name) as archives:
+        for archive in archives:
+            if archive.name.startswith(f"{name}_"):
+                extract(archive, root)
     try:
-        linked = run(["ldd", str(unfinished / program)]).stdout
+        linked = run(["ldd", str(root / program)]).stdout
     except CommandFailedError as error:
         raise PackagesError(f"{program} of Debian's package {name} doesn't start on this machine\n{error}") from error
     if missing := re.findall(r"(\S+) => not found", linked):
         raise PackagesError(f"{program} of Debian's package {name} needs {', '.join(missing)}, which is not here")
-    unfinished.rename(path)
-    for archive in archives:
-        archive.unlink()
 
 
-def _build(version: str, path: Path) -> None:
-    archives = _download(version, _SOURCES[version])
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    make_skeleton(unfinished)
-    for archive in archives:
-        name = archive.name.partition("_")[0]
-        if name in _PROGRAMS or name in _FILES or name.startswith("lib"):
-            _extract(archive, unfinished)
-    _furnish(unfinished)
-    _prove(version, unfinished)
-    unfinished.rename(path)
-    for archive in archives:
-        archive.unlink()
+def _fill_with_engine(version: str, root: Path) -> None:
+    source = _SOURCES[version]
+    with _suite_of(version, source).downloaded(*source.packages, "iptables", "busybox-static") as archives:
+        for archive in archives:
+            name = archive.name.partition("_")[0]
+            if name in _PROGRAMS or name in _FILES or name.startswith("lib"):
+                extract(archive, root)
+    _furnish(root)
+    _prove(version, root)
 
 
-def _download(version: str, source: _Source) -> list[Path]:
+def _suite_of(version: str, source: _Source) -> Apt:
     found = []
     for suite in source.suites:
         apt = Apt(suite)
         candidate = apt.candidate("docker.io")
         if re.match(rf"{re.escape(version)}\.", candidate):
-            return apt.download([*source.packages, "iptables", "busybox-static"])
+            return apt
         found.append(f"{suite} has {candidate}")
     raise PackagesError(
         f"no suite of the mirror has docker.io {version} any more ({'; '.join(found)}). "
@@ -234,13 +233,17 @@ class Apt:
         match = re.search(r"Candidate: (?:\d+:)?(\S+)", shown)
         return match[1] if match else "none"
 
-    def download(self, packages: list[str]) -> list[Path]:
-        """Download the packages with their dependencies; return the archives."""
+    @contextmanager
+    def downloaded(self, *packages: str) -> Iterator[list[Path]]:
+        """Download the packages with their dependencies; the archives exist for the block."""
         directory = self._directory / "archives"
         for stale in directory.glob("*.deb"):
             stale.unlink()
         self._run("apt-get", "-qq", "install", "-y", "--no-install-recommends", "--download-only", *packages)
-        return sorted(directory.glob("*.deb"))
+        archives = sorted(directory.glob("*.deb"))
+        yield archives
+        for archive in archives:
+            archive.unlink(missing_ok=True)
 
     def _run(self, program: str, *arguments: str) -> str:
         try:
@@ -275,12 +278,13 @@ def make_skeleton(root: Path) -> None:
     root.chmod(0o755)
 
 
-def _extract(archive: Path, root: Path) -> None:
+def extract(archive: Path, root: Path, *, excluded: Sequence[str] = _EXCLUDED) -> None:
+    """Extract an archive into a root directory, without the files that match `excluded` (patterns of tar)."""
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as unpack:
         completed = subprocess.run(
             [
                 *("tar", "-x", "-C", root, "--keep-directory-symlink", "--no-same-owner"),
-                *(f"--exclude={pattern}" for pattern in _EXCLUDED),
+                *(f"--exclude={pattern}" for pattern in excluded),
             ],
             stdin=unpack.stdout,
             check=False,

@@ -50,11 +50,20 @@ class ProbeError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One port of one address, such as ("tcp", "2001:db8::1", 80)."""
+    """One port of one address, such as ("tcp", "2001:db8::1", 80).
+
+    A link-local address has the index of the client's interface as its scope: "fe80::1%2".
+    """
 
     protocol: str
     address: str
     number: int
+
+    @property
+    def target(self) -> tuple[str, int] | tuple[str, int, int, int]:
+        """The address for `socket.connect`."""
+        address, _, scope = self.address.partition("%")
+        return (address, self.number, 0, int(scope)) if scope else (address, self.number)
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.number}/{self.protocol}"
@@ -167,7 +176,7 @@ def connect(place: Place, port: Port, *, patience: float = 1.0) -> socket.socket
     connection = _socket(place, port, socket.SOCK_STREAM, 0)
     try:
         connection.settimeout(patience)
-        connection.connect((port.address, port.number))
+        connection.connect(port.target)
     except BaseException:
         connection.close()
         raise
@@ -198,9 +207,8 @@ class _Request:
 
     def start(self) -> None:
         """Send the first packet."""
-        target = (self.port.address, self.port.number)
         with suppress(BlockingIOError):
-            self.socket.connect(target)
+            self.socket.connect(self.port.target)
         self.socket.send(_REQUEST)
 
     def step(self) -> None:
@@ -213,7 +221,7 @@ class _Stream(_Request):
     def start(self) -> None:
         self.events = selectors.EVENT_WRITE
         with suppress(BlockingIOError):
-            self.socket.connect((self.port.address, self.port.number))
+            self.socket.connect(self.port.target)
 
     def step(self) -> None:
         if self.events == selectors.EVENT_WRITE:

@@ -21,6 +21,9 @@ mount -t tmpfs -o mode=755 tmpfs "$root/run"
 for lock in "$engine/xtables.lock" "$root/run/xtables.lock"; do : >>"$lock"; done
 mount --bind "$engine/xtables.lock" "$root/run/xtables.lock"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+# without a firewall's D-Bus (firewalls.sh) this leads nowhere
+mkdir -p "$root/run/dbus"
+ln -s "$engine/dbus.sock" "$root/run/dbus/system_bus_socket"
 # data and socket have the same path inside and outside
 mkdir -p "$root$engine"
 mount --bind "$engine" "$root$engine"

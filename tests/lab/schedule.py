@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 # the parameter that names an engine: "28.5", "20.10-on-nft-proxy"
 _ENGINE = re.compile(r"\[.*?(\d\d\.\d+(?:-off|-on)?(?:-(?:nft|legacy)-(?:no)?proxy)?)")
 # directories whose modules share fixtures on an engine
-_SHARING = ("tests/e2e/matrix/", "tests/contract/")
+_SHARING = ("tests/e2e/matrix/", "tests/e2e/reports/", "tests/contract/")
 
 # seconds on a quiet machine: for the setup of a group, and for each of its tests
 _COSTS = (
     ("tests/e2e/test_packaging.py", (20.0, 6.0)),
     ("tests/e2e/test_demo.py", (2.0, 12.0)),
     ("tests/e2e/matrix/", (8.0, 0.8)),
+    ("tests/e2e/reports/", (2.0, 3.0)),
     ("tests/e2e/", (2.0, 4.0)),
     ("tests/contract/", (2.0, 0.5)),
     ("", (0.0, 0.3)),

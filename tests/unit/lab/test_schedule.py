@@ -11,6 +11,7 @@ from tests.lab.schedule import estimate, group
         ("tests/e2e/test_drift.py::test_x[28.5-nft-proxy]", "tests/e2e/test_drift.py 28.5-nft-proxy"),
         ("tests/e2e/test_drift.py::test_x[20.10-on-nft-proxy-flush]", "tests/e2e/test_drift.py 20.10-on-nft-proxy"),
         ("tests/e2e/matrix/test_tracking.py::test_x[26.1-on-legacy-proxy]", "tests/e2e/matrix/ 26.1-on-legacy-proxy"),
+        ("tests/e2e/reports/test_moby_41858.py::test_x[28.5-nft-proxy]", "tests/e2e/reports/ 28.5-nft-proxy"),
         ("tests/contract/test_engine.py::test_x[28.5]", "tests/contract/ 28.5"),
         ("tests/unit/lib/test_clock.py::test_x", "tests/unit/lib/test_clock.py"),
     ],
