@@ -159,7 +159,7 @@ class NetlinkSocket:
         self._protocol = protocol
         self._socket: socket.socket | None = None
         self._sequence = 0
-        self._interrupted = False  # the kernel set NLM_F_DUMP_INTR in the latest answer
+        self.interrupted = False  # the kernel set NLM_F_DUMP_INTR in the latest answer
 
     def get(self, kind: int, payload: bytes) -> list[Payload]:
         """Request one object.
@@ -178,7 +178,7 @@ class NetlinkSocket:
             OSError: any other error of the kernel.
         """
         found = list(self.stream(kind, payload))
-        if self._interrupted:
+        if self.interrupted:
             raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
         return found
 
@@ -190,7 +190,7 @@ class NetlinkSocket:
         """
         for _ in range(_DUMP_ATTEMPTS):
             found = list(self.stream(kind, payload))
-            if not self._interrupted:
+            if not self.interrupted:
                 break
         return found
 
@@ -272,7 +272,7 @@ class NetlinkSocket:
         self.close()
 
     def _send(self, kind: int, flags: int, payload: bytes) -> None:
-        self._interrupted = False
+        self.interrupted = False
         self._sequence = (self._sequence + 1) & 0xFFFF_FFFF
         self._open().send(message(kind, _NLM_F_REQUEST | flags, self._sequence, payload))
 
@@ -289,7 +289,7 @@ class NetlinkSocket:
             datagram = self._receive()
             for kind, start, end in messages(datagram):
                 if _HEADER.unpack_from(datagram, start - _HEADER.size)[2] & _NLM_F_DUMP_INTR:
-                    self._interrupted = True
+                    self.interrupted = True
                 if kind in (_NLMSG_DONE, _NLMSG_ERROR):
                     if code := _error_code(datagram, start, end):
                         raise OSError(code, os.strerror(code))

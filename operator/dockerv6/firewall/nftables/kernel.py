@@ -7,6 +7,9 @@ No library takes part: libnftables decodes the sets of every table on the host w
 those that 1.1.3 or newer has written (ADR 0031).
 """
 
+import errno
+import math
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,13 +23,13 @@ NFPROTO_IPV4 = 2
 NFPROTO_IPV6 = 10
 FAMILIES = {NFPROTO_INET: "inet", NFPROTO_IPV4: "ip", NFPROTO_IPV6: "ip6"}
 
+NFT_MSG_GETTABLE = 1
 NFT_MSG_GETCHAIN = 4
 NFT_MSG_GETRULE = 7
 NFT_MSG_GETSET = 10
 NFT_MSG_GETSETELEM = 13
 NFT_MSG_GETOBJ = 19
 NFT_MSG_GETFLOWTABLE = 23
-_NFT_MSG_GETTABLE = 1
 _NFT_MSG_GETGEN = 16
 _NFNL_SUBSYS_NFTABLES = 10
 _NFNL_MSG_BATCH_BEGIN = 16
@@ -102,7 +105,7 @@ class NfTables:
     def table(self, family: int, name: str) -> TableState | None:
         """As `inet_table`, of any family."""
         try:
-            attributes = self._get(_NFT_MSG_GETTABLE, family, name)
+            attributes = self._get(NFT_MSG_GETTABLE, family, name)
         except FileNotFoundError:
             return None
         flags = number_in(attributes.get(_NFTA_TABLE_FLAGS, b""))
@@ -112,24 +115,36 @@ class NfTables:
             number_in(owner) if owner is not None else None,
         )
 
-    def dump(self, message: int, *names: str, family: int = NFPROTO_INET) -> list[bytes]:
+    def dump(self, message: int, *names: str, family: int = NFPROTO_INET, most: float = math.inf) -> list[bytes]:
         """The attributes of every object that a GET message lists.
 
         Args:
             message: NFT_MSG_GET….
             names: the table's, and the set's or the chain's where the message has one.
             family: of the table.
+            most: bytes of all objects together.
 
         Raises:
             InterruptedError: the ruleset changed during the dump.
+            OverflowError: there is more than that.
             OSError: no such table or set.
         """
-        return [attributes for _, attributes in self.dump_families(message, *names, family=family)]
+        return [attributes for _, attributes in self.dump_families(message, *names, family=family, most=most)]
 
-    def dump_families(self, message: int, *names: str, family: int = NFPROTO_UNSPEC) -> list[tuple[int, bytes]]:
+    def dump_families(
+        self, message: int, *names: str, family: int = NFPROTO_UNSPEC, most: float = math.inf
+    ) -> list[tuple[int, bytes]]:
         """As `dump`, each object with its family; by default of all families."""
-        found = self._socket.dump(_NFNL_SUBSYS_NFTABLES << 8 | message, _payload(family, names))
-        return [(datagram[start], datagram[start + _NFGENMSG.size : end]) for datagram, start, end in found]
+        found: list[tuple[int, bytes]] = []
+        for datagram, start, end in self._socket.stream(_NFNL_SUBSYS_NFTABLES << 8 | message, _payload(family, names)):
+            found.append((datagram[start], datagram[start + _NFGENMSG.size : end]))
+            most -= end - start
+            if most < 0:
+                self.close()  # the rest of the answer is not read
+                raise OverflowError(f"more than {len(found)} objects")
+        if self._socket.interrupted:
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+        return found
 
     def commit(self, messages: Sequence[NftMessage], *, check: bool = False) -> None:
         """Have the kernel execute the messages as one transaction. With `check`, it judges each and commits nothing.

@@ -22,7 +22,7 @@ _TRANSIENT = frozenset({errno.EBUSY, errno.EINTR, errno.EAGAIN})
 _TOO_LARGE = frozenset({errno.ENOBUFS, errno.EMSGSIZE, errno.ENOMEM})
 """Errors of sending a transaction that the kernel has no buffer for."""
 
-_ABSENT = NO_SUBSYSTEM | {errno.EAFNOSUPPORT, errno.ENOENT}
+ABSENT = NO_SUBSYSTEM | {errno.EAFNOSUPPORT, errno.ENOENT}
 """Errors of a kernel without nf_tables, or without netlink for packet filters."""
 
 _TABLE_NAME = 1  # in messages of every kind, attribute 1 is the name of the table
@@ -148,7 +148,7 @@ def unavailable(error: OSError) -> FirewallUnavailable:
             "not permitted to change the packet filter: run as root, or give CAP_NET_ADMIN "
             "(docker run --cap-add NET_ADMIN)"
         )
-    if error.errno not in _ABSENT:
+    if error.errno not in ABSENT:
         return FirewallUnavailable(f"the kernel's packet filter did not answer: {error}")
     return FirewallUnavailable(
         f"the kernel has no nf_tables here ({error}): load it with `modprobe nf_tables`, "

@@ -1,0 +1,121 @@
+"""Rules, chains and tables of any kind of filter, as packets pass them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol
+
+from dockerv6.firewall.walk.bits import Bits
+from dockerv6.firewall.walk.packet import Packet, Paths
+from dockerv6.firewall.walk.sets import UNTOLD, Found, WalkSet
+
+
+class Action(Enum):
+    """What comes next."""
+
+    CONTINUE = auto()  # the next rule
+    ACCEPT = auto()  # the end of this base chain
+    DROP = auto()
+    JUMP = auto()
+    GOTO = auto()
+    RETURN = auto()
+    TRANSLATED = auto()  # the end of all chains that translate, in this hook
+    LOST = auto()  # it can't be followed any further: a queue, a proxy
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """One of the possible results of a rule.
+
+    Attributes:
+        action: what comes next.
+        packet: after the rule.
+        chain: where a jump or a goto leads.
+        doubt: the match that can't be decided, if there are other results because of it; empty: there are none.
+    """
+
+    action: Action
+    packet: Packet
+    chain: str = ""
+    doubt: str = ""
+
+
+class WalkRule(Protocol):
+    """A rule of any kind of filter."""
+
+    @property
+    def text(self) -> str:
+        """How a person finds it: its text, or its handle."""
+
+    def run(self, packet: Packet, around: "Surroundings") -> Sequence[RuleOutcome]:
+        """Every result that is possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterTable:
+    """A table of one filter, with its chains."""
+
+    variant: str  # a `FilterVariant`
+    family: str
+    name: str
+    chains: Mapping[str, Sequence[WalkRule]] = field(default_factory=dict)
+    sets: Mapping[str, WalkSet] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.name} ({self.variant})"
+
+    def find(self, name: str, key: Bits) -> Found:
+        """Look up as much of a key as a set has; in one that was not read, it can't be told."""
+        known = self.sets.get(name)
+        return UNTOLD if known is None else known.find(key.part(0, known.key_size))
+
+
+@dataclass(slots=True)
+class Reliance:
+    """What the verdict on a flow was made from: it stands as long as the next reading has the same.
+
+    Attributes:
+        chains: the rules, by table and chain.
+        lookups: what was found, by table, set and key.
+    """
+
+    chains: dict[tuple[str, str], Sequence[WalkRule]] = field(default_factory=dict)
+    lookups: dict[tuple[str, str, Bits], Found] = field(default_factory=dict)
+
+    def holds(self, tables: Mapping[str, FilterTable]) -> bool:
+        """Whether the tables, by their texts, have the same; of two equal chains the reader keeps one."""
+        return all(tables[table].chains.get(name, ()) is rules for (table, name), rules in self.chains.items()) and all(
+            tables[table].find(name, key) == found for (table, name, key), found in self.lookups.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a rule knows besides the packet: the hook that it runs in, the host, and its table.
+
+    Attributes:
+        reliance: notes what is looked up.
+    """
+
+    hook: str
+    paths: Paths
+    table: FilterTable
+    reliance: Reliance = field(default_factory=Reliance)
+
+    def find(self, name: str, key: Bits) -> Found:
+        """Look up a key in a set of the table."""
+        found = self.table.find(name, key)
+        self.reliance.lookups[str(self.table), name, key] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class BaseChain:
+    """A chain that the kernel calls in a hook."""
+
+    table: FilterTable
+    name: str
+    hook: str
+    priority: int
+    drops: bool = False  # its policy
+    translates: bool = False  # type nat: only the first packet of a flow, and until one translates it

@@ -1,0 +1,130 @@
+"""What an administrator has to do so that a flow passes what drops it: commands that can be pasted, one a line. Pure.
+
+Where our mark is on the packet, the accept rule for the mark is the remedy: it opens nothing but what our rules allow.
+In other hooks, and before our chain has set the mark, the remedy accepts the flow by what it can be recognised by.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from dockerv6.firewall.model import FilterVariant
+from dockerv6.firewall.nftables.commands import FAMILY, TABLE
+from dockerv6.firewall.walk.evaluator import FORWARD
+from dockerv6.firewall.walk.loads import number
+from dockerv6.firewall.walk.packet import TCP, UDP, Flow, Packet, Tracking
+from dockerv6.firewall.walk.verdicts import FilterPlace
+from dockerv6.lib.text import shell_quoted
+
+ENGINE_TABLE = "docker-bridges"
+"""Engine 29's table with `--firewall-backend=nftables`, in the families ip and ip6."""
+
+_FIREWALLD = "firewalld"
+_MARKED = range(100)
+"""Priorities in the forward hook between our chain that sets the mark and the one that clears it."""
+
+_PROTOCOLS = {TCP: "tcp", UDP: "udp", 132: "sctp"}
+_PROGRAMS = {FilterVariant.XTABLES_NFT: "ip6tables-nft", FilterVariant.XTABLES_LEGACY: "ip6tables-legacy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """Commands, and a sentence about keeping their effect."""
+
+    commands: tuple[str, ...] = ()
+    keeping: str = ""
+
+
+def remedy(place: FilterPlace, packet: Packet, flow: Flow, mark: int) -> Remedy:
+    """What lets the packet of the flow pass at that place."""
+    if (place.family, place.table) == (FAMILY, TABLE):
+        return Remedy((), "this is dockerv6's own table: see `dockerv6 describe`")
+    if place.table == ENGINE_TABLE:
+        return Remedy(
+            (),
+            f'set "bridge-accept-fwmark": "{mark:#x}/{mark:#x}" in /etc/docker/daemon.json '
+            f"(dockerd --bridge-accept-fwmark={mark:#x}/{mark:#x}), then restart the engine",
+        )
+    if place.table == _FIREWALLD and place.hook == FORWARD:
+        bridge = shell_quoted(_bridge(packet, flow))
+        return Remedy(
+            (f"firewall-cmd --permanent --zone=trusted --add-interface={bridge}", "firewall-cmd --reload"),
+            "--permanent keeps it",
+        )
+    if place.variant in _PROGRAMS:
+        program = _PROGRAMS[FilterVariant(place.variant)]
+        commands = tuple(
+            f"{program} -t {place.table} -I {place.base} {' '.join(each)} -j ACCEPT"
+            for each in _xtables_conditions(place, packet, flow, mark)
+        )
+        return Remedy(commands, "save the rules as this host does, so that they are there after a restart")
+    where = f"{place.family} {shell_quoted(place.table)} {shell_quoted(place.base)}"
+    commands = tuple(
+        f"nft insert rule {where} {' '.join(each)} accept" for each in _nft_conditions(place, packet, flow, mark)
+    )
+    keeping = "add the same to the file that the table comes from (such as /etc/nftables.conf), so that it stays"
+    return Remedy(commands, keeping)
+
+
+def _is_marked(place: FilterPlace, packet: Packet, mark: int) -> bool:
+    bit = number(mark).data
+    return packet.mark.masked(bit, b"").equals(bit) is not False and place.hook == FORWARD and place.priority in _MARKED
+
+
+def _bridge(packet: Packet, flow: Flow) -> str:
+    if flow.iif and flow.subnet is not None and flow.source in flow.subnet:
+        return flow.iif
+    link = packet.oif or packet.iif
+    return link.name if link is not None else ""
+
+
+def _nft_conditions(place: FilterPlace, packet: Packet, flow: Flow, mark: int) -> Iterator[list[str]]:
+    if _is_marked(place, packet, mark):
+        yield [f"meta mark and {mark:#x} == {mark:#x}"]
+        return
+    if packet.tracking is Tracking.TRACKED:
+        yield ["ct state established,related"]
+        if packet.reply:
+            return
+    found = [f"{key} {_nft_text(value)}" for key, value in _interfaces(packet, ("iifname", "oifname"))]
+    found += [f"{key} {value}" for key, value in _addresses(packet, flow, ("ip6 saddr", "ip6 daddr"))]
+    yield found + [f"{name} {side} {port}" for name, side, port in _ports(packet, flow)]
+
+
+def _xtables_conditions(place: FilterPlace, packet: Packet, flow: Flow, mark: int) -> Iterator[list[str]]:
+    if _is_marked(place, packet, mark):
+        yield [f"-m mark --mark {mark:#x}/{mark:#x}"]
+        return
+    if packet.tracking is Tracking.TRACKED:
+        yield ["-m conntrack --ctstate ESTABLISHED,RELATED"]
+        if packet.reply:
+            return
+    found = [f"{key} {shell_quoted(value)}" for key, value in _interfaces(packet, ("-i", "-o"))]
+    found += [f"{key} {value}" for key, value in _addresses(packet, flow, ("-s", "-d"))]
+    yield found + [f"-p {name} -m {name} --{side} {port}" for name, side, port in _ports(packet, flow)]
+
+
+def _interfaces(packet: Packet, keys: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    for key, link in zip(keys, (packet.iif, packet.oif), strict=True):
+        if link is not None:
+            yield key, link.name
+
+
+def _addresses(packet: Packet, flow: Flow, keys: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    for key, address in zip(keys, (packet.source, packet.destination), strict=True):
+        if flow.subnet is not None and address.exact and IPv6Address(address.data) in flow.subnet:
+            yield key, str(flow.subnet)
+
+
+def _ports(packet: Packet, flow: Flow) -> Iterator[tuple[str, str, int]]:
+    """The port, where the packet does not have an address of the network's."""
+    if flow.protocol in _PROTOCOLS and not any(_addresses(packet, flow, ("", ""))):
+        ends = packet.endpoints
+        side, port = ("sport", ends.sport) if packet.reply else ("dport", ends.dport)
+        if port.exact:
+            yield _PROTOCOLS[flow.protocol], side, int.from_bytes(port.data, "big")
+
+
+def _nft_text(name: str) -> str:
+    """A name in nft's language, quoted for a shell."""
+    return shell_quoted(f'"{name}"')
