@@ -197,7 +197,7 @@ async def test_the_filter_is_read_while_a_rule_waits_for_the_lock(
 
 
 async def test_in_a_missing_legacy_table_adding_fails_and_removing_succeeds(host: LinuxHostFilter) -> None:
-    gone = ForwardDrop(FilterVariant.XTABLES_LEGACY, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+    gone = ForwardDrop(FilterVariant.XTABLES_LEGACY, "filter", "FORWARD", has_accept_rule=False)
     await host.remove_accept_rule(gone, MARK)
     with pytest.raises(FirewallRejected, match="gone"):
         await host.add_accept_rule(gone, MARK)

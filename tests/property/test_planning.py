@@ -124,7 +124,8 @@ def plan_inputs(draw: st.DrawFn) -> PlanInputs:
     rules = RulesView(
         change=draw(st.sampled_from([RulesetChange(), lacking("").change, lacking(name).change])),
         problem=draw(st.sampled_from(["", "", "", "install nft"])),
-        filter=replace(RulesView().filter, forward_drops=draw(st.sampled_from([(), (FORWARD,), (STUBBORN,)]))),
+        filter=replace(RulesView().filter, forward_drops=draw(st.sampled_from([(), (FORWARD,)]))),
+        obstacles=draw(st.sampled_from([{}, {"blog": (STUBBORN,)}])),
         overlapping=draw(st.sampled_from([{}, {name: "overlaps"}])),
     )
     state = Observed(

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     ENGINE_UNAVAILABLE = "EngineUnavailable"
     FIREWALL_BLOCKED = "FirewallBlocked"
     FIREWALL_UNAVAILABLE = "FirewallUnavailable"
+    FIREWALL_UNKNOWN = "FirewallUnknown"
     FOREIGN_NETWORK = "ForeignNetwork"
     FOREIGN_RULES = "ForeignRules"
     HOST_DENIED = "HostDenied"

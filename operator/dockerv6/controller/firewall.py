@@ -15,6 +15,7 @@ from dockerv6.controller.cached import Cached, CachedTable
 from dockerv6.controller.contributions import Contributions
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.narrowing import RefusedOwners, refused_rules
+from dockerv6.controller.packet_walk import PacketWalks
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World
 from dockerv6.firewall.model import Claim, ForwardDrop, HostFilterState
@@ -87,7 +88,8 @@ class FirewallReconciler:
         self._world = world
         self._mark = identity.mark
         self._table = CachedTable(backend)
-        self._filter: Cached[HostFilterState] = Cached(self._read_filter)
+        self._filter: Cached[HostFilterState] = Cached(lambda: host_filter.observe(identity.mark))
+        self._walks = PacketWalks(host_filter, identity.mark)
         self._snapshot: FirewallSnapshot | None = None
         self._snapshot_inputs: object = None  # what it was made from besides the desired firewall and the table
         self._in_place: Ruleset | None = None  # the desired ruleset that was last found or put in the kernel
@@ -100,6 +102,7 @@ class FirewallReconciler:
     def on_owner_changed(self, callback: Callable[[str], None]) -> None:
         """Call back with each owner whose networks or ports change: its status has to be written again."""
         self._contributions.on_change = self.refused.on_change = callback
+        self._walks.on_owner_changed(callback)
 
     # ---- observe
 
@@ -155,6 +158,7 @@ class FirewallReconciler:
             intended=intended,
             filter=host_filter,
             filter_problem=filter_problem,
+            obstacles=self._walks.obstacles,
             backend=self._backend.backend,
             overlapping=snapshot.overlapping,
             shared_networks=desired.shared_networks,
@@ -231,6 +235,10 @@ class FirewallReconciler:
         """Remove our accept rule there."""
         await self._host_filter.remove_accept_rule(drop, self._mark)
         self.invalidate_filter()
+
+    async def follow_flows(self) -> None:
+        """Find out which flows pass the filters of the host; the status of each owner tells. Raises `FirewallError`."""
+        await self._walks.follow(await self._table.get(), await self._world.present_host())
 
     async def sweep(self) -> None:
         """Remove everything of ours, the accept rules in the host's filter included."""
@@ -323,14 +331,6 @@ class FirewallReconciler:
         own, others = await self._backend.poll_revision(), await self._host_filter.poll_revision()
         return None if own is None and others is None else (own, others)
 
-    async def _read_filter(self) -> HostFilterState:
-        """Read the host's filter; drops that only a person can remove concern the status of every owner."""
-        before, state = self._filter.last, await self._host_filter.observe(self._mark)
-        if before is not None and _blocking(before) != _blocking(state):
-            for owner in sorted(self.owners):
-                self._contributions.on_change(owner)
-        return state
-
     async def _forget_udp_flows(self, change: RulesetChange) -> None:
         """End tracked UDP flows to ports that come or go: a flow keeps the translation that it began with."""
         ports = changed_udp_ports(change)
@@ -346,5 +346,3 @@ class FirewallReconciler:
             logger.warning("existing UDP flows may keep their former translation: %s", error)
 
 
-def _blocking(state: HostFilterState) -> frozenset[ForwardDrop]:
-    return frozenset(drop for drop in state.forward_drops if not drop.repairable)

@@ -75,7 +75,8 @@ async def reconcile_host_filter(context: Context) -> None:
     """Bring our accept rules in the host's own filter to what all resources together ask for.
 
     Then what an earlier run left in other backends is removed. Both may wait long for a lock that other programs hold,
-    or for a child process, so no repair of our rules waits for them.
+    or for a child process, so no repair of our rules waits for them. Finally the flows that our rules let through are
+    followed through all filters of the host.
 
     Raises:
         TemporaryError: the filter refused, is busy or is not available.
@@ -84,11 +85,14 @@ async def reconcile_host_filter(context: Context) -> None:
         view = await context.firewall.view()
         needed = context.firewall.wanted
         steps = filter_steps(view, wanted=needed) if needed or context.firewall.idle else ()
-        for step in steps:
-            await execute_step(step, context)
-            message = f"{step.describe()}: {step.reason}"
-            await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", message)
-        await context.firewall.sweep_residues()
+        try:
+            for step in steps:
+                await execute_step(step, context)
+                message = f"{step.describe()}: {step.reason}"
+                await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", message)
+            await context.firewall.sweep_residues()
+        finally:
+            await context.firewall.follow_flows()
     except (FirewallError, HostNetError) as error:
         raise _temporary(error) from error
 

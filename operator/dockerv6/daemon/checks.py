@@ -8,7 +8,7 @@ from enum import StrEnum
 from dockerv6.dockerd.model import EngineInfo, Network
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
-from dockerv6.firewall.model import FilterVariant, HostFilterState
+from dockerv6.firewall.model import FilterVariant, HostFilterState, Obstacle
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.prefix_candidates import candidates
@@ -286,19 +286,21 @@ def uplink_mtu(host: HostView) -> HostCheck:
     )
 
 
-def host_filter(state: HostFilterState) -> Iterator[HostCheck]:
-    """Where the host's own filter drops forwarded packets, and whether it accepts ours."""
+def host_filter(state: HostFilterState, obstacles: Iterable[Obstacle]) -> Iterator[HostCheck]:
+    """Where the host's own filter needs our accept rule, and which flows of our networks the host's filters drop."""
     name = "host filter"
+    found = tuple(obstacles)
     for drop in state.forward_drops:
         where = f"{drop.table} {drop.chain} ({drop.variant})"
         if drop.has_accept_rule:
             yield ok(name, f"{where} drops forwarded packets, except dockerv6's flows")
-        elif drop.repairable:
-            yield warn(name, f"{where} drops forwarded packets; the daemon adds an accept rule when a network needs it")
         else:
-            yield fail(name, f"{where} drops forwarded packets, including those that dockerv6 accepts", drop.remedy)
-    if not state.forward_drops:
-        yield ok(name, "nothing drops forwarded packets")
+            yield warn(name, f"{where} drops forwarded packets; the daemon adds an accept rule when a network needs it")
+    for each in found:
+        report = fail if each.certain else warn
+        yield report(name, f"{each.owner}: {each.message}", *each.commands, *((each.keeping,) if each.keeping else ()))
+    if not state.forward_drops and not found:
+        yield ok(name, "nothing drops forwarded packets of dockerv6's networks")
 
 
 def daemon(pid: int | None, *, namespace_in_use: bool = False) -> HostCheck:

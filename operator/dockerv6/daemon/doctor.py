@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from dockerv6.controller.packet_walk import find_obstacles
 from dockerv6.controller.world import World
 from dockerv6.daemon import checks
 from dockerv6.daemon.checks import HostCheck
@@ -20,6 +21,7 @@ from dockerv6.firewall import detect, userland_proxy
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter, engine_variants
 from dockerv6.firewall.ipv6nat import presence as ipv6nat
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
+from dockerv6.firewall.model import Obstacle
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.linux import LinuxHostNet
@@ -144,10 +146,26 @@ async def _filters(sources: _Sources, presence: IPv6NatPresence | None, info: En
     proxy = await _try("userland proxy", lambda: userland_proxy.in_use(sources.session), unread)
     found += unread or [checks.userland_proxy(in_use=proxy)]
     hostfilter = LinuxHostFilter(sources.session)
-    state = await _try("host filter", lambda: hostfilter.observe(sources.settings.fwmark), found)
+    mark = sources.settings.fwmark
+    state = await _try("host filter", lambda: hostfilter.observe(mark), found)
     if state is not None:
-        found += checks.host_filter(state)
+        obstacles = await _try("host filter", lambda: _obstacles(sources, hostfilter), found)
+        await hostfilter.close()
+        found += checks.host_filter(state, obstacles or ())
     return found
+
+
+async def _obstacles(sources: _Sources, hostfilter: LinuxHostFilter) -> tuple[Obstacle, ...]:
+    """What is in the way of the flows that the rules in the kernel let through."""
+    choice = await detect.choose(sources.settings.firewall_backend, sources.session)
+    backend = detect.build(choice, sources.session)
+    try:
+        table = await backend.observe()
+    finally:
+        await backend.close()
+    host = await sources.world.host_view.get()
+    found = await find_obstacles(hostfilter, table, host, sources.settings.fwmark)
+    return tuple(obstacle for owner in sorted(found) for obstacle in found[owner])
 
 
 async def _host(sources: _Sources) -> list[HostCheck]:

@@ -85,9 +85,11 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
         choice = await _choice(settings, session)
         backend = detect.build(choice, session)
         stack.push_async_callback(backend.close)
+        host_filter = LinuxHostFilter(session)
+        stack.push_async_callback(host_filter.close)
         firewall = FirewallReconciler(
             backend,
-            LinuxHostFilter(session),
+            host_filter,
             inventory,
             world,
             controller.identity,

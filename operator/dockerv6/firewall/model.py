@@ -119,28 +119,24 @@ class FilterVariant(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ForwardDrop:
-    """A chain in the host's own filter that drops forwarded IPv6. Our table can't overrule a drop.
+    """A chain of xtables in the host's own filter that drops forwarded IPv6. Our table can't overrule a drop.
 
     Attributes:
-        variant: the kind of rules.
-        table: "filter" for xtables; "inet firewalld" and the like for nftables.
-        chain: where the accept rule belongs (DOCKER-USER or FORWARD), or the base chain that drops.
+        variant: iptables-nft or iptables-legacy.
+        table: "filter".
+        chain: where the accept rule belongs: DOCKER-USER or FORWARD.
         has_accept_rule: the accept rule for our mark is there, and reached.
-        repairable: we can insert the accept rule; False: only the administrator can, as `remedy` says.
-        remedy: what to do.
     """
 
     variant: FilterVariant
     table: str
     chain: str
     has_accept_rule: bool
-    repairable: bool
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFilterState:
-    """What the host's own filter does to our flows.
+    """Where the host's own filter needs our accept rule.
 
     Attributes:
         forward_drops: chains that drop forwarded packets.
@@ -149,3 +145,22 @@ class HostFilterState:
 
     forward_drops: tuple[ForwardDrop, ...] = ()
     orphaned: tuple[ForwardDrop, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps a representative flow of a resource from passing the host's filters, or may do so.
+
+    Attributes:
+        owner: the resource.
+        message: which flow, and which rule drops it, or which match can't be decided.
+        certain: it is dropped; False: it can't be told.
+        commands: what lets it pass, one runnable command each.
+        keeping: a sentence about keeping the effect, or, without commands, about what to do.
+    """
+
+    owner: str
+    message: str
+    certain: bool
+    commands: tuple[str, ...] = ()
+    keeping: str = ""

@@ -11,10 +11,13 @@ Errors::
     └── OwnersExcluded        the rules of some owners were refused; nothing was changed
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from dockerv6.firewall.model import ForwardDrop, HostFilterState
 from dockerv6.firewall.ruleset import Ruleset, RulesetChange
+from dockerv6.firewall.walk.packet import Flow, Paths
+from dockerv6.firewall.walk.verdicts import FlowVerdict
 
 
 class FirewallError(Exception):
@@ -98,7 +101,10 @@ class HostFilter(Protocol):
     """The host's own IPv6 filter: the chains that drop, and the accept rule for our mark."""
 
     async def observe(self, mark: int) -> HostFilterState:
-        """Find FORWARD policies and base chains that drop, and our accept rules."""
+        """Find FORWARD chains of xtables that drop, and our accept rules."""
+
+    async def follow(self, flows: Sequence[Flow], paths: Paths) -> Sequence[FlowVerdict]:
+        """What becomes of each flow in all filters of the host, ours included. What can't be read can't be told."""
 
     async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Insert the accept rule for the mark at the top of the chain, unless it is there and reached."""

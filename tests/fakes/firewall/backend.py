@@ -1,6 +1,6 @@
 """The firewall and the host's filter in memory, with the damage that people and other programs do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dockerv6.firewall.expr import Chain, Element, Rule, UnknownExpr
@@ -8,6 +8,8 @@ from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.operations import AddElements
 from dockerv6.firewall.port import FirewallError, FirewallRejected, RulesetMoved
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
+from dockerv6.firewall.walk.packet import Flow, Paths
+from dockerv6.firewall.walk.verdicts import PASSES, FlowVerdict
 from tests.fakes.firewall.replay import apply
 
 
@@ -148,6 +150,8 @@ class FakeHostFilter:
     Attributes:
         accept_rules: chains with the accept rule, and its mark.
         revision: what changes without being announced; None: everything is announced.
+        verdict: what becomes of every flow; may be set.
+        followed: the flows that were followed last.
     """
 
     def __init__(self, *drops: ForwardDrop) -> None:
@@ -155,6 +159,8 @@ class FakeHostFilter:
         self._forward_drops = list(drops)
         self.accept_rules: set[tuple[FilterVariant, str, int]] = set()
         self.revision: object = None
+        self.verdict = PASSES
+        self.followed: tuple[Flow, ...] = ()
         self._failures: list[FirewallError] = []
 
     async def observe(self, mark: int) -> HostFilterState:
@@ -164,22 +170,25 @@ class FakeHostFilter:
         return HostFilterState(
             tuple(
                 replace(each, has_accept_rule=(each.variant, each.chain, mark) in self.accept_rules)
-                if each.repairable
-                else each
                 for each in self._forward_drops
             ),
             tuple(
-                ForwardDrop(variant, "filter", chain, has_accept_rule=True, repairable=True)
+                ForwardDrop(variant, "filter", chain, has_accept_rule=True)
                 for variant, chain, at in sorted(self.accept_rules)
                 if at == mark and (variant, chain) not in places
             ),
         )
 
+    async def follow(self, flows: Sequence[Flow], paths: Paths) -> Sequence[FlowVerdict]:
+        """The verdict that was set, for every flow."""
+        self._fail()
+        del paths
+        self.followed = tuple(flows)
+        return (self.verdict,) * len(flows)
+
     async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Put the accept rule there."""
         self._fail()
-        if not drop.repairable:
-            raise FirewallRejected(drop.remedy)
         self.accept_rules.add((drop.variant, drop.chain, mark))
 
     async def remove_accept_rule(self, drop: ForwardDrop, mark: int) -> None:

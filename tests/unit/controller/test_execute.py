@@ -20,7 +20,7 @@ from tests.simulation.resources import network
 from tests.unit.planning.scene import container
 from tests.world import Bench, Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 PREFIX = IPv6Network("fd00:1::/48")
 
 

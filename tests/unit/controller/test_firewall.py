@@ -9,7 +9,7 @@ from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from tests.simulation.resources import invalid, network
 from tests.world import Bench, Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 
 
 async def bound(*names: str) -> Bench:

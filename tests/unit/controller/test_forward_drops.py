@@ -1,97 +1,72 @@
-"""Drops in the host's filter that only a person can remove."""
-
-from dataclasses import replace
-from functools import partial
+"""Flows that the host's filters drop: who is told, and when."""
 
 import pytest
 
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.port import FirewallError
+from dockerv6.firewall.walk.verdicts import PASSES, FilterPlace, FlowVerdict
 from tests.simulation.resources import network, policy
-from tests.world import Bench, Host
+from tests.world import Host
 
-DROP = ForwardDrop(
-    FilterVariant.NFTABLES,
-    "inet firewalld",
-    "filter_FORWARD",
-    has_accept_rule=False,
-    repairable=False,
-    remedy="allow it there",
-)
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
-OWNERS = ["a", "policy/p"]
+PLACE = FilterPlace(FilterVariant.NFTABLES, "inet", "site", "forward", "handle 4", "forward", "forward")
+DROPPED = FlowVerdict(passes=False, place=PLACE)
+UNCLEAR = FlowVerdict(passes=None, place=PLACE, doubt="limit")
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 
 
-class Heard:
-    """A bench with a network and a policy, and the owners that were reported."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench, self.filter = bench, bench.host.filter
-        self.owners: list[str] = []
-        bench.context.firewall.on_owner_changed(self.owners.append)
-
-    async def since(self) -> list[str]:
-        """Read the host's filter; return the owners that were reported meanwhile."""
-        self.owners.clear()
-        self.bench.context.firewall.invalidate_filter()
-        await self.bench.context.firewall.view()
-        return list(self.owners)
-
-
-async def heard(*drops: ForwardDrop) -> Heard:
-    bench = await Host().bench(network("a"), policy("p"))
-    for drop in drops:
-        bench.host.filter.add_forward_drop(drop)
-    return Heard(bench)
-
-
-async def test_what_is_there_at_the_first_look_is_no_news() -> None:
-    it = await heard(DROP)
-    assert await it.since() == []
-
-
-async def test_one_that_comes_or_goes_concerns_every_owner_once() -> None:
-    it = await heard()
-    await it.since()
-    it.filter.add_forward_drop(DROP)
-    assert (await it.since(), await it.since()) == (OWNERS, [])
-    it.filter.clear_forward_drops()
-    assert (await it.since(), await it.since()) == (OWNERS, [])
-
-
-async def test_another_remedy_concerns_every_owner() -> None:
-    it = await heard(DROP)
-    await it.since()
-    it.filter.clear_forward_drops()
-    it.filter.add_forward_drop(replace(DROP, remedy="switch it off"))
-    assert await it.since() == OWNERS
-
-
-async def test_a_place_that_can_be_mended_concerns_nobody() -> None:
-    it = await heard()
-    await it.since()
-    it.filter.add_forward_drop(FORWARD)
-    assert await it.since() == []
-    await it.bench.context.firewall.add_accept_rule(FORWARD)
-    assert await it.since() == []
-
-
-async def test_statuses_tell_of_one_when_it_comes_and_no_longer_when_it_goes() -> None:
+async def running_host() -> Host:
     host = Host()
     await host.create_foreign("shop", "fd99::/64")
     host.files.write(network("a"), policy("p"))
+    return host
+
+
+async def conditions(host: Host) -> list[tuple[str, str, str]]:
+    """FirewallReady of the network and of the policy, and the network's Ready: status and reason."""
+    found: list[tuple[str, str, str]] = []
+    for name, kind, wanted in (
+        ("a", "IPv6Network", "FirewallReady"),
+        ("p", "IPv6Policy", "FirewallReady"),
+        ("a", "IPv6Network", "Ready"),
+    ):
+        found += [(wanted, c.status, c.reason) for c in await host.conditions(name, kind) if c.type == wanted]
+    return found
+
+
+async def test_statuses_tell_what_becomes_of_the_flows() -> None:
+    host = await running_host()
     async with host.running() as at_work:
-        await at_work.let(1)
-        for change, reported in (
-            (partial(host.filter.add_forward_drop, DROP), True),
-            (host.filter.clear_forward_drops, False),
+        for verdict, reported, ready in (
+            (PASSES, ("True", "InSync"), ("True", "ReconcileSucceeded")),
+            (DROPPED, ("False", "FirewallBlocked"), ("False", "FirewallBlocked")),
+            (UNCLEAR, ("Unknown", "FirewallUnknown"), ("True", "ReconcileSucceeded")),
+            (PASSES, ("True", "InSync"), ("True", "ReconcileSucceeded")),
         ):
-            change()
-            host.net.commit_firewall(DROP.table)
+            host.filter.verdict = verdict
+            host.net.commit_firewall("inet site")
             await at_work.let(3)
-            for name, kind in (("a", "IPv6Network"), ("p", "IPv6Policy")):
-                said = {c.message for c in await host.conditions(name, kind)}
-                assert any(DROP.remedy in message for message in said) is reported
+            assert host.filter.followed
+            firewall = ("FirewallReady", *reported)
+            assert await conditions(host) == [firewall, firewall, ("Ready", *ready)]
+
+
+async def test_an_unchanged_verdict_concerns_nobody() -> None:
+    bench = await Host().bench(network("a"), policy("p"))
+    heard: list[str] = []
+    bench.context.firewall.on_owner_changed(heard.append)
+    for _ in range(2):
+        await bench.context.firewall.follow_flows()
+    assert heard == []
+
+
+async def test_a_place_that_can_be_mended_concerns_nobody() -> None:
+    bench = await Host().bench(network("a"), policy("p"))
+    heard: list[str] = []
+    bench.context.firewall.on_owner_changed(heard.append)
+    bench.host.filter.add_forward_drop(FORWARD)
+    bench.context.firewall.invalidate_filter()
+    await bench.context.firewall.view()
+    assert heard == []
 
 
 async def test_a_filter_that_can_not_be_read_keeps_nothing_from_being_created(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +85,7 @@ async def test_a_filter_that_can_not_be_read_keeps_nothing_from_being_created(mo
             assert await host.docker("a") is not None
             condition = await host.condition("a", "FirewallReady")
             assert condition is not None
-            assert (condition.status, condition.reason) == ("Unknown", "FirewallBlocked")
+            assert (condition.status, condition.reason) == ("Unknown", "FirewallUnknown")
             assert "can't be read (Cannot allocate memory)" in condition.message
             assert not host.filter.accept_rules
         await it.let(60)

@@ -279,7 +279,7 @@ async def test_what_can_not_be_removed_is_tried_again() -> None:
     assert await at.ours() == ()
 
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 
 
 async def installed() -> Bench:

@@ -15,7 +15,7 @@ from tests.simulation.coupled import OUR_TABLE
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 
 
 async def made(*names: str) -> Bench:

@@ -13,7 +13,7 @@ from tests.simulation.resources import invalid, network
 from tests.unit.controller.scenes import again, applied, restart
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 
 
 class TestCreation:

@@ -15,7 +15,7 @@ from tests.simulation.resources import network, pool
 from tests.unit.controller.scenes import again, applied, restart
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 
 
 class TestFaults:

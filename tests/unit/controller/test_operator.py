@@ -10,7 +10,7 @@ from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.resources import ROOT, invalid, network, pool
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 READY = ("True", "ReconcileSucceeded")
 
 

@@ -10,7 +10,7 @@ from tests.simulation.coupled import ETH0
 from tests.simulation.resources import network
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 READY = ("True", "ReconcileSucceeded")
 
 

@@ -14,7 +14,7 @@ from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from tests.simulation.resources import network
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 READY = ("True", "ReconcileSucceeded")
 
 

@@ -18,7 +18,7 @@ KIND = "IPv6Policy"
 ALL = Key(KIND, "all")
 READY = ("True", "ReconcileSucceeded")
 LISTENER = Listener("tcp", IPv6Address("::"), 8080)
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 
 
 async def applied(host: Host | None = None, **spec: object) -> Bench:

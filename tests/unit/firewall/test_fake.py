@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -6,17 +7,16 @@ from dockerv6.firewall.diff import diff
 from dockerv6.firewall.elements import EGRESS_ANY
 from dockerv6.firewall.expr import Element
 from dockerv6.firewall.model import DEFAULT_MARK, FilterVariant, ForwardDrop
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
+from dockerv6.firewall.walk.packet import Flow, Paths
+from dockerv6.firewall.walk.verdicts import PASSES, FlowVerdict
 from tests.fakes.firewall.backend import FakeFirewall, FakeHostFilter
 from tests.unit.firewall.intents import BLOG, intent
 
 ONE = render(intent(BLOG))
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
-NATIVE = ForwardDrop(
-    FilterVariant.NFTABLES, "inet filter", "forward", has_accept_rule=False, repairable=False, remedy="do this"
-)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
 
 
 @pytest.fixture
@@ -76,10 +76,17 @@ async def test_an_accept_rule_without_a_forward_drop_is_orphaned() -> None:
     assert (await host.observe(DEFAULT_MARK)).orphaned == ()
 
 
-async def test_a_drop_that_only_the_user_can_repair_is_refused_with_the_remedy() -> None:
-    host = FakeHostFilter(NATIVE)
-    with pytest.raises(FirewallRejected, match="do this"):
-        await host.add_accept_rule(NATIVE, DEFAULT_MARK)
+async def test_failures_of_the_filter_are_raised_in_their_order() -> None:
+    host = FakeHostFilter(FORWARD)
     host.fail_next(FirewallUnavailable("gone"))
     with pytest.raises(FirewallUnavailable):
         await host.observe(DEFAULT_MARK)
+
+
+async def test_every_flow_gets_the_verdict_that_was_set() -> None:
+    host = FakeHostFilter()
+    flow = Flow("a", "a flow", IPv6Address("fd00::2"), IPv6Address("2001:db8::1"))
+    assert await host.follow((flow, flow), Paths()) == (PASSES, PASSES)
+    host.verdict = FlowVerdict(passes=None, doubt="a limit")
+    assert await host.follow((flow,), Paths()) == (host.verdict,)
+    assert host.followed == (flow,)

@@ -170,11 +170,11 @@ class TestFaults:
         plan = decide(desired(), observed(rules=RulesView(problem="install nft")), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
-    def test_a_filter_that_only_a_person_can_change_is_reported_and_does_not_block(self) -> None:
-        plan = decide(desired(), observed(rules=RulesView(filter=HostFilterState((STUBBORN,)))), HELD)
+    def test_flows_that_are_dropped_are_reported_and_do_not_block(self) -> None:
+        plan = decide(desired(), observed(rules=RulesView(obstacles={"blog": (STUBBORN,)})), HELD)
         assert kinds(plan) == ["CreateNetwork"]
         assert reasons(plan) == [("FirewallReady", "FirewallBlocked")]
-        assert plan.findings[0].unknown
+        assert not plan.findings[0].unknown
 
     def test_excluded_rules_are_reported(self) -> None:
         _, state = in_sync(rules=RulesView(overlapping={"blog": "overlaps shop's"}))

@@ -3,24 +3,13 @@
 from collections.abc import Mapping
 
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
-from dockerv6.firewall.nftables.foreign import NftChain
 from dockerv6.firewall.xtables.rule import FILTER, ChainTarget, ExtensionTarget, PlainTarget, XtablesChain, XtablesRule
-from dockerv6.lib.text import shell_quoted
 
 FORWARD = "FORWARD"
 USER = "DOCKER-USER"
 COMMENT = "dockerv6: flows that inet dockerv6 allows"
 
-ENGINE_TABLE = "docker-bridges"
-"""Engine 29's table with `--firewall-backend=nftables`, in the families ip and ip6."""
-
-_ENGINE_IN = "filter-forward-in__"
 _ENGINE_CHAINS = "DOCKER"
-_FIREWALLD = "firewalld"
-_FIREWALLD_OPEN = frozenset({"filter_FWD_docker", "filter_FWD_trusted"})
-"""firewalld's chain for a zone that is in use. The engine puts its bridges into zone docker, target ACCEPT, by itself
-(20.10 and newer); people use zone trusted. The interfaces of a zone need not be read here."""
-
 _DROPS = frozenset({PlainTarget.DROP, ExtensionTarget("REJECT")})
 _ENDS = _DROPS | {PlainTarget.ACCEPT, PlainTarget.RETURN}
 
@@ -93,64 +82,13 @@ def find_drops(
     found: tuple[ForwardDrop, ...] = ()
     if place:
         present = has_accept_rule(chains[place], mark)
-        found = (ForwardDrop(variant, FILTER, place, has_accept_rule=present, repairable=True),)
+        found = (ForwardDrop(variant, FILTER, place, has_accept_rule=present),)
     orphaned = tuple(
-        ForwardDrop(variant, FILTER, name, has_accept_rule=True, repairable=True)
+        ForwardDrop(variant, FILTER, name, has_accept_rule=True)
         for name in (USER, FORWARD)
         if name in chains and name != place and any(is_accept_rule(each.rule, mark) for each in chains[name].rules)
     )
     return found, orphaned
-
-
-def native_drop(
-    base: NftChain, chains: Mapping[str, XtablesChain], listed: tuple[NftChain, ...], mark: int
-) -> ForwardDrop | None:
-    """The forward drop of a base chain in nftables' own tables; None where it drops nothing. We never write there.
-
-    Engine 29's base chain sends packets on to one chain for each network, by the bridge that they leave by. There it
-    drops what is sent to no port that it published itself, after what it accepts, which a mark may be.
-
-    Args:
-        base: the chain in the forward hook.
-        chains: it, and of the engine's table all chains, with their rules.
-        listed: every chain of the host.
-        mark: our accept rule's.
-    """
-    names = [base.name]
-    if base.table == ENGINE_TABLE:
-        names += [name for name in chains if name.startswith(_ENGINE_IN)]
-    dropping = [chains[name] for name in names if name in chains and drops(chains[name])]
-    if not dropping:
-        return None
-    zones = {each.name for each in listed if each.table == _FIREWALLD}
-    open_zone = base.table == _FIREWALLD and bool(zones & _FIREWALLD_OPEN)
-    return ForwardDrop(
-        FilterVariant.NFTABLES,
-        f"{base.family} {base.table}",
-        base.name,
-        has_accept_rule=open_zone or all(has_accept_rule(chain, mark) for chain in dropping),
-        repairable=False,
-        remedy=remedy(base, mark),
-    )
-
-
-def remedy(chain: NftChain, mark: int) -> str:
-    """What an administrator has to do, as commands."""
-    if chain.table == ENGINE_TABLE:
-        return (
-            f'set "bridge-accept-fwmark": "{mark:#x}/{mark:#x}" in /etc/docker/daemon.json '
-            f"(dockerd --bridge-accept-fwmark={mark:#x}/{mark:#x}) and restart the engine"
-        )
-    if chain.table == _FIREWALLD:
-        return (
-            "put the network's bridge into a zone that forwards: "
-            "firewall-cmd --permanent --zone=trusted --add-interface=BRIDGE && firewall-cmd --reload"
-        )
-    where = f"{chain.family} {shell_quoted(chain.table)} {shell_quoted(chain.name)}"
-    return (
-        f"nft insert rule {where} meta mark and {mark:#x} == {mark:#x} accept, "
-        "and the same in the file that the table comes from (/etc/nftables.conf)"
-    )
 
 
 def _entered(rule: XtablesRule) -> str:

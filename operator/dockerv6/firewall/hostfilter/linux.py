@@ -1,4 +1,4 @@
-"""`HostFilter` on Linux: both xtables variants, and nftables' own tables.
+"""`HostFilter` on Linux: the accept rule in both xtables variants, and the packet walk through all filters.
 
 Both variants of xtables can hold rules at the same time, and a packet passes both, so both are read, and each that
 drops gets its own accept rule.
@@ -11,13 +11,12 @@ for it; deleting goes by the rule's handle. iptables-legacy is written through l
 import asyncio
 import logging
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from dockerv6.firewall.hostfilter.drops import (
-    ENGINE_TABLE,
     FORWARD,
     USER,
     FilterChains,
@@ -25,13 +24,16 @@ from dockerv6.firewall.hostfilter.drops import (
     find_drops,
     has_accept_rule,
     is_accept_rule,
-    native_drop,
 )
+from dockerv6.firewall.hostfilter.reading import PacketWalk
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
-from dockerv6.firewall.nftables.commands import FAMILY, TABLE, delete_foreign_rule
+from dockerv6.firewall.nftables.commands import delete_foreign_rule
 from dockerv6.firewall.nftables.foreign import NftChain, list_chains
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.walk.packet import Flow, Paths
+from dockerv6.firewall.walk.remedies import ENGINE_TABLE
+from dockerv6.firewall.walk.verdicts import FlowVerdict
 from dockerv6.firewall.xtables import libiptc, nft
 from dockerv6.firewall.xtables.entries import encode
 from dockerv6.firewall.xtables.legacy import LegacyReader, LegacyWatch, used_tables
@@ -44,8 +46,6 @@ T = TypeVar("T")
 PROGRAM = "ip6tables-nft-restore"
 _TIMEOUT = 30.0
 """Seconds. The program waits for the kernel only."""
-
-_NATIVE_FAMILIES = frozenset({"inet", "ip6"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,9 @@ class LinuxHostFilter:
         self._session = session
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables-reader")
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables-writer")
-        for thread in (self._reader, self._writer):
+        self._walker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="packet-walk")
+        self._trace = PacketWalk()
+        for thread in (self._reader, self._writer, self._walker):
             thread.submit(int)  # it starts now: a thread stays in the network namespace of the one that started it
         self._nftables: _NftablesState | None = None
         self._watch = LegacyWatch((FILTER,))
@@ -96,8 +98,7 @@ class LinuxHostFilter:
         if known is None or (known.generation, known.mark) != (generation, mark):
             listed = await list_chains(self._session)
             drops, orphaned = find_drops(await self._read_filter(listed), FilterVariant.XTABLES_NFT, mark)
-            native = await read_native_drops(self._session, mark, listed)
-            known = _NftablesState(generation, mark, HostFilterState((*drops, *native), orphaned))
+            known = _NftablesState(generation, mark, HostFilterState(drops, orphaned))
             self._nftables = known
         return known.state
 
@@ -110,6 +111,14 @@ class LinuxHostFilter:
 
     async def _read_nft(self, name: str) -> XtablesChain | None:
         return await nft.read_chain(self._session, nft.FAMILY, FILTER, name)
+
+    async def follow(self, flows: Sequence[Flow], paths: Paths) -> Sequence[FlowVerdict]:
+        """What becomes of each flow. On a thread of its own, so that no repair waits for it."""
+        return await _call(self._walker, lambda: self._trace.follow(flows, paths))
+
+    async def close(self) -> None:
+        """Close what the packet walk reads with. The threads end with this object."""
+        await _call(self._walker, self._trace.close)
 
     async def poll_revision(self) -> int | None:
         """How often the legacy filter table, which announces nothing, has been found changed; None: it isn't used."""
@@ -133,7 +142,7 @@ class LinuxHostFilter:
                 case FilterVariant.XTABLES_LEGACY:
                     await _call(self._writer, lambda: _add_legacy(drop.chain, mark))
                 case FilterVariant.NFTABLES:
-                    raise FirewallRejected(drop.remedy)
+                    raise FirewallRejected("the accept rule is for tables of xtables only")
 
     async def remove_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Delete our accept rule from the drop's chain, every copy of it; absent is success."""
@@ -179,27 +188,6 @@ async def _call(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     except RuntimeError as error:  # the thread can't be started: a limit of the systemd unit or of the container
         raise FirewallUnavailable(f"the host's filter can't be changed or read: {error}") from error
     return await result
-
-
-async def read_native_drops(session: NftSession, mark: int, listed: tuple[NftChain, ...]) -> tuple[ForwardDrop, ...]:
-    """Every base chain in the forward hook of nftables' own tables that drops; of the host's chains `listed`."""
-    found: list[ForwardDrop] = []
-    for each in listed:
-        if not _is_native_forward(each):
-            continue
-        only = () if each.table == ENGINE_TABLE else (each.name,)  # the engine has a chain for each network
-        chains = await nft.read_chains(session, each.family, each.table, *only, listed=listed)
-        drop = native_drop(each, {name: chain for (_, name), chain in chains.items()}, listed, mark)
-        if drop is not None:
-            found.append(drop)
-    return tuple(found)
-
-
-def _is_native_forward(chain: NftChain) -> bool:
-    own = (chain.family, chain.table) == (FAMILY, TABLE)
-    xtables = (chain.family, chain.table, chain.name) == (nft.FAMILY, FILTER, FORWARD)
-    hooked = chain.hook == "forward" and chain.type == "filter"
-    return chain.family in _NATIVE_FAMILIES and hooked and not own and not xtables
 
 
 def _add_legacy(name: str, mark: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.firewall.model import PortIntent
+from dockerv6.firewall.model import Obstacle, PortIntent
 from dockerv6.planning.docker.engine import ENGINE_RETRY
 from dockerv6.planning.firewall.port_claims import bracketed, port_finding
 from dockerv6.planning.host.interfaces import HostAddresses, host_addresses
@@ -25,7 +25,7 @@ EXCLUDED_RETRY = 30.0
 
 def rules_findings(rules: RulesView, owner: str, host: HostView) -> tuple[Finding, ...]:
     """Why an owner's rules, accept rules or published ports are not in effect."""
-    return (*_table(rules, owner), *filter_findings(rules), *_rival(rules), *_ports(rules, owner, host))
+    return (*_table(rules, owner), *flow_findings(rules, owner), *_rival(rules), *_ports(rules, owner, host))
 
 
 def rules_drift(observed: Observed, owner: str) -> tuple[Drift, ...]:
@@ -92,24 +92,37 @@ def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRul
         return ()
     drops, orphaned = rules.filter.forward_drops, rules.filter.orphaned
     if not wanted:
-        return tuple(RemoveAcceptRule(d) for d in (*drops, *orphaned) if d.repairable and d.has_accept_rule)
-    missing = tuple(AddAcceptRule(d) for d in drops if d.repairable and not d.has_accept_rule)
-    return (*missing, *(RemoveAcceptRule(d) for d in orphaned))
+        return tuple(RemoveAcceptRule(each) for each in (*drops, *orphaned) if each.has_accept_rule)
+    missing = tuple(AddAcceptRule(each) for each in drops if not each.has_accept_rule)
+    return (*missing, *(RemoveAcceptRule(each) for each in orphaned))
 
 
-def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
-    """Chains that drop our flows and that only a person can change; or that this is not known."""
+def flow_findings(rules: RulesView, owner: str) -> tuple[Finding, ...]:
+    """One finding for all flows of an owner that are dropped; if there are none, for those that can't be told."""
+    obstacles = rules.obstacles.get(owner, ())
+    dropped = tuple(each for each in obstacles if each.certain)
+    if dropped:
+        return (_finding(Reason.FIREWALL_BLOCKED, _obstacles_text(dropped)),)
     if rules.filter_problem:
         message = (
             "whether the host's own filter drops packets is not known, because it can't be read"
             f" ({rules.filter_problem}); it is read again, and `dockerv6 doctor` shows what it finds"
         )
-        return (_finding(Reason.FIREWALL_BLOCKED, message, retry=EXCLUDED_RETRY, unknown=True),)
-    return tuple(
-        _finding(Reason.FIREWALL_BLOCKED, drop.remedy, unknown=True)
-        for drop in rules.filter.forward_drops
-        if not drop.repairable and not drop.has_accept_rule
-    )
+        return (_finding(Reason.FIREWALL_UNKNOWN, message, retry=EXCLUDED_RETRY, unknown=True),)
+    if obstacles:
+        return (_finding(Reason.FIREWALL_UNKNOWN, _obstacles_text(obstacles), unknown=True),)
+    return ()
+
+
+def _obstacles_text(obstacles: Iterable[Obstacle]) -> str:
+    """What is wrong, then the commands, each on a line of its own and once, then how to keep their effect."""
+    listed = tuple(obstacles)
+    wrong = "; ".join(each.message for each in listed)
+    commands = dict.fromkeys(command for each in listed for command in each.commands)
+    keeping = dict.fromkeys(each.keeping for each in listed if each.keeping)
+    if not commands:
+        return "; ".join((wrong, *keeping))
+    return "\n".join((f"{wrong}; to let them pass, run:", *commands, *keeping))
 
 
 def pending_addresses(ports: Iterable[PortIntent], host: HostView) -> tuple[Finding, ...]:

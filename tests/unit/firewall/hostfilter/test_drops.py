@@ -1,8 +1,7 @@
 import pytest
 
-from dockerv6.firewall.hostfilter.drops import accept_rule, find_drops, is_accept_rule, remedy
+from dockerv6.firewall.hostfilter.drops import accept_rule, find_drops, is_accept_rule
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
-from dockerv6.firewall.nftables.foreign import NftChain
 from dockerv6.firewall.xtables.rule import (
     ChainTarget,
     ExtensionTarget,
@@ -63,7 +62,7 @@ def test_a_filter_that_lets_packets_through_is_no_drop(chains: Host) -> None:
 )
 def test_a_dropping_policy_or_last_rule_is_a_drop(chains: Host) -> None:
     ((drop,), orphaned) = find_drops(chains, LEGACY, MARK)
-    assert (drop.variant, drop.chain, drop.has_accept_rule, drop.repairable) == (LEGACY, "FORWARD", False, True)
+    assert (drop.variant, drop.chain, drop.has_accept_rule) == (LEGACY, "FORWARD", False)
     assert orphaned == ()
 
 
@@ -123,15 +122,3 @@ def test_without_a_drop_the_rule_is_orphaned_in_every_chain() -> None:
 )
 def test_the_accept_rule_is_recognised_by_its_mark(rule: XtablesRule, *, ours: bool) -> None:
     assert is_accept_rule(rule, MARK) is ours
-
-
-@pytest.mark.parametrize(
-    ("base", "text"),
-    [
-        (NftChain("inet", "filter", "forward"), "nft insert rule inet filter forward"),
-        (NftChain("inet", "firewalld", "filter_FORWARD"), "firewall-cmd --permanent"),
-        (NftChain("ip6", "docker-bridges", "filter-FORWARD"), "--bridge-accept-fwmark=0x10000000/0x10000000"),
-    ],
-)
-def test_the_remedy_fits_the_program_that_drops(base: NftChain, text: str) -> None:
-    assert text in remedy(base, MARK)

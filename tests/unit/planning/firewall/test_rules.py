@@ -4,14 +4,14 @@ from ipaddress import IPv6Address, IPv6Interface
 import pytest
 
 from dockerv6.api.conditions import Reason
-from dockerv6.firewall.model import HostFilterState, PortIntent
+from dockerv6.firewall.model import HostFilterState, Obstacle, PortIntent
 from dockerv6.hostnet.model import Interface
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.port_assignment import PORT_RETRY
 from dockerv6.planning.firewall.port_claims import port_finding
 from dockerv6.planning.firewall.rules import (
-    filter_findings,
     filter_steps,
+    flow_findings,
     modified_table,
     pending_addresses,
     rules_findings,
@@ -22,7 +22,7 @@ from dockerv6.planning.steps import (
     AddAcceptRule,
     RemoveAcceptRule,
 )
-from tests.unit.planning.scene import FORWARD, STUBBORN, SUBNET, host
+from tests.unit.planning.scene import FORWARD, SUBNET, host
 
 HERE, GONE = IPv6Address("2001:db8::5"), IPv6Address("2001:db8::6")
 ETH1 = Interface(3, "eth1", "", up=True, mtu=1500, addresses=(IPv6Interface((HERE, 64)),))
@@ -173,7 +173,7 @@ def rules(*drops: object, orphaned: tuple[object, ...] = ()) -> RulesView:
 
 
 def test_the_mark_is_admitted_where_it_is_dropped_and_can_be() -> None:
-    assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN)) == (AddAcceptRule(FORWARD),)
+    assert filter_steps(rules(FORWARD, ADMITTED)) == (AddAcceptRule(FORWARD),)
 
 
 def test_an_orphaned_accept_rule_is_removed() -> None:
@@ -181,9 +181,39 @@ def test_an_orphaned_accept_rule_is_removed() -> None:
 
 
 def test_every_accept_rule_goes_when_no_network_is_left() -> None:
-    assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN), wanted=False) == (RemoveAcceptRule(ADMITTED),)
+    assert filter_steps(rules(FORWARD, ADMITTED), wanted=False) == (RemoveAcceptRule(ADMITTED),)
 
 
-def test_a_chain_that_only_a_person_can_change_is_reported() -> None:
-    (finding,) = filter_findings(rules(FORWARD, STUBBORN, replace(STUBBORN, has_accept_rule=True)))
-    assert (finding.message, finding.blocks, finding.unknown) == ("allow it there", False, True)
+def obstacle(message: str, *commands: str, certain: bool = True, keeping: str = "") -> Obstacle:
+    return Obstacle("blog", message, certain=certain, commands=commands, keeping=keeping)
+
+
+def test_the_message_tells_what_is_wrong_and_then_one_command_a_line() -> None:
+    view = RulesView(
+        obstacles={
+            "blog": (
+                obstacle("web is dropped by a", "run a", "run b", keeping="keep it"),
+                obstacle("mail is dropped by a", "run a", keeping="keep it"),
+                obstacle("whether dns passes can't be told", certain=False),
+            )
+        }
+    )
+    (finding,) = flow_findings(view, "blog")
+    assert finding.message.splitlines() == [
+        "web is dropped by a; mail is dropped by a; to let them pass, run:",
+        "run a",
+        "run b",
+        "keep it",
+    ]
+    assert (finding.reason, finding.blocks, finding.unknown) == ("FirewallBlocked", False, False)
+    assert flow_findings(view, "shop") == ()
+
+
+def test_without_a_command_the_message_is_one_line() -> None:
+    (finding,) = flow_findings(RulesView(obstacles={"blog": (obstacle("dropped", keeping="set it"),)}), "blog")
+    assert finding.message == "dropped; set it"
+
+
+def test_what_cannot_be_told_is_unknown_and_no_failure() -> None:
+    (finding,) = flow_findings(RulesView(obstacles={"blog": (obstacle("who knows", certain=False),)}), "blog")
+    assert (finding.reason, finding.message, finding.unknown) == ("FirewallUnknown", "who knows", True)
