@@ -132,32 +132,13 @@ async def test_drops_in_both_variants_are_repaired(host: LinuxHostFilter) -> Non
     assert all(drop.has_accept_rule for drop in (await host.observe(MARK)).forward_drops)
 
 
-async def test_a_native_base_chain_is_reported_with_its_remedy(host: LinuxHostFilter) -> None:
+async def test_nftables_own_tables_are_no_place_for_the_accept_rule(host: LinuxHostFilter) -> None:
     nft("table inet filter { chain forward { type filter hook forward priority 0; policy drop; }; }")
-    nft("table inet dockerv6 { chain forward { type filter hook forward priority -1; policy drop; }; }")
-    nft("table ip filter { chain forward { type filter hook forward priority 0; policy drop; }; }")
-    drop = await only_drop(host)
-    assert (drop.variant, drop.table, drop.repairable) == (FilterVariant.NFTABLES, "inet filter", False)
-    with pytest.raises(FirewallRejected, match="nft insert rule inet filter forward"):
-        await host.add_accept_rule(drop, MARK)
-    await host.remove_accept_rule(drop, MARK)
-    nft(drop.remedy.removeprefix("nft ").partition(",")[0])
-    assert (await only_drop(host)).has_accept_rule
-
-
-async def test_firewalld_with_a_forwarding_zone_needs_no_rule(host: LinuxHostFilter) -> None:
-    last_word = "reject with icmpx admin-prohibited"
-    nft(f"table inet firewalld {{ chain filter_FORWARD {{ type filter hook forward priority 10; {last_word}; }}; }}")
-    drop = await only_drop(host)
-    assert not drop.has_accept_rule
-    assert "firewall-cmd" in drop.remedy
-    nft("add chain inet firewalld filter_FWD_docker")
-    assert (await only_drop(host)).has_accept_rule
-
-
-async def test_the_remedy_for_the_engines_nftables_backend_is_its_option(host: LinuxHostFilter) -> None:
-    nft("table ip6 docker-bridges { chain filter-FORWARD { type filter hook forward priority 0; policy drop; }; }")
-    assert "bridge-accept-fwmark" in (await only_drop(host)).remedy
+    assert await host.observe(MARK) == HostFilterState()
+    foreign = ForwardDrop(FilterVariant.NFTABLES, "inet filter", "forward", has_accept_rule=False)
+    with pytest.raises(FirewallRejected, match="xtables only"):
+        await host.add_accept_rule(foreign, MARK)
+    await host.remove_accept_rule(foreign, MARK)
 
 
 async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
@@ -268,32 +249,3 @@ async def test_without_nf_tables_the_legacy_filter_is_observed() -> None:
     await host.add_accept_rule(drop, MARK)
     assert (await only_drop(host)).has_accept_rule
     await session.close()
-
-
-ENGINE_29 = """
-table ip6 docker-bridges {{
-  chain filter-forward-in__br-blog {{
-    ct state established,related counter accept
-    {accept}
-    iifname "br-blog" counter accept comment "ICC"
-    counter drop comment "UNPUBLISHED PORT DROP"
-  }}
-  map filter-forward-in-jumps {{
-    type ifname : verdict; elements = {{ "br-blog" : jump filter-forward-in__br-blog }}
-  }}
-  chain filter-FORWARD {{
-    type filter hook forward priority filter; policy accept;
-    oifname vmap @filter-forward-in-jumps
-  }}
-}}
-"""
-
-
-async def test_engine_29_drops_in_the_chains_of_its_networks_until_it_accepts_our_mark(host: LinuxHostFilter) -> None:
-    nft(ENGINE_29.format(accept=""))
-    drop = await only_drop(host)
-    assert (drop.table, drop.chain, drop.has_accept_rule) == ("ip6 docker-bridges", "filter-FORWARD", False)
-    assert f"--bridge-accept-fwmark={MARK:#x}/{MARK:#x}" in drop.remedy
-    nft("delete table ip6 docker-bridges")
-    nft(ENGINE_29.format(accept=f'meta mark and {MARK} == {MARK} counter accept comment "ALLOW FW MARK"'))
-    assert (await only_drop(host)).has_accept_rule

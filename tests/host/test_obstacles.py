@@ -1,0 +1,225 @@
+"""Rules of a host that let nothing pass, or everything: what the packet walk finds, and whether its remedies work."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dockerv6.controller.packet_walk import find_obstacles
+from dockerv6.controller.world import World
+from dockerv6.firewall.diff import diff
+from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
+from dockerv6.firewall.model import DEFAULT_MARK as MARK
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
+from dockerv6.firewall.nftables.backend import NftablesFirewall
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.render import render
+from dockerv6.hostnet.linux import LinuxHostNet
+from dockerv6.lib.clock import SystemClock
+from dockerv6.lib.networking import InterfaceName, TransportProtocol
+from tests.fakes.dockerd.engine import FakeEngine
+from tests.host.network import nft
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from dockerv6.firewall.model import Obstacle
+
+pytestmark = pytest.mark.usefixtures("private_netns")
+
+SUBNET = IPv6Network("fd12:3456:789a:1::/64")
+_LINKS = """
+ip link set lo up
+ip link add eth0 type veth peer name far
+ip link add br-blog type bridge
+ip -6 address add 2001:db8:0:1::1/64 dev eth0 nodad
+ip -6 address add fd12:3456:789a:1::1/64 dev br-blog nodad
+ip link set eth0 up
+ip link set far up
+ip link set br-blog up
+ip -6 route add default via 2001:db8:0:1::2 dev eth0
+"""
+
+
+def run(line: str) -> None:
+    done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+class Site:
+    """A host with one network and one published port."""
+
+    def __init__(self, session: NftSession) -> None:
+        self.filter = LinuxHostFilter(session)
+        self.firewall = NftablesFirewall(session)
+        self.host = LinuxHostNet()
+        self.world = World(FakeEngine(), self.host, SystemClock())
+
+    async def set_up(self, **of_network: Any) -> None:
+        for line in _LINKS.strip().splitlines():
+            run(line)
+        network = NetworkIntent("blog", SUBNET, InterfaceName("br-blog"), **of_network)
+        port = PortIntent("blog", TransportProtocol.TCP, 8080, SUBNET[2], 80)
+        desired = render(FirewallIntent((network,), ports=(port,)))
+        await self.firewall.apply(diff(desired, await self.firewall.observe()))
+
+    async def obstacles(self) -> tuple[Obstacle, ...]:
+        self.world.host_changed()
+        found = await find_obstacles(self.filter, await self.firewall.observe(), await self.world.host_view.get(), MARK)
+        assert found.keys() <= {"blog"}
+        return found.get("blog", ())
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    session = NftSession()
+    made = Site(session)
+    await made.set_up()
+    yield made
+    await made.host.close()
+    await made.filter.close()
+    await session.close()
+
+
+def chain(hook: str, rules: str, *, priority: int = 0, more: str = "", policy: str = "accept") -> str:
+    return (
+        f"nft 'table inet site {{ {more} chain its {{ type filter hook {hook} priority {priority}; policy {policy};"
+        f" {rules + ';' if rules else ''} }}; }}'"
+    )
+
+
+SITE = "inet table site, chain its (nftables): "
+CLOSED: dict[str, tuple[str, str]] = {
+    **{
+        f"a chain that rejects, {variant}": (
+            "\n".join(f"ip6tables-{variant} {each}" for each in ("-N site", "-A site -j REJECT", "-A FORWARD -j site")),
+            f"ip6 table filter, chain site (iptables-{variant}): rule -A site -j REJECT",
+        )
+        for variant in ("nft", "legacy")
+    },
+    **{
+        f"mangle FORWARD, {variant}": (
+            f"ip6tables-{variant} -t mangle -P FORWARD DROP",
+            f"ip6 table mangle, chain FORWARD (iptables-{variant}): policy drop",
+        )
+        for variant in ("nft", "legacy")
+    },
+    "raw PREROUTING": (
+        "ip6tables-nft -t raw -A PREROUTING ! -i lan -j DROP",
+        "ip6 table raw, chain PREROUTING (iptables-nft): rule -A PREROUTING ! -i lan -j DROP",
+    ),
+    "all but one interface": (chain("forward", 'iifname != "lan" drop'), SITE),
+    "all of IPv6": (chain("forward", "meta nfproto ipv6 drop"), SITE),
+    "local addresses before routing": (chain("prerouting", "ip6 saddr fc00::/7 drop", priority=-310), SITE),
+    "local addresses behind routing": (chain("postrouting", "ip6 saddr fc00::/7 drop", priority=50), SITE),
+    "a policy": (chain("forward", "", policy="drop"), SITE + "policy drop"),
+    "before our chain": (chain("forward", "drop", priority=-200), SITE),
+    "behind our chains": (chain("forward", "drop", priority=200), SITE),
+    "a verdict map": (chain("forward", "ip6 nexthdr vmap { tcp : drop, udp : drop }"), SITE),
+    "a verdict map of states": (chain("forward", "ct state vmap { new : drop, established : accept }"), SITE),
+    "a goto": (chain("forward", "goto away", more="chain away { drop; };"), "inet table site, chain away (nftables): "),
+    "replies": (chain("forward", "ct direction reply drop"), SITE),
+    "a published port": (chain("prerouting", "tcp dport 8080 drop", priority=-150), SITE),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+async def test_what_lets_nothing_pass_is_named_and_its_remedy_works(site: Site, name: str) -> None:
+    assert await site.obstacles() == ()
+    script, place = CLOSED[name]
+    for line in script.splitlines():
+        run(line)
+    found = await site.obstacles()
+    assert found
+    assert all(each.certain and f"dropped by {place}" in each.message for each in found), found
+    for _ in range(3):
+        for command in dict.fromkeys(command for each in await site.obstacles() for command in each.commands):
+            run(command)
+    assert await site.obstacles() == ()
+
+
+OPEN: dict[str, str] = {
+    "a policy, and rules that accept": chain(
+        "forward",
+        f"ct state established,related accept; ip6 saddr {SUBNET} accept; ip6 daddr {SUBNET} tcp dport 80 accept",
+        policy="drop",
+    ),
+    "a policy, and a rule that accepts the mark": chain(
+        "forward", f"meta mark and {MARK} == {MARK} accept", policy="drop"
+    ),
+    "a dormant table": chain("forward", "drop", more="flags dormant;"),
+    "IPv4 only": "nft 'table ip site { chain its { type filter hook forward priority 0; policy drop; }; }'",
+    "IPv4 in a table of both": chain("forward", "meta nfproto ipv4 drop"),
+    "other networks": chain("forward", 'iifname "br-other" drop; ip6 daddr 2001:db8:bad::/48 drop'),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+async def test_what_lets_our_flows_pass_is_no_obstacle(site: Site, name: str) -> None:
+    run(OPEN[name])
+    assert await site.obstacles() == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "doubt"),
+    [
+        ("limit rate 5/second accept", "limit"),
+        ("meta skuid 1000 accept", ""),
+        ("tcp option maxseg size 1-1000 drop; accept", "TCP option"),
+        ("numgen random mod 2 < 1 drop; accept", "numgen"),
+    ],
+)
+async def test_what_cannot_be_told_names_the_match(site: Site, rule: str, doubt: str) -> None:
+    run(chain("forward", rule, policy="drop"))
+    found = await site.obstacles()
+    assert found
+    assert all(each.certain is not bool(doubt) and doubt in each.message for each in found), found
+
+
+FIREWALLD = "nft 'table inet firewalld { chain filter_FORWARD { type filter hook forward priority 10; reject; }; }'"
+ENGINE = (
+    "nft 'table ip6 docker-bridges { chain filter-FORWARD { type filter hook forward priority 0; policy drop; }; }'"
+)
+
+
+async def test_the_remedy_is_that_of_the_program_which_drops(site: Site) -> None:
+    run(FIREWALLD)
+    assert {each.commands for each in await site.obstacles()} == {
+        ("firewall-cmd --permanent --zone=trusted --add-interface=br-blog", "firewall-cmd --reload")
+    }
+    run("nft delete table inet firewalld")
+    run(ENGINE)
+    assert all(f'"bridge-accept-fwmark": "{MARK:#x}/{MARK:#x}"' in each.keeping for each in await site.obstacles())
+
+
+ENGINE_29 = """
+table ip6 docker-bridges {{
+  chain filter-forward-in__br-blog {{
+    ct state established,related counter accept
+    {accept}
+    iifname "br-blog" counter accept comment "ICC"
+    counter drop comment "UNPUBLISHED PORT DROP"
+  }}
+  map filter-forward-in-jumps {{
+    type ifname : verdict; elements = {{ "br-blog" : jump filter-forward-in__br-blog }}
+  }}
+  chain filter-FORWARD {{
+    type filter hook forward priority filter; policy accept;
+    oifname vmap @filter-forward-in-jumps
+  }}
+}}
+"""
+
+
+async def test_engine_29_drops_until_it_accepts_our_mark(site: Site) -> None:
+    nft(ENGINE_29.format(accept=""))
+    found = await site.obstacles()
+    assert {each.certain for each in found} == {True}
+    assert all("chain filter-forward-in__br-blog" in each.message for each in found)
+    nft("delete table ip6 docker-bridges")
+    nft(ENGINE_29.format(accept=f'meta mark and {MARK} == {MARK} counter accept comment "ALLOW FW MARK"'))
+    assert await site.obstacles() == ()
