@@ -344,5 +344,3 @@ class FirewallReconciler:
             await self._world.host.delete_udp_flows(ports, own)
         except HostNetError as error:
             logger.warning("existing UDP flows may keep their former translation: %s", error)
-
-

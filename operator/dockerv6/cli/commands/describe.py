@@ -136,12 +136,16 @@ def _conditions(subject: DescribedObject) -> list[str]:
             str(condition.get("status", NONE)),
             _age_of(condition.get("lastTransitionTime"), subject.now),
             str(condition.get("reason", NONE)),
-            str(condition.get("message", "")),
+            str(condition.get("message", "")).partition("\n")[0],
         ]
         for condition in conditions
     ]
-    table = TextTable(["Type", "Status", "Age", "Reason", "Message"], coloured=["STATUS"])
-    return _section("Conditions", table.lines(rows))
+    heading, *lines = TextTable(["Type", "Status", "Age", "Reason", "Message"], coloured=["STATUS"]).lines(rows)
+    shown = [heading]
+    for line, condition in zip(lines, conditions, strict=True):
+        more = str(condition.get("message", "")).splitlines()[1:]  # such as commands, to be pasted as they are
+        shown += [line, *(_INDENT + plain(each) for each in more)]
+    return _section("Conditions", shown)
 
 
 def _subnets(subject: DescribedObject) -> list[str]:

@@ -151,3 +151,11 @@ def _set_bit(bit: int) -> tuple[NftExpression, ...]:
 def test_an_address_that_leads_nowhere_known_cannot_be_told() -> None:
     nowhere = Walk.through((), replace(PATHS, routes=()))
     assert nowhere.follow(EGRESS).passes is None
+
+
+def test_twenty_thousand_rules_are_followed() -> None:
+    chain = base(*[rule()] * 20_000, DROPS)
+    assert dropped_in(chain) == "t c handle 7"
+    walk = Walk.through([chain], PATHS, 50_000)
+    assert [walk.follow(EGRESS).passes for _ in range(4)] == [False, False, None, None]
+    assert walk.steps == 0
