@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from ipaddress import IPv6Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,7 @@ from dockerv6.controller.packet_walk import find_obstacles
 from dockerv6.controller.world import World
 from dockerv6.firewall.diff import diff
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
+from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.nftables.backend import NftablesFirewall
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from dockerv6.firewall.model import Obstacle
+    from dockerv6.firewall.port import FirewallBackend
 
 pytestmark = pytest.mark.usefixtures("private_netns")
 
@@ -53,18 +55,19 @@ def run(line: str) -> None:
 class Site:
     """A host with one network and one published port."""
 
-    def __init__(self, session: NftSession) -> None:
+    def __init__(self, session: NftSession, backend: str) -> None:
         self.filter = LinuxHostFilter(session)
-        self.firewall = NftablesFirewall(session)
+        self.firewall: FirewallBackend = IptablesFirewall() if backend == "iptables" else NftablesFirewall(session)
         self.host = LinuxHostNet()
         self.world = World(FakeEngine(), self.host, SystemClock())
 
-    async def set_up(self, **of_network: Any) -> None:
+    async def set_up(self) -> None:
         for line in _LINKS.strip().splitlines():
             run(line)
-        network = NetworkIntent("blog", SUBNET, InterfaceName("br-blog"), **of_network)
+        network = NetworkIntent("blog", SUBNET, InterfaceName("br-blog"))
         port = PortIntent("blog", TransportProtocol.TCP, 8080, SUBNET[2], 80)
-        desired = render(FirewallIntent((network,), ports=(port,)))
+        bridges = None if self.firewall.matches_link_kinds else ("br-blog",)
+        desired = render(FirewallIntent((network,), ports=(port,), guest_bridges=bridges))
         await self.firewall.apply(diff(desired, await self.firewall.observe()))
 
     async def obstacles(self) -> tuple[Obstacle, ...]:
@@ -74,15 +77,27 @@ class Site:
         return found.get("blog", ())
 
 
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
+async def opened(backend: str) -> AsyncIterator[Site]:
     session = NftSession()
-    made = Site(session)
+    made = Site(session, backend)
     await made.set_up()
     yield made
     await made.host.close()
     await made.filter.close()
+    await made.firewall.close()
     await session.close()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    async for made in opened("nftables"):
+        yield made
+
+
+@pytest.fixture
+async def any_site(backend: str) -> AsyncIterator[Site]:
+    async for made in opened(backend):
+        yield made
 
 
 def chain(hook: str, rules: str, *, priority: int = 0, more: str = "", policy: str = "accept") -> str:
@@ -178,6 +193,16 @@ async def test_what_cannot_be_told_names_the_match(site: Site, rule: str, doubt:
     found = await site.obstacles()
     assert found
     assert all(each.certain is not bool(doubt) and doubt in each.message for each in found), found
+
+
+async def test_our_accept_rule_is_enough_where_the_hosts_filter_drops(any_site: Site, variant: str) -> None:
+    run(f"ip6tables-{variant} -P FORWARD DROP")
+    found = await any_site.obstacles()
+    assert found
+    assert all(f"chain FORWARD (iptables-{variant}): policy drop" in each.message for each in found), found
+    (drop,) = (await any_site.filter.observe(MARK)).forward_drops
+    await any_site.filter.add_accept_rule(drop, MARK)
+    assert await any_site.obstacles() == ()
 
 
 FIREWALLD = "nft 'table inet firewalld { chain filter_FORWARD { type filter hook forward priority 10; reject; }; }'"

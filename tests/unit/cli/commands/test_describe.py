@@ -70,6 +70,15 @@ def test_conditions_endpoints_subnets_and_events_are_shown(daemon: Daemon) -> No
     assert len(shown["Events"].split("\n")) == 3
 
 
+def test_commands_in_a_message_have_lines_of_their_own(daemon: Daemon) -> None:
+    status = ready("False", reason="X")
+    status["conditions"][0]["message"] = "dropped; run:\nnft a\nnft b"  # type: ignore[index]
+    daemon.accept(stored("blog", status=status))
+    lines = sections(run(["describe", "v6net", "blog"]).stdout)["Conditions"].split("\n")
+    assert [line.split()[-1] for line in lines[2:]] == ["run:", "a", "b"]
+    assert [line.strip() for line in lines[3:]] == ["nft a", "nft b"]
+
+
 def test_the_allocations_of_a_pool_are_shown(daemon: Daemon) -> None:
     daemon.accept(stored("default", "IPv6Pool", file=""))
     daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 60, revision=None))
