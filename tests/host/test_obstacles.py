@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from dataclasses import replace
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
@@ -70,9 +71,12 @@ class Site:
         desired = render(FirewallIntent((network,), ports=(port,), guest_bridges=bridges))
         await self.firewall.apply(diff(desired, await self.firewall.observe()))
 
-    async def obstacles(self) -> tuple[Obstacle, ...]:
+    async def obstacles(self, uplink_kind: str = "veth") -> tuple[Obstacle, ...]:
         self.world.host_changed()
-        found = await find_obstacles(self.filter, await self.firewall.observe(), await self.world.host_view.get(), MARK)
+        host = await self.world.host_view.get()
+        uplink = replace(host.interfaces["eth0"], kind=uplink_kind)
+        host = replace(host, interfaces={**host.interfaces, "eth0": uplink})
+        found = await find_obstacles(self.filter, await self.firewall.observe(), host, MARK)
         assert found.keys() <= {"blog"}
         return found.get("blog", ())
 
@@ -193,6 +197,17 @@ async def test_what_cannot_be_told_names_the_match(site: Site, rule: str, doubt:
     found = await site.obstacles()
     assert found
     assert all(each.certain is not bool(doubt) and doubt in each.message for each in found), found
+
+
+async def test_an_uplink_without_a_kind_as_physical_ones_are_is_outside(any_site: Site) -> None:
+    run("ip6tables-nft -P FORWARD DROP")
+    (drop,) = (await any_site.filter.observe(MARK)).forward_drops
+    await any_site.filter.add_accept_rule(drop, MARK)
+    assert await any_site.obstacles(uplink_kind="") == ()
+    bridged = await any_site.obstacles(uplink_kind="bridge")
+    assert (
+        any("connections from containers" in each.message for each in bridged) is any_site.firewall.matches_link_kinds
+    )
 
 
 async def test_our_accept_rule_is_enough_where_the_hosts_filter_drops(any_site: Site, variant: str) -> None:

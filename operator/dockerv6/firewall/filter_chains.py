@@ -65,18 +65,20 @@ _NOT_TO_EXTERNAL = (In(_ORIGINAL_DESTINATION, EXTERNAL, negate=True), In(_ORIGIN
 def filter_chains(intent: FirewallIntent) -> Iterator[Chain]:
     """All filter chains. Their rules depend on the mark, and on whether rules can match on a link's kind."""
     mark = SetMark(intent.mark)
+    # never "is no bridge": a link without a kind, such as a physical one, fulfils no condition on the kind at all
     if intent.guest_bridges is None:
-        from_outside: Term = Is(Field.IIF_KIND, frozenset({"bridge"}), negate=True)
-        to_outside: Term = Is(Field.OIF_KIND, frozenset({"bridge"}), negate=True)
+        from_bridge: Term = Is(Field.IIF_KIND, frozenset({"bridge"}))
+        to_bridge: Term = Is(Field.OIF_KIND, frozenset({"bridge"}))
     else:
-        from_outside = In((Field.IIF,), GUEST_BRIDGES, negate=True)
-        to_outside = In((Field.OIF,), GUEST_BRIDGES, negate=True)
+        from_bridge = In((Field.IIF,), GUEST_BRIDGES)
+        to_bridge = In((Field.OIF,), GUEST_BRIDGES)
     yield _forward(mark)
     yield _forward_done(intent.mark)
     yield _guard()
-    yield _inbound(mark, from_outside)
+    yield _inbound(mark, from_bridge)
+    yield _inbound_bridge(mark)
     yield _inbound_outside(mark)
-    yield _outbound(mark, to_outside)
+    yield _outbound(intent.mark, to_bridge)
     yield _source_validation()
     yield _to_host()
     yield _within(mark)
@@ -165,7 +167,7 @@ def _source_validation() -> Chain:
     )
 
 
-def _inbound(mark: SetMark, from_outside: Term) -> Chain:
+def _inbound(mark: SetMark, from_bridge: Term) -> Chain:
     return Chain(
         "inbound",
         (
@@ -178,15 +180,25 @@ def _inbound(mark: SetMark, from_outside: Term) -> Chain:
                 Rule((_TRANSLATED, here, Verdict.ACCEPT), "dockerv6: translated by other rules, which decide")
                 for here in _NOT_TO_EXTERNAL
             ),
-            Rule((from_outside, Jump("inbound_outside")), "dockerv6: from outside"),
             Rule(
                 (In((Field.IIF,), UPLINK_BRIDGES), Jump("inbound_outside")),
                 "dockerv6: from outside, through an uplink bridge",
             ),
+            Rule((from_bridge, Jump("inbound_bridge")), "dockerv6: from other bridges"),
+            Rule((Jump("inbound_outside"),), "dockerv6: from outside"),
+            Rule((Verdict.DROP,), "dockerv6: everything else"),
+        ),
+    )
+
+
+def _inbound_bridge(mark: SetMark) -> Chain:
+    return Chain(
+        "inbound_bridge",
+        (
             Rule(
                 (In((Field.OIF,), OPEN), mark, Verdict.ACCEPT), "dockerv6: firewall.isolation false, from other bridges"
             ),
-            *_end_of_inbound("dockerv6: everything else"),
+            *_end_of_inbound("dockerv6: everything else from other bridges"),
         ),
     )
 
@@ -217,17 +229,18 @@ def _end_of_inbound(comment: str) -> tuple[Rule, ...]:
     )
 
 
-def _outbound(mark: SetMark, to_outside: Term) -> Chain:
-    anywhere = In((Field.SADDR,), EGRESS_ANY)
+def _outbound(bit: int, to_bridge: Term) -> Chain:
+    anywhere, mark = In((Field.SADDR,), EGRESS_ANY), SetMark(bit)
     return Chain(
         "outbound",
         (
-            Rule((In(_OUT, EGRESS_VIA), mark), "dockerv6: through an egress interface of the network"),
-            Rule((anywhere, to_outside, mark), "dockerv6: to outside, not through a bridge"),
+            Rule((anywhere, mark), "dockerv6: to outside"),
+            Rule((to_bridge, HasMark(bit), ClearMark(bit)), "dockerv6: not through a bridge"),
             Rule(
                 (anywhere, In((Field.OIF,), UPLINK_BRIDGES), mark),
                 "dockerv6: to outside, through an uplink bridge",
             ),
+            Rule((In(_OUT, EGRESS_VIA), mark), "dockerv6: through an egress interface of the network"),
         ),
     )
 
