@@ -71,7 +71,8 @@ ours), and one rule in the host's filter accepts that bit.
   Otherwise through anything that is not a bridge, and through bridges that are known to lead outside. Any other bridge
   has containers or virtual machines behind it, whether we manage it or not, and whether it existed when the rules were
   written or not. A mark there would open what the engine or libvirt closes. Since rules match on the link's kind, this
-  holds while the operator is stopped.
+  holds while the operator is stopped. They ask whether it is a bridge, never whether it is none: for a link without a
+  kind, as physical ones are, the kernel ends a rule that asks for the kind (nft_meta_get_eval_kind).
 * replies: packets in the reply direction of an established flow, and ICMPv6 errors about it. A flow has a reply
   direction only if its first packet was let through.
 * inbound, to a subnet of ours through its own bridge: connections through published ports; and, without a mark, flows
