@@ -21,6 +21,7 @@ from dockerv6.planning.network import plan_network
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of
 from dockerv6.planning.steps import (
+    AddAcceptRule,
     AddProxyNeighbour,
     AttachEndpoint,
     AttachMember,
@@ -125,7 +126,7 @@ def plan_inputs(draw: st.DrawFn) -> PlanInputs:
         change=draw(st.sampled_from([RulesetChange(), lacking("").change, lacking(name).change])),
         problem=draw(st.sampled_from(["", "", "", "install nft"])),
         filter=replace(RulesView().filter, forward_drops=draw(st.sampled_from([(), (FORWARD,)]))),
-        obstacles=draw(st.sampled_from([{}, {"blog": (STUBBORN,)}])),
+        flow_problems=draw(st.sampled_from([{}, {"blog": (STUBBORN,)}])),
         overlapping=draw(st.sampled_from([{}, {name: "overlaps"}])),
     )
     state = Observed(
@@ -253,7 +254,7 @@ def test_a_blocked_plan_changes_no_network(inputs: PlanInputs) -> None:
     plan = plan_network(*inputs)
     if plan.blocked is not None:
         proxying = {SetSysctl, AddProxyNeighbour, RemoveProxyNeighbour}
-        assert {type(s) for s in plan.steps} <= {UpdateFirewall, AttachEndpoint, *proxying}
+        assert {type(s) for s in plan.steps} <= {UpdateFirewall, AddAcceptRule, AttachEndpoint, *proxying}
 
 
 @given(plan_inputs())

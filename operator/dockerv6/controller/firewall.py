@@ -158,7 +158,7 @@ class FirewallReconciler:
             intended=intended,
             filter=host_filter,
             filter_problem=filter_problem,
-            obstacles=self._walks.obstacles,
+            flow_problems=self._walks.flow_problems,
             backend=self._backend.backend,
             overlapping=snapshot.overlapping,
             shared_networks=desired.shared_networks,

@@ -159,7 +159,7 @@ def _inputs(desired: Desired, stored: StoredObject, observed: Observed, context:
         (rules.pending_changes(stored.name), rules.overlapping.get(stored.name)),
         rules.shared_networks.get(stored.name),
         rules.refused.get(stored.name),
-        (rules.untranslated.get(stored.name), rules.obstacles.get(stored.name)),
+        (rules.untranslated.get(stored.name), rules.flow_problems.get(stored.name)),
         (rules.problem, rules.filter, rules.filter_problem, rules.backend, rules.rival),
         (rules.ports.get(stored.name, ()), rules.port_problems.get(stored.name, ())),
     )

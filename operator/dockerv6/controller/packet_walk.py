@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
-from dockerv6.firewall.model import Obstacle
+from dockerv6.firewall.model import FlowProblem
 from dockerv6.firewall.port import HostFilter
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.firewall.walk.flows import representative_flows
@@ -17,42 +17,42 @@ _MAIN_TABLE = 254  # RT_TABLE_MAIN
 
 
 class PacketWalks:
-    """The latest obstacles, by owner.
+    """The latest problems, by owner.
 
     Attributes:
-        obstacles: for each owner whose flows don't pass for certain.
+        flow_problems: for each owner whose flows don't pass for certain.
     """
 
     def __init__(self, host_filter: HostFilter, mark: int) -> None:
         """Follow nothing yet. `mark`: of flows that our table allows."""
         self._host_filter = host_filter
         self._mark = mark
-        self.obstacles: dict[str, tuple[Obstacle, ...]] = {}
+        self.flow_problems: dict[str, tuple[FlowProblem, ...]] = {}
         self._changed: Callable[[str], None] = lambda _: None
 
     def on_owner_changed(self, callback: Callable[[str], None]) -> None:
-        """Call back with each owner whose obstacles change: its status has to be written again."""
+        """Call back with each owner whose problems change: its status has to be written again."""
         self._changed = callback
 
     async def follow(self, table: Ruleset, host: HostView) -> None:
         """Follow the flows that our table lets through. Raises `FirewallUnavailable` if no thread can be started."""
-        found = await find_obstacles(self._host_filter, table, host, self._mark)
-        before, self.obstacles = self.obstacles, found
+        found = await find_flow_problems(self._host_filter, table, host, self._mark)
+        before, self.flow_problems = self.flow_problems, found
         for owner in sorted(before.keys() | found.keys()):
             if before.get(owner) != found.get(owner):
                 self._changed(owner)
 
 
-async def find_obstacles(
+async def find_flow_problems(
     host_filter: HostFilter, table: Ruleset, host: HostView, mark: int
-) -> dict[str, tuple[Obstacle, ...]]:
+) -> dict[str, tuple[FlowProblem, ...]]:
     """What is in the way of the flows that our table lets through, by owner."""
     paths = paths_of(host)
     flows = representative_flows(table, paths)
-    found: dict[str, dict[Obstacle, None]] = {}
+    found: dict[str, dict[FlowProblem, None]] = {}
     for flow, verdict in zip(flows, await host_filter.follow(flows, paths) if flows else (), strict=True):
         if verdict.passes is not True:
-            found.setdefault(flow.owner, {})[_obstacle(flow, verdict, mark)] = None
+            found.setdefault(flow.owner, {})[_flow_problem(flow, verdict, mark)] = None
     return {owner: tuple(each) for owner, each in found.items()}
 
 
@@ -77,13 +77,13 @@ def paths_of(host: HostView) -> Paths:
     )
 
 
-def _obstacle(flow: Flow, verdict: FlowVerdict, mark: int) -> Obstacle:
+def _flow_problem(flow: Flow, verdict: FlowVerdict, mark: int) -> FlowProblem:
     if verdict.passes is None:
         where = f"; if not, what drops them is {verdict.place}" if verdict.place is not None else ""
         message = f"whether {flow.purpose} pass can't be told, because of: {verdict.doubt}{where}"
-        return Obstacle(flow.owner, message, certain=False)
+        return FlowProblem(flow.owner, message, certain=False)
     message = f"{flow.purpose} are dropped by {verdict.place}"
     if verdict.place is None or verdict.packet is None:
-        return Obstacle(flow.owner, message, certain=True)
+        return FlowProblem(flow.owner, message, certain=True)
     what = remedy(verdict.place, verdict.packet, flow, mark)
-    return Obstacle(flow.owner, message, certain=True, commands=what.commands, keeping=what.keeping)
+    return FlowProblem(flow.owner, message, certain=True, commands=what.commands, keeping=what.keeping)

@@ -1,5 +1,6 @@
 """Plans everything at once. Only steps that change the ledger are executed, on a copy in memory."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 from dockerv6.api.kinds import NETWORK, POOL
@@ -12,6 +13,8 @@ from dockerv6.controller.pool import plan_pool
 from dockerv6.controller.prefixes import track_prefixes
 from dockerv6.controller.renumbering import decide
 from dockerv6.controller.sources import known_identities
+from dockerv6.firewall.port import FirewallError
+from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.admission import PruneRules, admit_resources
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.plan import Plan
@@ -32,6 +35,8 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     await context.inventory.write(admission.writes)
     await track_prefixes(context)
     context.inventory.sources_listed = admission.complete
+    with suppress(FirewallError, HostNetError):  # the plans themselves report it
+        await context.firewall.follow_flows()
     plans = []
     for stored in context.inventory.objects:
         resource = context.inventory.resource(stored.kind, stored.name)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from dockerv6.dockerd.model import EngineInfo, Network
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
-from dockerv6.firewall.model import FilterVariant, HostFilterState, Obstacle
+from dockerv6.firewall.model import FilterVariant, FlowProblem, HostFilterState
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.prefix_candidates import candidates
@@ -286,10 +286,10 @@ def uplink_mtu(host: HostView) -> HostCheck:
     )
 
 
-def host_filter(state: HostFilterState, obstacles: Iterable[Obstacle]) -> Iterator[HostCheck]:
+def host_filter(state: HostFilterState, problems: Iterable[FlowProblem]) -> Iterator[HostCheck]:
     """Where the host's own filter needs our accept rule, and which flows of our networks the host's filters drop."""
     name = "host filter"
-    found = tuple(obstacles)
+    found = tuple(problems)
     for drop in state.forward_drops:
         where = f"{drop.table} {drop.chain} ({drop.variant})"
         if drop.has_accept_rule:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from dockerv6.controller.packet_walk import find_obstacles
+from dockerv6.controller.packet_walk import find_flow_problems
 from dockerv6.controller.world import World
 from dockerv6.daemon import checks
 from dockerv6.daemon.checks import HostCheck
@@ -21,7 +21,7 @@ from dockerv6.firewall import detect, userland_proxy
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter, engine_variants
 from dockerv6.firewall.ipv6nat import presence as ipv6nat
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
-from dockerv6.firewall.model import Obstacle
+from dockerv6.firewall.model import FlowProblem
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.linux import LinuxHostNet
@@ -149,13 +149,13 @@ async def _filters(sources: _Sources, presence: IPv6NatPresence | None, info: En
     mark = sources.settings.fwmark
     state = await _try("host filter", lambda: hostfilter.observe(mark), found)
     if state is not None:
-        obstacles = await _try("host filter", lambda: _obstacles(sources, hostfilter), found)
+        problems = await _try("host filter", lambda: _flow_problems(sources, hostfilter), found)
         await hostfilter.close()
-        found += checks.host_filter(state, obstacles or ())
+        found += checks.host_filter(state, problems or ())
     return found
 
 
-async def _obstacles(sources: _Sources, hostfilter: LinuxHostFilter) -> tuple[Obstacle, ...]:
+async def _flow_problems(sources: _Sources, hostfilter: LinuxHostFilter) -> tuple[FlowProblem, ...]:
     """What is in the way of the flows that the rules in the kernel let through."""
     choice = await detect.choose(sources.settings.firewall_backend, sources.session)
     backend = detect.build(choice, sources.session)
@@ -164,8 +164,8 @@ async def _obstacles(sources: _Sources, hostfilter: LinuxHostFilter) -> tuple[Ob
     finally:
         await backend.close()
     host = await sources.world.host_view.get()
-    found = await find_obstacles(hostfilter, table, host, sources.settings.fwmark)
-    return tuple(obstacle for owner in sorted(found) for obstacle in found[owner])
+    found = await find_flow_problems(hostfilter, table, host, sources.settings.fwmark)
+    return tuple(problem for owner in sorted(found) for problem in found[owner])
 
 
 async def _host(sources: _Sources) -> list[HostCheck]:

@@ -148,7 +148,7 @@ class HostFilterState:
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class FlowProblem:
     """What keeps a representative flow of a resource from passing the host's filters, or may do so.
 
     Attributes:

@@ -7,7 +7,7 @@ from ipaddress import IPv6Network
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
-from dockerv6.firewall.model import DEFAULT_MARK, Claim, HostFilterState, Obstacle, PortIntent
+from dockerv6.firewall.model import DEFAULT_MARK, Claim, FlowProblem, HostFilterState, PortIntent
 from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
@@ -101,7 +101,7 @@ class RulesView:
         problem: why the backend does not work, with the remedy; "": it does.
         filter: the host's own filter.
         filter_problem: why the host's own filter can't be read, so that `filter` is that of before; "": it can.
-        obstacles: what keeps an owner's flows from passing, or may do so, by owner; as of the latest packet walk.
+        flow_problems: what keeps an owner's flows from passing, or may do so, by owner; as of the latest packet walk.
         backend: the name of the backend.
         overlapping: why an owner's elements are not in the table, by owner: others overlap them.
         shared_networks: why an owner has no rules for a Docker network that another resource has, by owner.
@@ -119,7 +119,7 @@ class RulesView:
     problem: str = ""
     filter: HostFilterState = field(default_factory=HostFilterState)
     filter_problem: str = ""
-    obstacles: Mapping[str, tuple[Obstacle, ...]] = field(default_factory=dict)
+    flow_problems: Mapping[str, tuple[FlowProblem, ...]] = field(default_factory=dict)
     backend: str = ""
     overlapping: Mapping[str, str] = field(default_factory=dict)
     shared_networks: Mapping[str, str] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
 from dockerv6.firewall.ipv6nat.rules import IPv6NatRules
-from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState, Obstacle
+from dockerv6.firewall.model import FilterVariant, FlowProblem, ForwardDrop, HostFilterState
 from dockerv6.hostnet.model import HostPrefix, Interface, PrefixOrigin, ProxyNeighbour, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
 from tests.unit.planning.scene import foreign
@@ -127,8 +127,8 @@ def test_an_uplink_needs_a_route_and_an_address() -> None:
 def test_forward_drops_are_shown_with_their_remedy() -> None:
     admitted = ForwardDrop(NFT, "filter", "DOCKER-USER", has_accept_rule=True)
     shut = replace(admitted, has_accept_rule=False)
-    dropped = Obstacle("blog", "web is dropped by x", certain=True, commands=("nft a", "nft b"), keeping="keep it")
-    unclear = Obstacle("blog", "who knows", certain=False)
+    dropped = FlowProblem("blog", "web is dropped by x", certain=True, commands=("nft a", "nft b"), keeping="keep it")
+    unclear = FlowProblem("blog", "who knows", certain=False)
     found = list(checks.host_filter(HostFilterState((admitted, shut)), (dropped, unclear)))
     statuses = [CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL, CheckStatus.WARN]
     assert [check.status for check in found] == statuses

@@ -16,7 +16,7 @@ from dockerv6.dockerd.model import (
     SubnetConfig,
 )
 from dockerv6.firewall.expr import Element, ElementSet, KeyType
-from dockerv6.firewall.model import FilterVariant, ForwardDrop, Obstacle
+from dockerv6.firewall.model import FilterVariant, FlowProblem, ForwardDrop
 from dockerv6.firewall.operations import AddElements, AddTable
 from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
@@ -45,7 +45,7 @@ POOL = pool(prefix="fd12:3456:789a::/48")
 IDENTITY = Identity()
 DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
 FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False)
-STUBBORN = Obstacle(
+STUBBORN = FlowProblem(
     "blog", "connections are dropped by inet table site, chain forward: handle 4", certain=True, commands=("allow it",)
 )
 

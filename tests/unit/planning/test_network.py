@@ -171,7 +171,7 @@ class TestFaults:
         assert (plan.empty, reasons(plan)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
     def test_flows_that_are_dropped_are_reported_and_do_not_block(self) -> None:
-        plan = decide(desired(), observed(rules=RulesView(obstacles={"blog": (STUBBORN,)})), HELD)
+        plan = decide(desired(), observed(rules=RulesView(flow_problems={"blog": (STUBBORN,)})), HELD)
         assert kinds(plan) == ["CreateNetwork"]
         assert reasons(plan) == [("FirewallReady", "FirewallBlocked")]
         assert not plan.findings[0].unknown

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.firewall.model import Obstacle, PortIntent
+from dockerv6.firewall.model import FlowProblem, PortIntent
 from dockerv6.planning.docker.engine import ENGINE_RETRY
 from dockerv6.planning.firewall.port_claims import bracketed, port_finding
 from dockerv6.planning.host.interfaces import HostAddresses, host_addresses
@@ -99,24 +99,27 @@ def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRul
 
 def flow_findings(rules: RulesView, owner: str) -> tuple[Finding, ...]:
     """One finding for all flows of an owner that are dropped; if there are none, for those that can't be told."""
-    obstacles = rules.obstacles.get(owner, ())
-    dropped = tuple(each for each in obstacles if each.certain)
+    waiting = any(
+        not each.has_accept_rule for each in rules.filter.forward_drops
+    )  # for our own step, which comes first
+    problems = () if waiting else rules.flow_problems.get(owner, ())
+    dropped = tuple(each for each in problems if each.certain)
     if dropped:
-        return (_finding(Reason.FIREWALL_BLOCKED, _obstacles_text(dropped)),)
+        return (_finding(Reason.FIREWALL_BLOCKED, _problems_text(dropped)),)
     if rules.filter_problem:
         message = (
             "whether the host's own filter drops packets is not known, because it can't be read"
             f" ({rules.filter_problem}); it is read again, and `dockerv6 doctor` shows what it finds"
         )
         return (_finding(Reason.FIREWALL_UNKNOWN, message, retry=EXCLUDED_RETRY, unknown=True),)
-    if obstacles:
-        return (_finding(Reason.FIREWALL_UNKNOWN, _obstacles_text(obstacles), unknown=True),)
+    if problems:
+        return (_finding(Reason.FIREWALL_UNKNOWN, _problems_text(problems), unknown=True),)
     return ()
 
 
-def _obstacles_text(obstacles: Iterable[Obstacle]) -> str:
+def _problems_text(problems: Iterable[FlowProblem]) -> str:
     """What is wrong, then the commands, each on a line of its own and once, then how to keep their effect."""
-    listed = tuple(obstacles)
+    listed = tuple(problems)
     wrong = "; ".join(each.message for each in listed)
     commands = dict.fromkeys(command for each in listed for command in each.commands)
     keeping = dict.fromkeys(each.keeping for each in listed if each.keeping)

@@ -4,7 +4,7 @@ from ipaddress import IPv6Address, IPv6Interface
 import pytest
 
 from dockerv6.api.conditions import Reason
-from dockerv6.firewall.model import HostFilterState, Obstacle, PortIntent
+from dockerv6.firewall.model import FlowProblem, HostFilterState, PortIntent
 from dockerv6.hostnet.model import Interface
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.port_assignment import PORT_RETRY
@@ -184,17 +184,17 @@ def test_every_accept_rule_goes_when_no_network_is_left() -> None:
     assert filter_steps(rules(FORWARD, ADMITTED), wanted=False) == (RemoveAcceptRule(ADMITTED),)
 
 
-def obstacle(message: str, *commands: str, certain: bool = True, keeping: str = "") -> Obstacle:
-    return Obstacle("blog", message, certain=certain, commands=commands, keeping=keeping)
+def problem(message: str, *commands: str, certain: bool = True, keeping: str = "") -> FlowProblem:
+    return FlowProblem("blog", message, certain=certain, commands=commands, keeping=keeping)
 
 
 def test_the_message_tells_what_is_wrong_and_then_one_command_a_line() -> None:
     view = RulesView(
-        obstacles={
+        flow_problems={
             "blog": (
-                obstacle("web is dropped by a", "run a", "run b", keeping="keep it"),
-                obstacle("mail is dropped by a", "run a", keeping="keep it"),
-                obstacle("whether dns passes can't be told", certain=False),
+                problem("web is dropped by a", "run a", "run b", keeping="keep it"),
+                problem("mail is dropped by a", "run a", keeping="keep it"),
+                problem("whether dns passes can't be told", certain=False),
             )
         }
     )
@@ -210,10 +210,16 @@ def test_the_message_tells_what_is_wrong_and_then_one_command_a_line() -> None:
 
 
 def test_without_a_command_the_message_is_one_line() -> None:
-    (finding,) = flow_findings(RulesView(obstacles={"blog": (obstacle("dropped", keeping="set it"),)}), "blog")
+    (finding,) = flow_findings(RulesView(flow_problems={"blog": (problem("dropped", keeping="set it"),)}), "blog")
     assert finding.message == "dropped; set it"
 
 
 def test_what_cannot_be_told_is_unknown_and_no_failure() -> None:
-    (finding,) = flow_findings(RulesView(obstacles={"blog": (obstacle("who knows", certain=False),)}), "blog")
+    (finding,) = flow_findings(RulesView(flow_problems={"blog": (problem("who knows", certain=False),)}), "blog")
     assert (finding.reason, finding.message, finding.unknown) == ("FirewallUnknown", "who knows", True)
+
+
+def test_what_our_accept_rule_will_let_pass_is_not_reported() -> None:
+    view = replace(rules(FORWARD), flow_problems={"blog": (problem("dropped"),)})
+    assert flow_findings(view, "blog") == ()
+    assert flow_findings(replace(view, filter=rules(ADMITTED).filter), "blog") != ()

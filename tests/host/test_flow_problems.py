@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.controller.packet_walk import find_obstacles
+from dockerv6.controller.packet_walk import find_flow_problems
 from dockerv6.controller.world import World
 from dockerv6.firewall.diff import diff
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
@@ -29,7 +29,7 @@ from tests.host.network import nft
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from dockerv6.firewall.model import Obstacle
+    from dockerv6.firewall.model import FlowProblem
     from dockerv6.firewall.port import FirewallBackend
 
 pytestmark = pytest.mark.usefixtures("private_netns")
@@ -71,12 +71,12 @@ class Site:
         desired = render(FirewallIntent((network,), ports=(port,), guest_bridges=bridges))
         await self.firewall.apply(diff(desired, await self.firewall.observe()))
 
-    async def obstacles(self, uplink_kind: str = "veth") -> tuple[Obstacle, ...]:
+    async def problems(self, uplink_kind: str = "veth") -> tuple[FlowProblem, ...]:
         self.world.host_changed()
         host = await self.world.host_view.get()
         uplink = replace(host.interfaces["eth0"], kind=uplink_kind)
         host = replace(host, interfaces={**host.interfaces, "eth0": uplink})
-        found = await find_obstacles(self.filter, await self.firewall.observe(), host, MARK)
+        found = await find_flow_problems(self.filter, await self.firewall.observe(), host, MARK)
         assert found.keys() <= {"blog"}
         return found.get("blog", ())
 
@@ -148,17 +148,17 @@ CLOSED: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("name", CLOSED)
 async def test_what_lets_nothing_pass_is_named_and_its_remedy_works(site: Site, name: str) -> None:
-    assert await site.obstacles() == ()
+    assert await site.problems() == ()
     script, place = CLOSED[name]
     for line in script.splitlines():
         run(line)
-    found = await site.obstacles()
+    found = await site.problems()
     assert found
     assert all(each.certain and f"dropped by {place}" in each.message for each in found), found
     for _ in range(3):
-        for command in dict.fromkeys(command for each in await site.obstacles() for command in each.commands):
+        for command in dict.fromkeys(command for each in await site.problems() for command in each.commands):
             run(command)
-    assert await site.obstacles() == ()
+    assert await site.problems() == ()
 
 
 OPEN: dict[str, str] = {
@@ -178,9 +178,9 @@ OPEN: dict[str, str] = {
 
 
 @pytest.mark.parametrize("name", OPEN)
-async def test_what_lets_our_flows_pass_is_no_obstacle(site: Site, name: str) -> None:
+async def test_what_lets_our_flows_pass_is_no_problem(site: Site, name: str) -> None:
     run(OPEN[name])
-    assert await site.obstacles() == ()
+    assert await site.problems() == ()
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ async def test_what_lets_our_flows_pass_is_no_obstacle(site: Site, name: str) ->
 )
 async def test_what_cannot_be_told_names_the_match(site: Site, rule: str, doubt: str) -> None:
     run(chain("forward", rule, policy="drop"))
-    found = await site.obstacles()
+    found = await site.problems()
     assert found
     assert all(each.certain is not bool(doubt) and doubt in each.message for each in found), found
 
@@ -203,8 +203,8 @@ async def test_an_uplink_without_a_kind_as_physical_ones_are_is_outside(any_site
     run("ip6tables-nft -P FORWARD DROP")
     (drop,) = (await any_site.filter.observe(MARK)).forward_drops
     await any_site.filter.add_accept_rule(drop, MARK)
-    assert await any_site.obstacles(uplink_kind="") == ()
-    bridged = await any_site.obstacles(uplink_kind="bridge")
+    assert await any_site.problems(uplink_kind="") == ()
+    bridged = await any_site.problems(uplink_kind="bridge")
     assert (
         any("connections from containers" in each.message for each in bridged) is any_site.firewall.matches_link_kinds
     )
@@ -212,12 +212,12 @@ async def test_an_uplink_without_a_kind_as_physical_ones_are_is_outside(any_site
 
 async def test_our_accept_rule_is_enough_where_the_hosts_filter_drops(any_site: Site, variant: str) -> None:
     run(f"ip6tables-{variant} -P FORWARD DROP")
-    found = await any_site.obstacles()
+    found = await any_site.problems()
     assert found
     assert all(f"chain FORWARD (iptables-{variant}): policy drop" in each.message for each in found), found
     (drop,) = (await any_site.filter.observe(MARK)).forward_drops
     await any_site.filter.add_accept_rule(drop, MARK)
-    assert await any_site.obstacles() == ()
+    assert await any_site.problems() == ()
 
 
 FIREWALLD = "nft 'table inet firewalld { chain filter_FORWARD { type filter hook forward priority 10; reject; }; }'"
@@ -228,12 +228,12 @@ ENGINE = (
 
 async def test_the_remedy_is_that_of_the_program_which_drops(site: Site) -> None:
     run(FIREWALLD)
-    assert {each.commands for each in await site.obstacles()} == {
+    assert {each.commands for each in await site.problems()} == {
         ("firewall-cmd --permanent --zone=trusted --add-interface=br-blog", "firewall-cmd --reload")
     }
     run("nft delete table inet firewalld")
     run(ENGINE)
-    assert all(f'"bridge-accept-fwmark": "{MARK:#x}/{MARK:#x}"' in each.keeping for each in await site.obstacles())
+    assert all(f'"bridge-accept-fwmark": "{MARK:#x}/{MARK:#x}"' in each.keeping for each in await site.problems())
 
 
 ENGINE_29 = """
@@ -257,9 +257,9 @@ table ip6 docker-bridges {{
 
 async def test_engine_29_drops_until_it_accepts_our_mark(site: Site) -> None:
     nft(ENGINE_29.format(accept=""))
-    found = await site.obstacles()
+    found = await site.problems()
     assert {each.certain for each in found} == {True}
     assert all("chain filter-forward-in__br-blog" in each.message for each in found)
     nft("delete table ip6 docker-bridges")
     nft(ENGINE_29.format(accept=f'meta mark and {MARK} == {MARK} counter accept comment "ALLOW FW MARK"'))
-    assert await site.obstacles() == ()
+    assert await site.problems() == ()
