@@ -20,6 +20,7 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.scheme import Resource
 from dockerv6.controller import network, policy
 from dockerv6.controller.context import Context, ControllerSettings
+from dockerv6.controller.engine_chains import EngineChains
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler, Repair
 from dockerv6.controller.garbage import CONFIRMED, PRUNE
@@ -77,6 +78,10 @@ class Inline(ThreadPoolExecutor):
         return future
 
 
+ENGINE_CHAINS = frozenset({"ip nat", "ip filter", "ip6 nat", "ip6 filter"})
+"""The tables that have the engine's chains."""
+
+
 class Host:
     """A simulated host."""
 
@@ -100,6 +105,7 @@ class Host:
         self.store._contents.put_record(INSTALLATION, STATE, "{}")
         self.ledger = MemoryLedger()
         self.files = Files()
+        self.engine_chains = ENGINE_CHAINS
 
     def context(self) -> Context:
         """A new operator's context, as after a start of its process."""
@@ -118,6 +124,7 @@ class Host:
             events=events,
             problems=OpenProblems(self.store, events),
             recreations=InFlightRecreations(self.store),
+            engine_chains=EngineChains(self._read_engine_chains, self.store, world, self.clock),
             entropy=lambda count: bytes(range(1, count + 1)),
         )
 
@@ -126,6 +133,7 @@ class Host:
         bench = Bench(self, self.context())
         await bench.context.inventory.load()
         await bench.context.firewall.recorded.load("")
+        await bench.context.engine_chains.load()
         await bench.accept(*resources)
         return bench
 
@@ -168,6 +176,9 @@ class Host:
         self.firewall.flush_all()
         self.filter.flush()
         self.net.commit_firewall(OUR_TABLE, "ip6 filter")
+
+    async def _read_engine_chains(self) -> frozenset[str]:
+        return self.engine_chains
 
     def lose_state(self) -> None:
         """As if the state directory was emptied while no operator ran."""

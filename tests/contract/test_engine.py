@@ -125,7 +125,7 @@ async def test_an_id_takes_precedence_over_a_name(bench: Bench) -> None:
 
 async def test_rejects_a_duplicate_name(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
-    with pytest.raises(EngineConflict, match=r"blog already exists \(HTTP 409\)"):
+    with pytest.raises(EngineConflict, match=r"networkName.*Docker says: network with name blog already exists$"):
         await bench.engine.create_network(NetworkSpec("blog", ipam=(SubnetConfig(IPv6Network("2001:db8:2::/64")),)))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dockerv6.api.kinds import NETWORK
+from dockerv6.controller.engine_chains import EngineChains
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
@@ -77,6 +78,7 @@ class Context:
     events: EventRecorder
     problems: OpenProblems
     recreations: InFlightRecreations
+    engine_chains: EngineChains
     enqueue: Callable[[Key, str], None] = _drop
     detect_foreign_rules: Callable[[], Awaitable[str]] = _nothing
     """Returns a message about another program that writes rules for the same networks; "": there is none."""

@@ -7,7 +7,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.plan import Drift, Plan
-from dockerv6.planning.steps import RemoveNetwork, Step
+from dockerv6.planning.steps import DetachEndpoint, RemoveNetwork, Step
 from dockerv6.reconciler.handler import Key, Unsettled
 
 ROUNDS = 5
@@ -75,6 +75,12 @@ async def converge(
         if plan.empty:
             repaired = tuple(each for each in noticed if each not in plan.drift)
             return ConvergeResult(plan, observed, tuple(executed), repaired)
+        if not observed.chains_missing and any(isinstance(step, DetachEndpoint | RemoveNetwork) for step in plan.steps):
+            await context.engine_chains.check(fresh=0.0)  # what is removed must be possible to create again
+            if context.engine_chains.missing:
+                races += 1
+                observed = await observe()
+                continue
         try:
             await execute(plan, context)
         except StepFailed as failed:

@@ -70,7 +70,11 @@ class StepFailed(TemporaryError):  # noqa: N818 - an event of the plan, as Conta
     @property
     def failure(self) -> Failure | None:
         """The failure as conditions report it."""
-        return None if self.lost_race else Failure(self.step, self.reason, str(self))
+        if self.lost_race:
+            return None
+        cause = self.__cause__
+        brief = f"{self.step.describe()}: {cause.explanation}" if isinstance(cause, EngineApiError) else ""
+        return Failure(self.step, self.reason, str(self), brief)
 
     @property
     def retry(self) -> float:
@@ -85,6 +89,8 @@ def _reason(step: Step, cause: Exception) -> tuple[Reason, float | None]:
             return Reason.ENGINE_UNAVAILABLE, ENGINE_RETRY
         case EngineTooOld():
             return Reason.ENGINE_TOO_OLD, None
+        case EngineApiError() if cause.reason:
+            return Reason(cause.reason), None
         case EngineConflict() if isinstance(step, s.CreateNetwork):
             return Reason.SUBNET_OVERLAP, None
         case FirewallUnavailable():

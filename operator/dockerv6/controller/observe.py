@@ -69,6 +69,7 @@ def invalidate_listeners(stored: StoredObject, context: Context) -> None:
 async def observe_host(context: Context, *, applied: bool) -> Observed:
     """Observe what all resources share. ``applied``: the resource has been applied before."""
     engine, problem = await context.world.engine_state()
+    await context.engine_chains.check()
     rules = await context.firewall.view()
     return Observed(
         now=context.inventory.now(),
@@ -83,6 +84,8 @@ async def observe_host(context: Context, *, applied: bool) -> Observed:
         created=context.inventory.created_networks,
         proxied_subnets=context.firewall.proxied_subnets,
         external_prefixes=context.firewall.external_prefixes,
+        chains_missing=context.engine_chains.missing,
+        chains_problem=context.engine_chains.problem,
         entropy=context.entropy(GLOBAL_ID_BYTES),
     )
 

@@ -113,6 +113,7 @@ class Operator:
         await context.recreations.load()
         await context.firewall.recorded.load(await _boot_id(context))
         await context.problems.load()
+        await context.engine_chains.load()
         context.enqueue = self.manager.enqueue
         context.firewall.on_owner_changed(self._owner_changed)
         self.manager.start()
@@ -128,6 +129,7 @@ class Operator:
         self._supervisor.keep("foreign-rules", polling.foreign_rules)
         self._supervisor.keep("legacy-rules", polling.legacy_rules)
         self._supervisor.keep("host-sockets", polling.host_sockets)
+        self._supervisor.keep("engine-chains", polling.engine_chains)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
         self._supervisor.keep("problems", self._report_problems)

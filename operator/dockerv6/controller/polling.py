@@ -2,6 +2,7 @@
 
 import logging
 
+from dockerv6.api.conditions import Reason
 from dockerv6.controller import host
 from dockerv6.controller.context import Context
 from dockerv6.controller.triggers import Triggers
@@ -14,6 +15,7 @@ FOREIGN_RULES_INTERVAL = 60.0  # between searches for other programs that do our
 SOCKET_POLL = 2.0  # between readings of the host's sockets while ports are published
 LEGACY_POLL = 1.0  # between readings of the rules of iptables-legacy
 LEGACY_SEARCH = 30.0  # between searches for such rules, while there are none
+CHAINS_POLL = 2.0  # between readings of the engine's chains
 
 
 class Polling:
@@ -47,6 +49,18 @@ class Polling:
                 await sockets.refresh()
                 if sockets.known is not before:
                     self._triggers.repair_firewall_soon()
+
+    async def engine_chains(self) -> None:
+        """Find out whether another program removed the engine's chains; statuses, `doctor` and `/readyz` report it."""
+        chains, known = self._context.engine_chains, ""
+        while True:
+            await self._context.clock.sleep(CHAINS_POLL)
+            await chains.check()
+            if chains.problem != known:
+                known = chains.problem
+                messages = [known] if known else []
+                await self._context.problems.report("engine-chains", Reason.ENGINE_CHAINS_MISSING, messages)
+                self._triggers.enqueue_everything("the engine's chains went or came back")
 
     async def foreign_rules(self) -> None:
         """Find out whether another program does our work; statuses and an event report it."""

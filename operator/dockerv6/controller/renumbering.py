@@ -109,6 +109,8 @@ def _made(desired: Desired, result: ConvergeResult, previous: PreviousNetwork | 
 
 
 def _refused(failed: StepFailed) -> bool:
+    if failed.reason == Reason.ENGINE_CHAINS_MISSING:  # the previous network can't be created either
+        return False
     return isinstance(failed.step, CreateNetwork | AttachEndpoint) and isinstance(failed.__cause__, EngineApiError)
 
 

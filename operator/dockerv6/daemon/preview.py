@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
+from dockerv6.controller.engine_chains import ENGINE_CHAINS
 from dockerv6.controller.garbage import ORPHANS, PRUNE
 from dockerv6.controller.inventory import CREATED, INSTALLATION, TRACKED_PREFIXES
 from dockerv6.controller.preview import plan_everything
@@ -44,8 +45,9 @@ async def _preview(settings: Settings) -> Preview:
         async with open_state(settings) as kept:
             await copy_store(kept.store, copy.store)
             await copy_ledger(kept.ledger, copy.ledger)
-    async with open_context(settings, copy) as context:
+    async with open_context(settings, copy, chains_grace=0) as context:
         await context.inventory.load()
+        await context.engine_chains.load()
         await context.recreations.load()
         loader = Loader(
             settings.config_dirs,
@@ -63,7 +65,7 @@ async def copy_store(source: Store, target: Store) -> None:
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
         await target.put_status(stored.kind, stored.name, stored.status)
-    for scope in (CREATED, ENDPOINTS, TRACKED_PREFIXES, RECREATIONS, INSTALLATION, MEMBERS, ORPHANS, PRUNE, ROOTS):
+    for scope in (CREATED, ENGINE_CHAINS, ENDPOINTS, TRACKED_PREFIXES, RECREATIONS, INSTALLATION, MEMBERS, ORPHANS, PRUNE, ROOTS):
         for name, value in (await source.records(scope)).items():
             await target.put_record(scope, name, value)
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from dockerv6.controller.context import Context
+from dockerv6.controller.engine_chains import GRACE, EngineChains
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import INSTALLATION, Inventory
@@ -20,7 +21,7 @@ from dockerv6.controller.world import World
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.stateguard import StateGuard
 from dockerv6.dockerd.client import DockerEngine
-from dockerv6.firewall import detect
+from dockerv6.firewall import detect, engine_chains
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
 from dockerv6.firewall.ipv6nat import presence
 from dockerv6.firewall.nftables.session import NftSession
@@ -64,8 +65,16 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, state: State, clock: Clock | None = None) -> AsyncIterator[Context]:
+async def open_context(
+    settings: Settings, state: State, clock: Clock | None = None, *, chains_grace: float = GRACE
+) -> AsyncIterator[Context]:
     """Build a context on the real engine, kernel and packet filter. Only the choice of the backend reads anything.
+
+    Args:
+        settings: of the process.
+        state: the store and the ledger.
+        clock: None: the system's.
+        chains_grace: seconds until missing chains of the engine are reported.
 
     Raises:
         FirewallUnavailable: the configured firewall backend does not work here.
@@ -107,6 +116,7 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
             events=events,
             problems=OpenProblems(state.store, events),
             recreations=InFlightRecreations(state.store),
+            engine_chains=EngineChains(partial(engine_chains.read, session), state.store, world, clock, chains_grace),
             detect_foreign_rules=partial(_foreign_rules, session),
         )
         if state.guard is not None:

@@ -290,7 +290,7 @@ def _container(entry: object, images: ImagesById) -> Container:
         created=fields.number(entry, "Created"),
         labels=own,
         image_labels={key: value for key, value in labels.items() if key not in own},
-        image_problem=str(image) if isinstance(image, EngineApiError) else "",
+        image_problem=image.message if isinstance(image, EngineApiError) else "",
         ports=tuple(sorted(ports, key=port_bindings.port_order)),
         endpoints=tuple(sorted(endpoints, key=lambda endpoint: endpoint.network_name)),
         network_mode=fields.text(fields.member(entry, "HostConfig"), "NetworkMode") or "default",

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from dockerv6.dockerd.model import Attachment, Container, EngineEvent, EngineInfo, Network, NetworkSpec
+from dockerv6.dockerd.refusals import explain
 
 
 class EngineError(Exception):
@@ -29,18 +30,30 @@ class EngineUnavailable(EngineError):  # noqa: N818 - named for the condition th
 class EngineApiError(EngineError):
     """The engine sent an error response.
 
+    As text, it is the cause and the remedy of `refusals`, then the engine's message.
+
     Attributes:
         message: the engine's message, on one line.
         status: the HTTP status; 0 where there was none.
+        explanation: the cause and the remedy; "": the message says it.
+        reason: of the condition that reports it; "": the message is not in the catalogue.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message, status)
         self.message = message
         self.status = status
+        known = explain(message)
+        self.reason = known[0] if known is not None else ""
+        if known is not None:
+            self.explanation = f"{known[1]}; {known[2]}"
+        elif status:
+            self.explanation = "the Docker Engine refuses it; its log may say why (`journalctl --unit docker`)"
+        else:  # the message is ours
+            self.explanation = ""
 
     def __str__(self) -> str:
-        return f"{self.message} (HTTP {self.status})" if self.status else self.message
+        return f"{self.explanation}. Docker says: {self.message}" if self.explanation else self.message
 
 
 class NetworkNotFound(EngineApiError):  # noqa: N818 - named for the condition that users see

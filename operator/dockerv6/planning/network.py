@@ -15,6 +15,7 @@ from dockerv6.planning.docker.engine import (
     container_findings,
     driver_finding,
     engine_findings,
+    held_by_missing_chains,
     namespace_findings,
     product_findings,
     version_findings,
@@ -63,6 +64,14 @@ TURN_RETRY = 5.0
 
 def plan_network(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     """The steps that lead from the observed to the desired state. Empty once they agree."""
+    plan = _plan(desired, observed, holdings)
+    live = observed_network(desired, observed) or own_network(desired, observed)
+    if not observed.chains_missing or not bridged(desired, live) or desired.resource.spec.suspend:
+        return plan
+    return held_by_missing_chains(plan, observed, _maintain(desired, observed, holdings, live))
+
+
+def _plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     name = desired.name
     blocking = _blocking_findings(desired, observed)
     if blocking:

@@ -12,6 +12,7 @@ from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.prefixes import PrefixSet
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.docker.engine import (
+    chains_findings,
     driver_finding,
     engine_findings,
     namespace_findings,
@@ -115,6 +116,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     findings = (
         *(_firewall_finding(f) for f in engine_findings(observed)),
         *_selection_findings(spec.selector, observed),
+        *chains_findings(observed),
         *rules_findings(observed.rules, owner, observed.host),
         *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
         *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.tracked),

@@ -47,6 +47,12 @@ class Failure:
     step: Step
     reason: str  # a `Reason`
     message: str
+    brief: str = ""  # the message without the words of the engine, for all conditions but the step's; "": the same
+
+    @property
+    def summary(self) -> str:
+        """What the conditions say that depend on the step's."""
+        return self.brief or self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,7 @@ def _domain(type_: ConditionType, inputs: StatusInputs) -> Condition:
         message = f"waits for {blocked.condition}: {blocked.message}"
         return _make(inputs, type_, "Unknown", Reason.DEPENDENCY_NOT_READY, message)
     if failure is not None and inputs.domain.index(type_) > inputs.domain.index(failure.step.condition):
-        message = f"waits for {failure.step.condition}: {failure.message}"
+        message = f"waits for {failure.step.condition}: {failure.summary}"
         return _make(inputs, type_, "Unknown", Reason.DEPENDENCY_NOT_READY, message)
     return _make(inputs, type_, "True", _GOOD[type_], inputs.messages.get(type_, "in sync"))
 
@@ -150,6 +156,8 @@ def _readiness(found: list[Condition], inputs: StatusInputs) -> list[Condition]:
     if cause is None:
         message = inputs.messages.get(ConditionType.READY, "the resource is applied")
         return [_make(inputs, ConditionType.READY, "True", Reason.RECONCILE_SUCCEEDED, message)]
+    if inputs.failure is not None and cause.type == inputs.failure.step.condition:
+        cause = replace(cause, message=inputs.failure.summary)
     ready = _make(inputs, ConditionType.READY, "False", cause.reason, cause.message)
     if inputs.retry is not None or any(f.waits and f.reason == cause.reason for f in inputs.plan.obstacles):
         return [ready, _make(inputs, ConditionType.RECONCILING, "True", Reason.RETRYING, cause.message)]

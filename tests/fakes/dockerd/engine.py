@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dockerv6.dockerd.model import Attachment, EngineEvent, EngineInfo, EventKind
@@ -178,6 +179,16 @@ class FakeEngine(FakeDaemon):
         """Stop responding: every call raises `EngineUnavailable`, and event streams end. Containers keep running."""
         self._up = False
         self._end_streams()
+
+    def restart(self) -> None:
+        """As with live-restore: containers go on, the default bridge is another network, the event streams break."""
+        self.down()
+        old, new = self._networks.recreate_default_bridge()
+        for container in self._containers.values():
+            for name, entry in container.entries.items():
+                if entry.network_id == old:
+                    container.entries[name] = replace(entry, network_id=new)
+        self.up()
 
     def hang(self) -> None:
         """Hang as after SIGSTOP: calls wait until `resume`, and event streams stay open. Containers keep running."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import hashlib
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from itertools import chain, islice
@@ -96,6 +98,15 @@ class Networks:
         del self._networks[network.id]
         self.links.release(network, self._on_links())
         self._emit("destroy", network)
+
+    def recreate_default_bridge(self) -> tuple[str, str]:
+        """Create the network "bridge" again, as an engine does whenever it starts; return the old id and the new one."""
+        old = self.named("bridge")
+        assert old is not None
+        del self._networks[old.id]
+        made = replace(old, id=self._new_id())
+        self._networks[made.id] = made
+        return old.id, made.id
 
     def _check_bridge(self, spec: NetworkSpec, bridge: str) -> None:
         for other in self._networks.values():

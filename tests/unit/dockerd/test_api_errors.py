@@ -53,7 +53,7 @@ def test_maps_messages_to_exceptions(status: int, message: str, kind: type[Engin
     assert type(error) is kind
     assert isinstance(error, EngineApiError)
     assert error.status == status
-    assert str(error).endswith(f" (HTTP {status})")
+    assert str(error).endswith(f". Docker says: {api_errors.one_line(message)}")
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -75,4 +75,4 @@ def test_removes_grpc_prefixes_and_shortens_ids() -> None:
 
 
 def test_an_empty_message_has_a_placeholder() -> None:
-    assert str(api_errors.from_response(500, " \n")) == "no reason given (HTTP 500)"
+    assert str(api_errors.from_response(500, " \n")).endswith(". Docker says: no reason given")

@@ -148,7 +148,7 @@ async def test_inspects_each_image_once_and_keeps_going_without_those_that_are_g
             found = await docker.containers()
             assert [container.labels for container in found] == [{"role": "db"}, {"role": "db"}, {}, {}]
             assert found[2].image_labels == labelled["Labels"]
-            assert found[2].image_problem == "No such image: sha256:gone (HTTP 404)"
+            assert found[2].image_problem == "No such image: sha256:gone"
         assert paths.count("/images/sha256:one/json") == 1
         assert "/images/sha256:unlabelled/json" not in paths
         await docker.close()

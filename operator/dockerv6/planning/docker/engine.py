@@ -1,6 +1,7 @@
 """Findings about the Docker Engine: unavailable, too old, in another network namespace, or dropping packets."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.network import IPv6NetworkSpec
@@ -11,7 +12,16 @@ from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE
 from dockerv6.planning.inputs import Observed
-from dockerv6.planning.plan import Finding
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import (
+    AttachEndpoint,
+    AttachMember,
+    CreateNetwork,
+    DetachEndpoint,
+    DetachMember,
+    RemoveNetwork,
+    Step,
+)
 
 ENGINE_RETRY = 5.0
 """Seconds until an engine that does not answer is asked again."""
@@ -88,6 +98,54 @@ def driver_finding(network: Network, condition: ConditionType, *, blocks: bool) 
         " {names: [docker_gwbridge]}`"
     )
     return Finding(condition, Reason.UNSUPPORTED_DRIVER, message, blocks=blocks, unknown=not blocks)
+
+
+_HELD = (CreateNetwork, AttachEndpoint, AttachMember, DetachEndpoint, DetachMember, RemoveNetwork)
+"""Steps that wait until the engine can create networks and publish ports: none takes away what can't be put back."""
+
+_CHAINS_RETRY = 1.0
+"""Seconds until a plan that waits for the engine's chains is made again."""
+
+
+def held_by_missing_chains(plan: Plan, observed: Observed, maintained: tuple[Step, ...]) -> Plan:
+    """The plan while the engine's chains are missing: nothing is detached, removed or created.
+
+    Args:
+        plan: the plan as if they were there.
+        observed: the world.
+        maintained: what keeps up the rules of what is applied, instead of steps for a network that is not created.
+    """
+    if not observed.chains_missing:
+        return plan
+    waiting = [step.describe() for step in plan.steps if isinstance(step, _HELD)]
+    if not waiting and not observed.chains_problem:
+        return plan
+    waits = f"; this waits for it: {'; '.join(waiting)}" if waiting else ""
+    message = f"{observed.chains_missing}{waits}"
+    finding = Finding(
+        ConditionType.HOST_READY,
+        Reason.ENGINE_CHAINS_MISSING,
+        message,
+        blocks=bool(waiting),
+        retry=_CHAINS_RETRY,
+    )
+    steps = tuple(step for step in maintained if not isinstance(step, _HELD)) if waiting else plan.steps
+    return replace(plan, steps=steps, findings=(finding, *plan.findings))
+
+
+def chains_findings(observed: Observed) -> tuple[Finding, ...]:
+    """The engine's chains are missing: containers can't publish ports. For what needs no step of the engine."""
+    if not observed.chains_problem:
+        return ()
+    return (
+        Finding(
+            ConditionType.HOST_READY,
+            Reason.ENGINE_CHAINS_MISSING,
+            observed.chains_problem,
+            blocks=False,
+            retry=ENGINE_RETRY,
+        ),
+    )
 
 
 def version_findings(spec: IPv6NetworkSpec, engine: EngineInfo | None) -> tuple[Finding, ...]:
