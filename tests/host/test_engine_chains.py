@@ -24,6 +24,11 @@ async def read() -> frozenset[str]:
         await session.close()
 
 
+def remove_nat_chains(program: str) -> None:
+    for command in ("-F", "-X"):
+        subprocess.run([program, "-w", "-t", "nat", command], check=True)
+
+
 async def test_a_host_without_an_engine_has_none() -> None:
     assert await read() == frozenset()
 
@@ -32,9 +37,7 @@ async def test_a_host_without_an_engine_has_none() -> None:
 async def test_chains_come_and_go_in_each_variant(variant: str, family: str) -> None:
     restore(variant, CHAINS, family=family)
     assert await read() == {f"{family} nat", f"{family} filter"}
-    program = f"{family}tables-{variant}"
-    for command in ("-F", "-X"):
-        subprocess.run([program, "-w", "-t", "nat", command], check=True)
+    remove_nat_chains(f"{family}tables-{variant}")
     assert await read() == {f"{family} filter"}
 
 

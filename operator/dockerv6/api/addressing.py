@@ -76,10 +76,17 @@ class Addressing(Model):
         description="The host's address in the subnet. Requires a fixed `subnet`. Default: the first address of the "
         "subnet.",
     )
+    ip_range: Subnet6 | None = Field(
+        None,
+        description="The part of the subnet from which the engine chooses addresses, such as "
+        "`fd12:3456:789a:1::8000/113` (Docker's `ip_range`). Fixed addresses of containers (`docker run --ip6`, "
+        "`ipv6_address`) are safe outside of it. Requires a fixed `subnet`. Default: the whole subnet.",
+    )
     reserved: tuple[AddressOrPrefix6, ...] = Field(
         (),
-        description="Addresses and prefixes in the subnet that no container gets, at most 1024 addresses in total. "
-        "Requires a fixed `subnet`. Default: none.",
+        description="Addresses and prefixes in the subnet that no container gets, not even as a fixed address, such as "
+        "those of other machines on a macvlan's link; at most 1024 addresses in total. To keep addresses for "
+        "containers with fixed ones, use `ipRange`. Requires a fixed `subnet`. Default: none.",
     )
 
     @property
@@ -97,8 +104,8 @@ class Addressing(Model):
     def field_errors(self) -> Iterator[FieldError]:
         """Check that the subnet is either fixed or allocated, and that gateway and reserved addresses are in it."""
         if self.subnet is None:
-            for name in ("gateway", "reserved"):
-                if getattr(self, name):
+            for name, field in (("gateway", "gateway"), ("ipRange", "ip_range"), ("reserved", "reserved")):
+                if getattr(self, field):
                     yield FieldError(
                         (name,),
                         "requires a fixed subnet: an allocated subnet is not known in advance",
@@ -141,6 +148,14 @@ class Addressing(Model):
                 ("gateway",),
                 f"{gateway} is the subnet-router anycast address (RFC 4291 §2.6.1)",
                 f"write another address, such as {gateway + 1}",
+            )
+        if self.ip_range is not None and (
+            not self.ip_range.subnet_of(subnet) or self.ip_range.prefixlen > LONGEST_SUBNET
+        ):
+            yield FieldError(
+                ("ipRange",),
+                f"{self.ip_range} is not a part of the subnet {subnet} with room for containers",
+                f"write a prefix in {subnet} of length {LONGEST_SUBNET} or shorter, or remove it",
             )
         total = 0
         for index, prefix in enumerate(self.reserved):

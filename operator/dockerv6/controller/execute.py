@@ -84,21 +84,22 @@ class StepFailed(TemporaryError):  # noqa: N818 - an event of the plan, as Conta
 
 def _reason(step: Step, cause: Exception) -> tuple[Reason, float | None]:
     """The reason, and the delay of the next try in seconds; None: exponential backoff."""
+    if isinstance(cause, EngineUnavailable):
+        return Reason.ENGINE_UNAVAILABLE, ENGINE_RETRY
     match cause:
-        case EngineUnavailable():
-            return Reason.ENGINE_UNAVAILABLE, ENGINE_RETRY
         case EngineTooOld():
-            return Reason.ENGINE_TOO_OLD, None
+            reason = Reason.ENGINE_TOO_OLD
         case EngineApiError() if cause.reason:
-            return Reason(cause.reason), None
+            reason = Reason(cause.reason)
         case EngineConflict() if isinstance(step, s.CreateNetwork):
-            return Reason.SUBNET_OVERLAP, None
+            reason = Reason.SUBNET_OVERLAP
         case FirewallUnavailable():
-            return Reason.FIREWALL_UNAVAILABLE, None
+            reason = Reason.FIREWALL_UNAVAILABLE
         case HostNetPermissionError():
-            return Reason.HOST_DENIED, None
+            reason = Reason.HOST_DENIED
         case _:
-            return Reason.APPLY_FAILED, None
+            reason = Reason.APPLY_FAILED
+    return reason, None
 
 
 async def execute(plan: Plan, context: Context) -> None:

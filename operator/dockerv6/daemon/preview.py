@@ -59,13 +59,38 @@ async def _preview(settings: Settings) -> Preview:
         return Preview(await plan_everything(snapshot, context), snapshot.diagnostics)
 
 
+_SCOPES = (
+    CREATED,
+    ENGINE_CHAINS,
+    ENDPOINTS,
+    TRACKED_PREFIXES,
+    RECREATIONS,
+    INSTALLATION,
+    MEMBERS,
+    ORPHANS,
+    PRUNE,
+    ROOTS,
+)
+
+
 async def copy_store(source: Store, target: Store) -> None:
     """Copy objects, statuses and the records that plans depend on."""
     objects = await source.objects()
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
         await target.put_status(stored.kind, stored.name, stored.status)
-    for scope in (CREATED, ENGINE_CHAINS, ENDPOINTS, TRACKED_PREFIXES, RECREATIONS, INSTALLATION, MEMBERS, ORPHANS, PRUNE, ROOTS):
+    for scope in (
+        CREATED,
+        ENGINE_CHAINS,
+        ENDPOINTS,
+        TRACKED_PREFIXES,
+        RECREATIONS,
+        INSTALLATION,
+        MEMBERS,
+        ORPHANS,
+        PRUNE,
+        ROOTS,
+    ):
         for name, value in (await source.records(scope)).items():
             await target.put_record(scope, name, value)
 

@@ -66,7 +66,8 @@ CATALOGUE: tuple[Refusal, ...] = (
     _refusal(
         r"non-overlapping IPv4 address pool|address pools have been fully subnetted",  # before 27; since 27
         "IPv4PoolsExhausted",
-        "the engine has no free IPv4 subnet for another network: its address pools are used up",
+        "the engine has no free IPv4 subnet for another network: its address pools are used up, or routes of the host,"
+        " such as a VPN's, cover them",
         "set spec.ipv4.subnet, such as 10.200.0.0/24; or add a pool to default-address-pools in /etc/docker/daemon.json"
         f" and run `{RESTART_ENGINE}`; or remove unused networks with `docker network prune`",
     ),

@@ -1,7 +1,8 @@
 """Where the engine has its own chains: without them, it can neither create networks nor publish ports.
 
-Engines with iptables add rules to the chain `DOCKER` of the tables nat and filter, of IPv4 and, if `ip6tables` is on, of
-IPv6. They create it when they start and when firewalld reloads, and at no other time (moby, libnetwork, setupIPChains).
+Engines with iptables add rules to the chain `DOCKER` of the tables nat and filter, of IPv4 and, if `ip6tables` is on,
+of IPv6. They create it when they start and when firewalld reloads, and at no other time (moby, libnetwork,
+setupIPChains).
 Engine 29's nftables backend has tables of its own. Nothing here spawns a process or loads a table.
 """
 

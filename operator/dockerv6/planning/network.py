@@ -8,9 +8,10 @@ from dockerv6.api.errors import format_path
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.options import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
-from dockerv6.planning.addressing.conflicts import RETRY, network_conflict
+from dockerv6.planning.addressing.conflicts import RETRY, network_conflict, no_ipv6_remedy
 from dockerv6.planning.addressing.pools import withdrawn_findings
 from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
+from dockerv6.planning.docker.address_limits import address_findings
 from dockerv6.planning.docker.engine import (
     container_findings,
     driver_finding,
@@ -132,7 +133,7 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
     elif live is not None and live.driver != Driver.BRIDGE:
         findings.append(driver_finding(live, ConditionType.NETWORK_READY, blocks=True))
     elif live is not None and not intents:
-        message = f"Docker network {live.name} has no IPv6 subnet on a bridge; recreate it with --ipv6"
+        message = f"Docker network {live.name} has no IPv6 subnet on a bridge; {no_ipv6_remedy(live)}"
         findings.append(Finding(ConditionType.NETWORK_READY, Reason.NO_IPV6, message))
     steps: tuple[Step, ...] = ()
     if not observed.rules.problem:
@@ -156,7 +157,7 @@ def _plan_unbridged(desired: Desired, observed: Observed, live: Network) -> Plan
         *container_findings(observed),
     ]
     if not live.ipv6:
-        message = f"Docker network {live.name} has no IPv6 subnet; recreate it with --ipv6"
+        message = f"Docker network {live.name} has no IPv6 subnet; {no_ipv6_remedy(live)}"
         findings.append(Finding(ConditionType.NETWORK_READY, Reason.NO_IPV6, message))
     members = () if any(f.blocks for f in findings) else _member_steps(desired, observed, live)
     return Plan("IPv6Network", desired.name, (*obsolete_rules_steps(desired, observed), *members), tuple(findings))
@@ -172,6 +173,7 @@ def _plan_managed(
     conflict = network_conflict(desired, observed, holdings, live, want)
     findings = (
         *engine_findings(observed),
+        *address_findings(spec.addressing, want, observed),
         *(traffic_findings(desired, observed, holdings, live, want) if bridged(desired, live) else ()),
         *parent_findings(want, live, observed),
         *member_findings(desired, observed),

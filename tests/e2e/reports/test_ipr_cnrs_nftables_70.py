@@ -80,7 +80,7 @@ def test_a_removed_network_says_what_waits_in_the_terms_of_the_user(lab: Lab) ->
     lab.engine.docker("rm", "-f", "web")
     lab.engine.docker("network", "rm", "blog")
     eventually(has_condition(operator, "blog", "HostReady", "False", MISSING), "the flush is noticed")
-    eventually(lambda: "create Docker network blog" in condition(operator, "blog", "Ready")["message"], "what waits")
+    eventually(lambda: "create Docker network blog" in str(condition(operator, "blog", "Ready")), "what waits")
     for each in ("Ready", "NetworkReady", "HostReady", "FirewallReady"):
         found = condition(operator, "blog", each)
         assert found is not None

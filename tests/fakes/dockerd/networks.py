@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import hashlib
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -100,7 +99,7 @@ class Networks:
         self._emit("destroy", network)
 
     def recreate_default_bridge(self) -> tuple[str, str]:
-        """Create the network "bridge" again, as an engine does whenever it starts; return the old id and the new one."""
+        """Create the network "bridge" again, as an engine does when it starts; return the old id and the new one."""
         old = self.named("bridge")
         assert old is not None
         del self._networks[old.id]

@@ -27,6 +27,9 @@ def test_the_default_is_the_pool_default() -> None:
         ({"subnet": "fd00:1::/64", "gateway": "fd00:1::"}, "gateway", "subnet-router anycast"),
         ({"gateway": "fd00:1::1"}, "gateway", "requires a fixed subnet"),
         ({"reserved": ["fd00:1::1"]}, "reserved", "requires a fixed subnet"),
+        ({"ipRange": "fd00:1::/80"}, "ipRange", "requires a fixed subnet"),
+        ({"subnet": "fd00:1::/64", "ipRange": "fd00:2::/80"}, "ipRange", "not a part of the subnet"),
+        ({"subnet": "fd00:1::/64", "ipRange": "fd00:1::8/127"}, "ipRange", "not a part of the subnet"),
         ({"subnet": "fd00:1::/64", "reserved": ["fd00:2::5"]}, "reserved[0]", "not in the subnet"),
         ({"subnet": "fd00:1::/64", "reserved": ["fd00:1::9", "fd00:1::/124"]}, "reserved[1]", "the default gateway"),
         (

@@ -40,10 +40,10 @@ FLUSHED_PORT = (
         ("network with name blog already exists", Reason.NAME_CONFLICT, "docker network rm blog"),
         ("endpoint with name web already exists in network blog", Reason.NAME_CONFLICT,
          "docker network disconnect --force <network> web"),
-        ("driver failed programming external connectivity on endpoint web: Bind for 0.0.0.0:8080 failed: port is"
-         " already allocated", Reason.PORT_TAKEN, "ss -lntup"),
-        ("failed to set up container networking: driver failed programming external connectivity on endpoint web:"
-         " failed to bind host port for 0.0.0.0:8080:172.18.0.2:80/tcp: address already in use", Reason.PORT_TAKEN,
+        (("driver failed programming external connectivity on endpoint web: Bind for 0.0.0.0:8080 failed: port is"
+         " already allocated"), Reason.PORT_TAKEN, "ss -lntup"),
+        (("failed to set up container networking: driver failed programming external connectivity on endpoint web:"
+         " failed to bind host port for 0.0.0.0:8080:172.18.0.2:80/tcp: address already in use"), Reason.PORT_TAKEN,
          "ss -lntup"),
         ("Address already in use", Reason.ADDRESS_IN_USE, "ipv6_address"),
         ("failed to allocate gateway (fd00::1): Address already in use", Reason.ADDRESS_IN_USE, "addressing.gateway"),

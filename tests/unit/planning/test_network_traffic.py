@@ -63,7 +63,8 @@ class TestRouted:
     @pytest.mark.parametrize("engine", [ENGINE_20_10, ENGINE_28])
     def test_what_an_engine_made_is_as_it_should_be(self, engine: EngineInfo) -> None:
         there = self.there(engine)
-        assert decide(self.DESIRED, observed(there, engine=engine, applied=True), HELD) == Plan("IPv6Network", "blog")
+        plan = decide(self.DESIRED, observed(there, engine=engine, applied=True), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("HostReady", "NoReturnRoute")])
 
     def test_a_downgrade_recreates_nothing(self) -> None:
         there = self.there(ENGINE_28)
@@ -78,8 +79,8 @@ class TestRouted:
     def test_a_waiting_deletion_is_reported(self) -> None:
         there = self.there(ENGINE_20_10)
         plan = decide(self.DESIRED, observed(there, applied=True, attachments=(container("web"),)), HELD)
-        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
-        assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.findings[0].message
+        assert (plan.empty, reasons(plan)[1:]) == (True, [("NetworkReady", "RecreateBlocked")])
+        assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.findings[1].message
 
     def test_the_resources_own_ports_come_first(self) -> None:
         own = desired(egress={"mode": "Routed"}, options={GATEWAY_MODE_IPV6: "nat-unprotected"})

@@ -4,16 +4,22 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec
+from dockerv6.dockerd.model import BRIDGE_NAME, COMPOSE_PROJECT, Network, NetworkSpec
 from dockerv6.hostnet.model import Route, RouteProtocol
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.pools import cooldown, known_prefixes
 from dockerv6.planning.firewall.bridge_names import left_behind
 from dockerv6.planning.firewall.contributions import resource_of
+from dockerv6.planning.host.interfaces import external_interfaces
 from dockerv6.planning.host.parents import shared_link
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
+
+LONGEST_PART = 48
+"""Bits of the part of a link's prefix that a message suggests: a /80, the length that Docker's documentation uses."""
+
+_ANSWERED = "spec.ndpProxy: {enabled: true} and spec.egress: {mode: Routed}"
 
 RETRY = 30.0
 """Seconds until a conflict that others may have ended is checked again."""
@@ -37,6 +43,23 @@ def prefix_conflict(
         _routes(desired, observed, prefix, on_link_ok=pooled or desired.resource.spec.ndp_proxy.enabled),
     )
     return next((other for group in others for other in group), "")
+
+
+def on_link_remedy(desired: Desired, observed: Observed, prefix: IPv6Network) -> str:
+    """How to use a prefix of a link that the host is on, such as a VPS's only /64; "": it is not of such a link."""
+    links = [
+        route.destination
+        for route in foreign_routes(desired, observed)
+        if route.protocol is RouteProtocol.KERNEL
+        and prefix.subnet_of(route.destination)
+        and route.interface in external_interfaces(observed.host)
+    ]
+    if not links:
+        return ""
+    if prefix in links:
+        part = IPv6Network((prefix.network_address + (1 << LONGEST_PART), 128 - LONGEST_PART))
+        return f"take a part of it, such as subnet: {part}, with {_ANSWERED}"
+    return f"set {_ANSWERED}, so that the host answers its neighbours for the containers"
 
 
 def _other_resources(desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
@@ -157,11 +180,22 @@ def _name_taken(desired: Desired, other: Network) -> Finding:
         if desired.identity.is_of_another(other)
         else ("dockerv6 did not create it")
     )
+    remedy = "set managementPolicy: Observe" if other.ipv6 else no_ipv6_remedy(other)
     return Finding(
         ConditionType.NETWORK_READY,
         Reason.FOREIGN_NETWORK,
-        f"Docker network {other.name} exists, and {creator}; remove it, choose another networkName,"
-        " or set managementPolicy: Observe",
+        f"Docker network {other.name} exists, and {creator}; remove it, choose another networkName, or {remedy}",
+    )
+
+
+def no_ipv6_remedy(network: Network) -> str:
+    """What gives IPv6 to the containers of a network without it, which Docker can't add to a network that exists."""
+    project = network.labels.get(COMPOSE_PROJECT)
+    label = f"{COMPOSE_PROJECT}: {project}" if project else "<label>: <value>"
+    whose = f"of the Compose project {project}" if project else "with that label"
+    return (
+        f"leave that network as it is, without IPv6, and attach the containers {whose} to a network of this resource:"
+        f" remove networkName and managementPolicy, and set spec.members: {{matchLabels: {{{label}}}}}"
     )
 
 

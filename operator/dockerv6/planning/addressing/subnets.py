@@ -12,7 +12,7 @@ from dockerv6.dockerd.model import Network
 from dockerv6.ipam.block import BlockRequest, PoolExhausted, SubnetChoice, choose
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.lib.prefixes import overlaps_any
-from dockerv6.planning.addressing.conflicts import RETRY, prefix_conflict
+from dockerv6.planning.addressing.conflicts import RETRY, on_link_remedy, prefix_conflict
 from dockerv6.planning.addressing.occupied import exhausted, few, occupied, own_addresses
 from dockerv6.planning.addressing.pools import PoolView, pool_view
 from dockerv6.planning.addressing.tracked_prefixes import renumbered
@@ -69,7 +69,9 @@ def _fixed(
         return SubnetDecision(fixed)
     conflict = prefix_conflict(desired, observed, holdings, fixed)
     if conflict:
-        return _overlap(fixed, conflict, "choose another subnet, or omit it to get a free one from a pool")
+        on_link = on_link_remedy(desired, observed, fixed)
+        choice = f"{on_link}; or " if on_link else ""
+        return _overlap(fixed, conflict, f"{choice}choose another subnet, or omit it to get a free one from a pool")
     if bound is not None and bound.prefix == fixed and bound.pool == "":
         return SubnetDecision(fixed)
     seen = bound.revision if bound else None

@@ -14,6 +14,8 @@ from dockerv6.planning.steps import AttachMember, DetachMember
 
 GATEWAY_PRIORITY_SINCE = (28, 0)
 _NETWORK_MODES_WITHOUT_NETWORKS = ("host", "none")
+_SHARED = "container:"
+"""Begins the network mode of a container that shares the network namespace of the one whose id follows."""
 
 
 def matching_members(desired: Desired, containers: Iterable[Container]) -> tuple[Container, ...]:
@@ -62,11 +64,9 @@ def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]
     if not desired.resource.spec.members.match_labels or observed.engine is None:
         return ()
     members = matching_members(desired, observed.containers)
-    excluded = [c for c in members if _without_networks(c)]
+    excluded = [why for c in members if (why := _excluded(c, members, observed))]
     if excluded:
-        names = ", ".join(f"{c.name} (network_mode {c.network_mode})" for c in excluded)
-        message = f"spec.members: {names} can't be attached to any network; remove the label or the network_mode"
-        return (_finding(Reason.MEMBER_REFUSED, message),)
+        return (_finding(Reason.MEMBER_REFUSED, f"spec.members: {'; '.join(excluded)}"),)
     wanted = desired.resource.spec.members.match_labels
     unproven = unproven_labels(observed.containers, wanted)
     if any(c.image_problem for c in observed.containers if may_have_labels(c, wanted)):
@@ -83,7 +83,31 @@ def _finding(reason: Reason, message: str) -> Finding:
 
 
 def _without_networks(container: Container) -> bool:
-    return container.network_mode in _NETWORK_MODES_WITHOUT_NETWORKS or container.network_mode.startswith("container:")
+    return container.network_mode in _NETWORK_MODES_WITHOUT_NETWORKS or container.network_mode.startswith(_SHARED)
+
+
+def _excluded(container: Container, members: Iterable[Container], observed: Observed) -> str:
+    """Why a member has no address of the network, with the remedy; "": it has one, or gets one.
+
+    A container that shares the network namespace of another one (Compose: ``network_mode: service:vpn``) has the
+    addresses of that one.
+    """
+    if not _without_networks(container):
+        return ""
+    if not container.network_mode.startswith(_SHARED):
+        mode = container.network_mode
+        return f"{container.name} (network_mode {mode}) can't be attached to any network; remove the label or that mode"
+    owner = container.network_mode.removeprefix(_SHARED)
+    served = {a.container_id for a in observed.attachments} | {c.id for c in members if not _without_networks(c)}
+    if owner in served:
+        return ""
+    name = next((c.name for c in observed.containers if c.id == owner), None)
+    if name is None:
+        return f"{container.name} shares the network of container {owner[:12]}, which is not running; start that one"
+    return (
+        f"{container.name} shares the network of container {name}, which is not a member; give {name} the label too,"
+        " or remove it from both"
+    )
 
 
 def _attachment(container: Container, members: Iterable[Container], observed: Observed) -> Attachment:

@@ -45,7 +45,7 @@ def network_spec(
     if not spec.bridge.icc:
         options[ICC] = "false"
     reserved = {f"reserved-{i}": str(a) for i, a in enumerate(spec.addressing.reserved_addresses())}
-    ipam = [SubnetConfig(prefix, gateway(resource, prefix), aux_addresses=reserved)]
+    ipam = [SubnetConfig(prefix, gateway(resource, prefix), spec.addressing.ip_range, reserved)]
     if spec.ipv4.enabled and spec.ipv4.subnet is not None:
         ipam.insert(0, SubnetConfig(spec.ipv4.subnet, spec.ipv4.gateway))
     network = NetworkSpec(
@@ -139,6 +139,8 @@ def _subnet_differences(want: NetworkSpec, live: Network) -> list[str]:
             continue
         if expected.gateway is not None and match.gateway is not None and match.gateway != expected.gateway:
             found.append(f"gateway is {match.gateway}, should be {expected.gateway}")
+        if isinstance(expected.subnet, IPv6Network) and expected.ip_range != match.ip_range:
+            found.append(f"range of addresses is {match.ip_range or 'all'}, should be {expected.ip_range or 'all'}")
         if set(expected.aux_addresses.values()) != set(match.aux_addresses.values()):
             found.append("reserved addresses differ")
     return found

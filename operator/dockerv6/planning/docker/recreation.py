@@ -108,12 +108,15 @@ def _placed(
 
     From then on, it is a fixed address of the container.
     """
-    subnet = next((c.subnet for c in network.ipam if isinstance(c.subnet, IPv6Network)), None)
-    if subnet is None:
+    config = next((c for c in network.ipam if isinstance(c.subnet, IPv6Network)), None)
+    if config is None or not isinstance(config.subnet, IPv6Network):
         yield from endpoints
         return
+    subnet = config.subnet
     used = {*_reserved(network), *(e.static_ipv6 for e in endpoints), *(taken or ())}
     next_free = int(subnet.network_address) + 1
+    if config.ip_range is not None:  # there the engine begins
+        next_free = max(next_free, int(config.ip_range.network_address))
     for endpoint in endpoints:
         if endpoint.static_ipv6 is not None or endpoint.ipv6 is None:
             yield endpoint

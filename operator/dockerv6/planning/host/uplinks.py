@@ -4,7 +4,7 @@ They are reported in HostReady and block nothing.
 """
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from dockerv6.api.addressing import MINIMUM_MTU
 from dockerv6.api.conditions import ConditionType, Reason
@@ -18,6 +18,10 @@ from dockerv6.planning.host.interfaces import default_route_interfaces
 from dockerv6.planning.host.sysctls import disable_ipv6, enable_ipv6_command
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.plan import Finding
+
+UNIQUE_LOCAL = IPv6Network("fc00::/7")  # RFC 4193
+SITE = 48
+"""Bits of a site's prefix (RFC 6177, 4; RFC 4193, 3.1)."""
 
 
 def uplink_findings(
@@ -40,6 +44,7 @@ def uplink_findings(
         *_source(egress, host),
         *_absent(egress, host),
         *_no_default_route(egress, uplinks, host),
+        *_no_return_route(egress, leaving, uplinks),
         *_narrow(leaving, uplinks, host, managed=managed),
         *_failed(egress, uplinks),
     )
@@ -123,6 +128,34 @@ def _no_default_route(egress: Egress, uplinks: Iterable[Interface], host: HostVi
         remedy = f"IPv6 is off on {', '.join(names)}: if one of them is the uplink, {enable_ipv6_command(names)}"
     message = f"the host has no IPv6 default route, so containers reach only the host's own links; {remedy}"
     yield _finding(Reason.NO_DEFAULT_ROUTE, message, unknown=True)
+
+
+def _no_return_route(egress: Egress, networks: Iterable[Network], uplinks: Iterable[Interface]) -> Iterator[Finding]:
+    """Unique local addresses that leave untranslated. Whether others have a route back can't be seen from this host.
+
+    The internet has none (RFC 4193, 4.1). Where the uplinks have addresses of the same /48, it is a site's own prefix.
+    """
+    if egress.mode is not EgressMode.ROUTED or egress.interfaces:
+        return
+    site = [a.network.supernet(new_prefix=SITE) for i in uplinks for a in i.addresses if a.network.prefixlen >= SITE]
+    local = sorted(
+        {
+            c.subnet
+            for n in networks
+            for c in n.ipv6
+            if isinstance(c.subnet, IPv6Network)
+            and c.subnet.subnet_of(UNIQUE_LOCAL)
+            and not any(c.subnet.overlaps(each) for each in site)
+        }
+    )
+    if local:
+        shown = ", ".join(map(str, local))
+        message = (
+            f"egress.mode: Routed sends packets with addresses of {shown}, which is a unique local prefix (fc00::/7):"
+            " the internet drops them, and replies come back only if your routers have a route to it through this"
+            " host, which can't be seen from here; use egress.mode: Masquerade, or a subnet of the provider's prefix"
+        )
+        yield _finding(Reason.NO_RETURN_ROUTE, message, unknown=True)
 
 
 def _narrow(

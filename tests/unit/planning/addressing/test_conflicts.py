@@ -3,8 +3,15 @@ from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
+from dockerv6.dockerd.model import COMPOSE_PROJECT
 from dockerv6.hostnet.model import Interface
-from dockerv6.planning.addressing.conflicts import foreign_routes, foreign_subnets, network_conflict, prefix_conflict
+from dockerv6.planning.addressing.conflicts import (
+    foreign_routes,
+    foreign_subnets,
+    network_conflict,
+    on_link_remedy,
+    prefix_conflict,
+)
 from dockerv6.planning.docker.network_spec import network_spec
 from dockerv6.planning.inputs import HostView, Observed
 from dockerv6.planning.plan import Finding
@@ -39,6 +46,40 @@ def test_the_first_conflict_is_named() -> None:
     assert prefix_conflict(OWN, state, held, SUBNET) == f"{SUBNET} of IPv6Network shop"
     assert prefix_conflict(OWN, state, holdings(), SUBNET) == f"{SUBNET} of Docker network x"
     assert prefix_conflict(OWN, observed(), holdings(), SUBNET) == ""
+
+
+class TestOnLink:
+    """docker/for-linux#928: the only prefix of a VPS is that of its link."""
+
+    ETH0 = Interface(2, "eth0", "", up=True, mtu=1500)
+    VIEW = HostView(interfaces={"eth0": ETH0}, routes=(route("2001:db8::/64"),))
+
+    def remedy(self, prefix: str, view: HostView = VIEW) -> str:
+        return on_link_remedy(OWN, observed(host=view), IPv6Network(prefix))
+
+    def test_a_part_of_it_needs_the_ndp_proxy(self) -> None:
+        assert self.remedy("2001:db8::1:0:0:0/80").startswith(
+            "set spec.ndpProxy: {enabled: true} and spec.egress: {mode: Routed}"
+        )
+
+    def test_the_whole_of_it_is_to_be_a_part(self) -> None:
+        assert "such as subnet: 2001:db8:0:0:1::/80" in self.remedy("2001:db8::/64")
+
+    def test_other_prefixes_need_nothing(self) -> None:
+        assert self.remedy("fd00::/64") == ""
+        assert self.remedy("2001:db8::/80", HostView(routes=(route("2001:db8::/64", "br-other"),))) == ""
+
+
+def test_a_network_without_ipv6_leads_to_members() -> None:
+    # geerlingguy/internet-pi#348: the network of a Compose stack can't get IPv6
+    theirs = replace(foreign("blog"), ipam=(), labels={COMPOSE_PROJECT: "pi"})
+    found = collide(observed(theirs), there=False)
+    assert found is not None
+    assert "set spec.members: {matchLabels: {com.docker.compose.project: pi}}" in found.message
+    assert "managementPolicy: Observe" not in found.message
+    found = collide(observed(replace(theirs, labels={})), there=False)
+    assert found is not None
+    assert "set spec.members: {matchLabels: {<label>: <value>}}" in found.message
 
 
 def test_a_resource_does_not_conflict_with_itself() -> None:

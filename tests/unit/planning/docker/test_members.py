@@ -93,13 +93,31 @@ class TestAttach:
         (step,) = attach_members(DESIRED, state(WEB, engine=ENGINE_20_10), HERE)
         assert step.endpoint.gw_priority == 0
 
-    @pytest.mark.parametrize("mode", ["host", "none", "container:abc"])
+    @pytest.mark.parametrize("mode", ["host", "none"])
     def test_a_container_without_networks_of_its_own_is_reported(self, mode: str) -> None:
         alone = replace(WEB, network_mode=mode)
         assert attached(state(alone, DB)) == ["db"]
         (finding,) = member_findings(DESIRED, state(alone, DB))
         assert (finding.reason, finding.blocks, finding.unknown) == ("MemberRefused", False, True)
         assert f"web (network_mode {mode})" in finding.message
+
+    # qdm12/gluetun: services that use a VPN container's network have its address
+    @pytest.mark.parametrize("field", ["attachments", "containers"])
+    def test_a_container_that_shares_the_network_of_a_member_has_its_address(self, field: str) -> None:
+        shared = replace(WEB, network_mode=f"container:{DB.id}")
+        found = state(shared, DB) if field == "containers" else state(shared, attachments=(container("db"),))
+        assert member_findings(DESIRED, found) == ()
+
+    def test_one_that_shares_the_network_of_another_container_names_that_one(self) -> None:
+        vpn = replace(OTHER, id="d" * 64, name="vpn")
+        shared = replace(WEB, network_mode=f"container:{vpn.id}")
+        (finding,) = member_findings(DESIRED, state(shared, vpn))
+        assert finding.message == (
+            "spec.members: web shares the network of container vpn, which is not a member; give vpn the label too,"
+            " or remove it from both"
+        )
+        (finding,) = member_findings(DESIRED, state(shared))
+        assert "container dddddddddddd, which is not running" in finding.message
 
 
 def test_members_of_several_compose_projects_get_no_aliases() -> None:

@@ -48,6 +48,26 @@ def test_a_host_with_a_default_route_has_no_finding() -> None:
     assert findings_of(view()) == ()
 
 
+class TestReturnRoute:
+    """Whether others have a route to the containers can't be seen from the host."""
+
+    def test_unique_local_addresses_that_leave_untranslated_are_doubtful(self) -> None:
+        (found,) = findings_of(view(), egress("Routed"))
+        assert (found.reason, found.unknown) == ("NoReturnRoute", True)
+        assert "fd99::/64" in found.message
+        assert "egress.mode: Masquerade" in found.message
+
+    def test_public_addresses_are_not(self) -> None:
+        assert findings_of(view(), egress("Routed"), (foreign("public", "2001:db8:7::/64"),)) == ()
+
+    def test_nor_is_the_prefix_of_a_site(self) -> None:
+        site = nic(addresses=(IPv6Interface("fd99:0:0:5::2/64"),))
+        assert findings_of(view(site), egress("Routed")) == ()
+
+    def test_nor_are_translated_ones(self) -> None:
+        assert findings_of(view(), egress()) == ()
+
+
 class TestDefaultRoute:
     def test_it_is_unknown_with_a_remedy(self) -> None:
         (found,) = findings_of(view(routes=NOWHERE))
@@ -205,7 +225,9 @@ class TestSource:
     def test_a_duplicate_address_of_an_uplink_is_reported(self, mode: str) -> None:
         one = frozenset({ADDRESS})
         failing = nic(addresses=HELD, tentative=one, dad_failed=one)
-        (found,) = findings_of(view(failing), egress(mode))
+        found, *doubts = findings_of(view(failing), egress(mode))[::-1]
+        assert [each.reason for each in doubts] == (["NoReturnRoute"] if mode == "Routed" else [])
         assert (found.reason, found.unknown) == ("DuplicateAddress", True)
         assert f"{ADDRESS} on eth0" in found.message
-        assert findings_of(view(replace(failing, name="eth1")), egress(mode)) == ()
+        others = findings_of(view(replace(failing, name="eth1")), egress(mode))
+        assert "DuplicateAddress" not in {each.reason for each in others}
