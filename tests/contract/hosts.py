@@ -12,7 +12,16 @@ from typing import Protocol
 import pytest
 
 from dockerv6.hostnet.linux import LinuxHostNet
-from dockerv6.hostnet.model import BridgePort, ChangeKind, HostChange, Interface, Listener, Route, RouteProtocol
+from dockerv6.hostnet.model import (
+    BridgePort,
+    ChangeKind,
+    HostChange,
+    Interface,
+    Listener,
+    Route,
+    RouteProtocol,
+    RoutingRule,
+)
 from dockerv6.hostnet.port import HostNet
 from tests.fakes.hostnet.host import FakeHostNet
 from tests.host.network import ip, nft, private_network, set_sysctl
@@ -32,6 +41,7 @@ class World(Protocol):
     def add_address(self, name: str, address: IPv6Interface) -> None: ...
     def remove_bridge(self, name: str) -> None: ...
     def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None: ...
+    def add_rule(self, rule: RoutingRule, *arguments: str) -> None: ...
     def set_sysctl(self, name: str, value: str) -> None: ...
     def commit(self, table: str) -> None: ...
     def enslave(self, port: str, bridge: str) -> None: ...
@@ -80,6 +90,10 @@ class FakeWorld:
 
     def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
         self.net.add_route(Route(destination, name, protocol, table=254, metric=77))
+
+    def add_rule(self, rule: RoutingRule, *arguments: str) -> None:
+        del arguments  # `rule` says the same
+        self.net.add_rule(rule)
 
     def set_sysctl(self, name: str, value: str) -> None:
         self.net.change_sysctl(name, value)
@@ -163,6 +177,9 @@ class LinuxWorld:
 
     def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
         ip("route", "add", str(destination), "dev", name, "metric", "77", "proto", protocol)
+
+    def add_rule(self, rule: RoutingRule, *arguments: str) -> None:
+        ip("rule", "add", *arguments, "priority", str(rule.priority), "table", str(rule.table))
 
     def set_sysctl(self, name: str, value: str) -> None:
         set_sysctl(name, value)

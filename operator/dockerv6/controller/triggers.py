@@ -16,6 +16,7 @@ from dockerv6.controller.prefixes import PREFIXES, tracked_interfaces
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineError, EngineUnavailable
 from dockerv6.hostnet.model import ChangeKind, HostChange, ProxyNeighbour
+from dockerv6.planning.addressing.route_conflicts import route_conflicts
 from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.host.bridge_ports import other_ports
 from dockerv6.planning.host.interfaces import HostAddresses, external_interfaces, host_addresses, is_default_route
@@ -284,7 +285,8 @@ class Triggers:
             links |= _bridges_of(links, view)
             before, self._other_ports = self._other_ports, other_ports(view)
             links |= {b for b in before.keys() | self._other_ports.keys() if before.get(b) != self._other_ports.get(b)}
-            if (uplinks := _uplink_state(view)) != self._uplinks:
+            conflicts = frozenset(route_conflicts(view, self._context.world.known_networks))
+            if (uplinks := (*_uplink_state(view), conflicts)) != self._uplinks:
                 if self._uplinks:  # else this is the first reading
                     links.add("")  # every resource depends on the default route
                 self._uplinks = uplinks

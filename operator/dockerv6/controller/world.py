@@ -322,6 +322,7 @@ class World:
             accept_ra={name: values[name] or "" for name in ra_disabled_by_forwarding(interfaces, routes, values)},
             interfaces={i.name: i for i in interfaces},
             routes=routes,
+            rules=await self.host.rules(),
             proxies=await self.host.proxy_neighbours(),
             bridge_netfilter={"1": True, "0": False}.get(await self.host.sysctl(BRIDGE_NETFILTER) or ""),
         )

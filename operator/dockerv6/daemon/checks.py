@@ -12,6 +12,7 @@ from dockerv6.firewall.model import FilterVariant, FlowProblem, HostFilterState
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.prefix_candidates import candidates
+from dockerv6.planning.addressing.route_conflicts import route_conflicts
 from dockerv6.planning.host.bridge_ports import not_validated
 from dockerv6.planning.host.interfaces import external_interfaces, guest_bridges, is_default_route
 from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, disable_ipv6, enable_ipv6_command, proxy_ndp
@@ -251,6 +252,16 @@ def prefixes(host: HostView, reported: Collection[HostPrefix]) -> HostCheck:
         "no interface has a global prefix: containers get unique local addresses, and NAT66",
         "see the provider's router advertisements or DHCPv6 client: ip -6 address; ip -6 route",
     )
+
+
+def routes(host: HostView, networks: Sequence[Network]) -> Iterator[HostCheck]:
+    """Routes of others that take packets for containers away from their bridge."""
+    name = "routes"
+    found = tuple(route_conflicts(host, networks))
+    for each in found:
+        yield fail(name, each.message) if each.certain else warn(name, each.message)
+    if not found:
+        yield ok(name, "none takes packets for containers elsewhere")
 
 
 def proxy_neighbours(host: HostView) -> HostCheck:

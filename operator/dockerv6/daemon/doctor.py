@@ -177,6 +177,7 @@ async def _host(sources: _Sources) -> list[HostCheck]:
             checks.router_advertisements(view),
             checks.uplink(view),
             checks.uplink_mtu(view),
+            *checks.routes(view, await _try("routes", sources.engine.networks, found) or ()),
             checks.proxy_neighbours(view),
             checks.bridge_netfilter(view),
         ]

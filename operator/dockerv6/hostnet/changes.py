@@ -39,6 +39,7 @@ from dockerv6.lib.netlink import (
 _RTNLGRP_LINK = 1
 _RTNLGRP_IPV6_IFADDR = 9
 _RTNLGRP_IPV6_ROUTE = 11
+_RTNLGRP_IPV6_RULE = 19
 _RTNLGRP_IPV6_NETCONF = 25
 _NFNLGRP_NFTABLES = 7
 
@@ -48,6 +49,8 @@ _RTM_NEWADDR = 20
 _RTM_DELADDR = 21
 _RTM_NEWROUTE = 24
 _RTM_DELROUTE = 25
+_RTM_NEWRULE = 32
+_RTM_DELRULE = 33
 _RTM_NEWNETCONF = 80
 
 _NETCONF_SIZE = 4  # netconfmsg: the family, padded
@@ -146,6 +149,8 @@ class RouteDecoder:
             self._address(datagram, start)
         elif kind in (_RTM_NEWROUTE, _RTM_DELROUTE):
             self._route(datagram, start, end)
+        elif kind in (_RTM_NEWRULE, _RTM_DELRULE):
+            self._queue.add(ChangeKind.ROUTE, "")  # it may concern any route
         elif kind == _RTM_NEWNETCONF:
             self._netconf(datagram, start, end)
 
@@ -269,7 +274,13 @@ class ChangeFeed:
         self._commit_timer: asyncio.TimerHandle | None = None
         self._failure: OSError | None = None
         self._closed = False
-        groups = (_RTNLGRP_LINK, _RTNLGRP_IPV6_IFADDR, _RTNLGRP_IPV6_ROUTE, _RTNLGRP_IPV6_NETCONF)
+        groups = (
+            _RTNLGRP_LINK,
+            _RTNLGRP_IPV6_IFADDR,
+            _RTNLGRP_IPV6_ROUTE,
+            _RTNLGRP_IPV6_RULE,
+            _RTNLGRP_IPV6_NETCONF,
+        )
         self._routing_socket = subscribe(NETLINK_ROUTE, groups, receive_buffer)
         try:
             self._firewall_socket = subscribe(NETLINK_NETFILTER, (_NFNLGRP_NFTABLES,), receive_buffer)

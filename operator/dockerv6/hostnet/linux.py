@@ -9,9 +9,9 @@ from functools import partial
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import TypeVar
 
-from dockerv6.hostnet import addresses, conntrack, links, neighbours, prefixes, routes, sockets, sysctl
+from dockerv6.hostnet import addresses, conntrack, links, neighbours, prefixes, routes, rules, sockets, sysctl
 from dockerv6.hostnet.changes import ChangeFeed
-from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, ProxyNeighbour, Route
+from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, ProxyNeighbour, Route, RoutingRule
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 
 T = TypeVar("T")
@@ -45,6 +45,10 @@ class LinuxHostNet:
     async def routes(self) -> tuple[Route, ...]:
         """See `port.HostNet.routes`."""
         return await self._request("list routes", self._routes.read)
+
+    async def rules(self) -> tuple[RoutingRule, ...]:
+        """See `port.HostNet.rules`."""
+        return await self._request("list routing rules", rules.rules)
 
     async def prefixes(self) -> tuple[HostPrefix, ...]:
         """See `port.HostNet.prefixes`."""

@@ -108,6 +108,25 @@ class Route:
     metric: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class RoutingRule:
+    """A routing policy rule that chooses a table (ip-rule(8)).
+
+    Attributes:
+        priority: the lowest is consulted first.
+        table: the table that is looked up.
+        destination: only packets to this prefix; None: to any.
+        conditions: names of what else restricts it to some packets, such as "from" or "fwmark"; "not": all others.
+        suppressed: a route of this prefix length or shorter does not count (``suppress_prefixlength``).
+    """
+
+    priority: int
+    table: int
+    destination: IPv6Network | None = None
+    conditions: frozenset[str] = frozenset()
+    suppressed: int | None = None
+
+
 class ChangeKind(StrEnum):
     """Which part of the network stack changed, and so which state has to be read again."""
 

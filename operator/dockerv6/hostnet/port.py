@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Collection
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import Protocol
 
-from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, ProxyNeighbour, Route
+from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, ProxyNeighbour, Route, RoutingRule
 
 
 class HostNetError(Exception):
@@ -55,6 +55,9 @@ class HostNet(Protocol):
 
     async def routes(self) -> tuple[Route, ...]:
         """All unicast IPv6 routes, except those in table local and those to link-local destinations."""
+
+    async def rules(self) -> tuple[RoutingRule, ...]:
+        """The IPv6 routing policy rules that choose a table, by priority. Their changes are ROUTE changes."""
 
     async def prefixes(self) -> tuple[HostPrefix, ...]:
         """The host's prefixes: of its addresses, its on-link routes and its delegations, by interface and prefix.

@@ -9,7 +9,7 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.firewall.model import DEFAULT_MARK, Claim, FlowProblem, HostFilterState, PortIntent
 from dockerv6.firewall.ruleset import RulesetChange
-from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
+from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route, RoutingRule
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.firewall.bridge_names import left_behind
@@ -74,6 +74,7 @@ class HostView:
         accept_ra: the present values on uplinks that need 2 before forwarding is enabled, by interface.
         interfaces: all interfaces, by name; empty: the host has not been observed.
         routes: all IPv6 routes.
+        rules: the routing policy rules, by priority.
         proxies: the kernel's NDP proxy entries.
         proxy_ndp: the present values on external interfaces, by interface.
         bridge_netfilter: net.bridge.bridge-nf-call-ip6tables; None: br_netfilter is not loaded.
@@ -84,6 +85,7 @@ class HostView:
     accept_ra: Mapping[str, str] = field(default_factory=dict)
     interfaces: Mapping[str, Interface] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    rules: tuple[RoutingRule, ...] = ()
     proxies: frozenset[ProxyNeighbour] = frozenset()
     proxy_ndp: Mapping[str, str] = field(default_factory=dict)
     bridge_netfilter: bool | None = None

@@ -10,6 +10,7 @@ from dockerv6.api.policy import IPv6Policy, NetworkSelector
 from dockerv6.dockerd.model import Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.prefixes import PrefixSet
+from dockerv6.planning.addressing.route_conflicts import route_findings
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.docker.engine import (
     chains_findings,
@@ -123,6 +124,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         *icc_findings(observed.host, icc=not separate),
         *(_firewall_finding(f, unknown=False) for f in bridge_findings(observed.host, networks)),
         *source_findings(observed.host, spec.firewall, networks),
+        *route_findings(observed.host, networks),
         *ndp_proxy_findings(proxied, observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, networks, managed=False),
     )

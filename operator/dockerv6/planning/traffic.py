@@ -9,6 +9,7 @@ from ipaddress import IPv6Network
 from dockerv6.api.options import Driver
 from dockerv6.dockerd.model import Network, NetworkSpec
 from dockerv6.lib.networking import EgressMode
+from dockerv6.planning.addressing.route_conflicts import route_findings
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.docker.engine import raw_drop_findings
 from dockerv6.planning.firewall.contributions import (
@@ -53,6 +54,7 @@ def traffic_findings(
         *icc_findings(observed.host, icc=spec.bridge.icc),
         *bridge_findings(observed.host, there),
         *source_findings(observed.host, spec.firewall, there),
+        *route_findings(observed.host, there),
         *ndp_proxy_findings(_proxied_subnets(desired, observed), observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, there, managed=not desired.resource.observed),
     )

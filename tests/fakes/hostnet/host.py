@@ -21,6 +21,7 @@ from dockerv6.hostnet.model import (
     ProxyNeighbour,
     Route,
     RouteProtocol,
+    RoutingRule,
     interface_sysctl,
 )
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
@@ -63,6 +64,7 @@ class FakeHostNet:
         self._interfaces: dict[str, Interface] = {}
         self._listeners: set[Listener] = set()
         self._routes: list[Route] = list(routes)
+        self._rules: list[RoutingRule] = [RoutingRule(0, 255), RoutingRule(32766, 254)]  # as of a new namespace
         self._generation = 1
         self._denied = ""
         self._notifications = Notifications()
@@ -91,6 +93,10 @@ class FakeHostNet:
     async def routes(self) -> tuple[Route, ...]:
         """See `port.HostNet.routes`."""
         return tuple(self._routes)
+
+    async def rules(self) -> tuple[RoutingRule, ...]:
+        """See `port.HostNet.rules`."""
+        return tuple(sorted(self._rules, key=lambda rule: rule.priority))
 
     async def prefixes(self) -> tuple[HostPrefix, ...]:
         """See `port.HostNet.prefixes`."""
@@ -231,6 +237,20 @@ class FakeHostNet:
         """Add a route."""
         self._routes.append(route)
         self._notifications.notify(ChangeKind.ROUTE, route.interface or "")
+
+    def add_rule(self, rule: RoutingRule) -> None:
+        """Add a routing policy rule."""
+        self._rules.append(rule)
+        self._notifications.notify(ChangeKind.ROUTE, "")
+
+    def remove_rule(self, rule: RoutingRule) -> None:
+        """Remove a routing policy rule.
+
+        Raises:
+            ValueError: the rule does not exist.
+        """
+        self._rules.remove(rule)
+        self._notifications.notify(ChangeKind.ROUTE, "")
 
     def remove_route(self, route: Route) -> None:
         """Remove a route.

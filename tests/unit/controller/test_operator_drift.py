@@ -144,3 +144,22 @@ async def test_an_observed_network_is_followed() -> None:
         await host.engine.remove_network(there)
         await at_work.let(1)
         assert host.rules_of("blog") == frozenset()
+
+
+class TestRoutes:
+    """Routes that others add (moby/moby#46615)."""
+
+    async def test_one_that_takes_packets_of_a_network_is_reported_while_it_is_there(self) -> None:
+        host = Host()
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            live = await host.docker("blog")
+            assert live is not None
+            taker = Route(IPv6Network(f"{live.ipv6[0].subnet.network_address}/80"), "wg0", RouteProtocol.STATIC, 254)
+            host.net.add_route(taker)
+            await at_work.let(2)
+            assert await host.ready("blog") == ("False", "RouteConflict")
+            host.net.remove_route(taker)
+            await at_work.let(2)
+            assert await host.ready("blog") == READY

@@ -1,0 +1,119 @@
+"""Routes of others that take packets for containers away from their bridge (moby/moby#46615)."""
+
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+import pytest
+
+from dockerv6.hostnet.model import Route, RouteProtocol, RoutingRule
+from dockerv6.planning.addressing.route_conflicts import route_conflicts, route_findings
+from dockerv6.planning.inputs import HostView
+from tests.unit.planning.scene import DEFAULT_ROUTE, bridge, foreign, host
+
+NET = foreign("blog", "fd12:3456:789a:1::/64")
+OWN = Route(IPv6Network("fd12:3456:789a:1::/64"), NET.bridge, RouteProtocol.KERNEL, 254, 256)
+MAIN = RoutingRule(32766, 254)
+LOCAL = RoutingRule(0, 255)
+
+
+def vpn(to: str = "fd12:3456:789a:1::/64", metric: int = 50, table: int = 254) -> Route:
+    return Route(IPv6Network(to), "wg0", RouteProtocol.STATIC, table, metric)
+
+
+def view(*routes: Route, rules: tuple[RoutingRule, ...] = (LOCAL, MAIN), own: tuple[Route, ...] = (OWN,)) -> HostView:
+    return host(bridge(NET), routes=(DEFAULT_ROUTE, *own, *routes), rules=rules)
+
+
+def takers(on: HostView) -> list[tuple[str, bool]]:
+    return [(str(each.route.destination), each.certain) for each in route_conflicts(on, (NET,))]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        vpn(metric=50),  # an equal prefix, preferred
+        vpn(metric=256),  # or with the same preference
+        vpn("fd12:3456:789a:1::/80", metric=1024),  # a part
+        vpn("fd12:3456:789a:1::5/128", metric=1024),
+    ],
+    ids=str,
+)
+def test_a_route_to_the_subnet_or_to_a_part_of_it_takes_packets(route: Route) -> None:
+    assert takers(view(route)) == [(str(route.destination), True)]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        vpn(metric=1024),  # the bridge's comes first
+        vpn("fd00::/8", metric=1),  # the bridge's is longer
+        vpn("fd12:3456:789a:2::/64"),
+        vpn("::/0", metric=1),
+    ],
+    ids=str,
+)
+def test_other_routes_do_not(route: Route) -> None:
+    assert takers(view(route)) == []
+
+
+def test_without_a_route_to_the_bridge_any_other_one_takes_packets() -> None:
+    assert takers(view(vpn(metric=1024), own=())) == [("fd12:3456:789a:1::/64", True)]
+
+
+class TestRules:
+    """Tables that are consulted before the main one."""
+
+    def test_a_table_without_a_rule_has_no_effect(self) -> None:
+        assert takers(view(vpn(table=52))) == []
+
+    def test_a_rule_for_all_packets_is_certain(self) -> None:
+        assert takers(view(vpn(table=52), rules=(LOCAL, RoutingRule(5270, 52), MAIN))) == [
+            ("fd12:3456:789a:1::/64", True)
+        ]
+
+    @pytest.mark.parametrize("condition", ["from", "fwmark", "iif"])
+    def test_a_rule_for_some_packets_is_not(self, condition: str) -> None:
+        rule = RoutingRule(5270, 52, conditions=frozenset({condition}))
+        assert takers(view(vpn(table=52), rules=(LOCAL, rule, MAIN))) == [("fd12:3456:789a:1::/64", False)]
+
+    def test_a_default_route_in_such_a_table_may_take_all(self) -> None:
+        # an exit node of Tailscale
+        assert takers(view(vpn("::/0", table=52), rules=(LOCAL, RoutingRule(5270, 52), MAIN))) == [("::/0", False)]
+
+    def test_a_default_route_for_a_source_of_the_host_is_ordinary(self) -> None:
+        rule = RoutingRule(100, 52, conditions=frozenset({"from"}))
+        assert takers(view(vpn("::/0", table=52), rules=(LOCAL, rule, MAIN))) == []
+
+    def test_the_main_table_may_come_first_for_all_but_its_default_route(self) -> None:
+        # wg-quick
+        first = RoutingRule(32764, 254, suppressed=0)
+        second = RoutingRule(32765, 51820, conditions=frozenset({"fwmark", "not"}))
+        assert takers(view(vpn("::/0", table=51820), rules=(LOCAL, first, second, MAIN))) == []
+
+    def test_a_rule_for_another_destination_does_not_matter(self) -> None:
+        rule = RoutingRule(5270, 52, IPv6Network("2001:db8::/32"))
+        assert takers(view(vpn(table=52), rules=(LOCAL, rule, MAIN))) == []
+
+    def test_a_table_with_the_route_to_the_bridge_is_a_copy(self) -> None:
+        copy = replace(OWN, table=52)
+        assert takers(view(vpn("::/0", table=52), copy, rules=(LOCAL, RoutingRule(5270, 52), MAIN))) == []
+
+
+def test_the_finding_names_the_route_and_how_to_remove_it() -> None:
+    (found,) = route_findings(view(vpn()), (NET,))
+    assert (str(found.condition), found.reason, found.blocks, found.unknown) == (
+        "HostReady",
+        "RouteConflict",
+        False,
+        False,
+    )
+    assert "route fd12:3456:789a:1::/64 on wg0 (static, table main) takes packets" in found.message
+    assert "`ip -6 route del fd12:3456:789a:1::/64 dev wg0`" in found.message
+    rules = (LOCAL, RoutingRule(1, 52, conditions=frozenset({"fwmark"})), MAIN)
+    (found,) = route_findings(view(vpn(table=52), rules=rules), (NET,))
+    assert found.unknown
+    assert "`ip -6 route del fd12:3456:789a:1::/64 dev wg0 table 52`" in found.message
+
+
+def test_a_network_without_its_bridge_has_no_finding() -> None:
+    assert route_findings(host(routes=(vpn(),)), (NET,)) == ()
