@@ -25,6 +25,7 @@ from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler, Repair
 from dockerv6.controller.garbage import CONFIRMED, PRUNE
 from dockerv6.controller.inventory import INSTALLATION, STATE, Inventory
+from dockerv6.controller.listening import ListeningServices
 from dockerv6.controller.operator import InventoryTombstones, Operator
 from dockerv6.controller.problems import OpenProblems
 from dockerv6.controller.recorded_intents import RecordedIntents
@@ -124,6 +125,7 @@ class Host:
             events=events,
             problems=OpenProblems(self.store, events),
             recreations=InFlightRecreations(self.store),
+            listening=ListeningServices(world, firewall, self.clock),
             engine_chains=EngineChains(self._read_engine_chains, self.store, world, self.clock),
             entropy=lambda count: bytes(range(1, count + 1)),
         )

@@ -11,6 +11,7 @@ from dockerv6.controller.engine_chains import EngineChains
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.listening import ListeningServices
 from dockerv6.controller.problems import OpenProblems
 from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.world import World
@@ -79,6 +80,7 @@ class Context:
     problems: OpenProblems
     recreations: InFlightRecreations
     engine_chains: EngineChains
+    listening: ListeningServices
     enqueue: Callable[[Key, str], None] = _drop
     detect_foreign_rules: Callable[[], Awaitable[str]] = _nothing
     """Returns a message about another program that writes rules for the same networks; "": there is none."""

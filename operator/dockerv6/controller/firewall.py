@@ -18,7 +18,7 @@ from dockerv6.controller.narrowing import RefusedOwners, refused_rules
 from dockerv6.controller.packet_walk import PacketWalks
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World
-from dockerv6.firewall.model import Claim, ForwardDrop, HostFilterState
+from dockerv6.firewall.model import Claim, ForwardDrop, HostFilterState, PortIntent
 from dockerv6.firewall.port import (
     FirewallBackend,
     FirewallError,
@@ -299,6 +299,11 @@ class FirewallReconciler:
         """Whether a resource publishes a port, or would if the host did not use it."""
         assignment = self._contributions.desired.port_assignment
         return bool(assignment.ports or assignment.problems)
+
+    @property
+    def published(self) -> tuple[PortIntent, ...]:
+        """The published ports of all resources."""
+        return self._contributions.desired.port_assignment.ports
 
     @property
     def faults(self) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ def _inputs(desired: Desired, stored: StoredObject, observed: Observed, context:
         matching_members(desired, observed.containers),
         _proxy_entries(stored.name, observed),
         observed.applied,
-        (observed.chains_missing, observed.chains_problem),
+        (observed.chains_missing, observed.chains_problem, observed.ipv4_only),
         observed.host,
         (rules.pending_changes(stored.name), rules.overlapping.get(stored.name)),
         rules.shared_networks.get(stored.name),

@@ -84,6 +84,7 @@ async def observe_host(context: Context, *, applied: bool) -> Observed:
         created=context.inventory.created_networks,
         proxied_subnets=context.firewall.proxied_subnets,
         external_prefixes=context.firewall.external_prefixes,
+        ipv4_only=context.listening.ipv4_only,
         chains_missing=context.engine_chains.missing,
         chains_problem=context.engine_chains.problem,
         entropy=context.entropy(GLOBAL_ID_BYTES),

@@ -130,6 +130,7 @@ class Operator:
         self._supervisor.keep("legacy-rules", polling.legacy_rules)
         self._supervisor.keep("host-sockets", polling.host_sockets)
         self._supervisor.keep("engine-chains", polling.engine_chains)
+        self._supervisor.keep("container-sockets", polling.container_sockets)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
         self._supervisor.keep("problems", self._report_problems)
@@ -161,6 +162,8 @@ class Operator:
             # when an engine creates a network it puts its jumps above our accept rule; the notification comes later
             self._context.firewall.invalidate_filter()
             await self._context.world.refresh()
+            for owner in await self._context.listening.refresh():
+                self._owner_changed(owner)
             try:
                 await host.repair_firewall(self._context, noticed=self._context.clock.monotonic())
                 await host.reconcile_host_filter(self._context)

@@ -7,6 +7,8 @@ from dockerv6.controller import host
 from dockerv6.controller.context import Context
 from dockerv6.controller.triggers import Triggers
 from dockerv6.firewall.port import FirewallError
+from dockerv6.planning.firewall.contributions import resource_of
+from dockerv6.reconciler.handler import Key
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,13 @@ class Polling:
                 await sockets.refresh()
                 if sockets.known is not before:
                     self._triggers.repair_firewall_soon()
+
+    async def container_sockets(self) -> None:
+        """Find containers whose published ports lead to processes that listen over IPv4 only."""
+        while True:
+            await self._context.clock.sleep(SOCKET_POLL)
+            for owner in sorted(await self._context.listening.refresh()):
+                self._context.enqueue(Key(*resource_of(owner)), "a container listens on other ports")
 
     async def engine_chains(self) -> None:
         """Find out whether another program removed the engine's chains; statuses, `doctor` and `/readyz` report it."""

@@ -14,6 +14,7 @@ from dockerv6.controller.engine_chains import GRACE, EngineChains
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import INSTALLATION, Inventory
+from dockerv6.controller.listening import ListeningServices
 from dockerv6.controller.problems import OpenProblems
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.recreations import InFlightRecreations
@@ -116,6 +117,7 @@ async def open_context(
             events=events,
             problems=OpenProblems(state.store, events),
             recreations=InFlightRecreations(state.store),
+            listening=ListeningServices(world, firewall, clock),
             engine_chains=EngineChains(partial(engine_chains.read, session), state.store, world, clock, chains_grace),
             detect_foreign_rules=partial(_foreign_rules, session),
         )

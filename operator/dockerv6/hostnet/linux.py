@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
@@ -11,7 +11,17 @@ from typing import TypeVar
 
 from dockerv6.hostnet import addresses, conntrack, links, neighbours, prefixes, routes, rules, sockets, sysctl
 from dockerv6.hostnet.changes import ChangeFeed
-from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, ProxyNeighbour, Route, RoutingRule
+from dockerv6.hostnet.container_sockets import ContainerProcesses
+from dockerv6.hostnet.model import (
+    ContainerSockets,
+    HostChange,
+    HostPrefix,
+    Interface,
+    Listener,
+    ProxyNeighbour,
+    Route,
+    RoutingRule,
+)
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 
 T = TypeVar("T")
@@ -29,6 +39,7 @@ class LinuxHostNet:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hostnet")
         self._routes = routes.RouteReader()
         self._feeds: set[ChangeFeed] = set()
+        self._containers = ContainerProcesses()
 
     async def sysctl(self, name: str) -> str | None:
         """See `port.HostNet.sysctl`."""
@@ -89,6 +100,10 @@ class LinuxHostNet:
     async def listeners(self) -> frozenset[Listener]:
         """See `port.HostNet.listeners`."""
         return await self._request("list sockets", sockets.listeners)
+
+    async def container_sockets(self, containers: Collection[str]) -> Mapping[str, ContainerSockets]:
+        """See `port.HostNet.container_sockets`."""
+        return await self._request("list sockets of containers", partial(self._containers.sockets, containers))
 
     async def served_tcp_ports(self) -> frozenset[int]:
         """See `port.HostNet.served_tcp_ports`."""

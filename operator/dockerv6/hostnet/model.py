@@ -30,6 +30,17 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerSockets:
+    """The protocols ("tcp", "udp") and ports on which the processes of a container wait, except on loopback.
+
+    A dual-stack socket is in ``ipv6`` only, one for IPv4-mapped addresses in ``ipv4``.
+    """
+
+    ipv4: frozenset[tuple[str, int]] = frozenset()
+    ipv6: frozenset[tuple[str, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Interface:
     """A network interface with its global and unique local IPv6 addresses."""
 

@@ -6,11 +6,20 @@ Errors::
     └── HostNetPermissionError   refused (EPERM, EACCES, EROFS): not root, a missing capability, a read-only /proc/sys
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import Protocol
 
-from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, ProxyNeighbour, Route, RoutingRule
+from dockerv6.hostnet.model import (
+    ContainerSockets,
+    HostChange,
+    HostPrefix,
+    Interface,
+    Listener,
+    ProxyNeighbour,
+    Route,
+    RoutingRule,
+)
 
 
 class HostNetError(Exception):
@@ -111,6 +120,12 @@ class HostNet(Protocol):
         """Sockets that wait for IPv6: listening TCP sockets, unconnected UDP sockets, SCTP endpoints.
 
         Dual-stack sockets are included; sockets for IPv4 only and for IPv4-mapped addresses are not.
+        """
+
+    async def container_sockets(self, containers: Collection[str]) -> Mapping[str, ContainerSockets]:
+        """On which ports the processes of containers wait, by the containers' ids.
+
+        Containers whose processes can't be seen are left out: those of other PID namespaces.
         """
 
     async def served_tcp_ports(self) -> frozenset[int]:

@@ -22,6 +22,7 @@ from dockerv6.planning.docker.engine import (
 )
 from dockerv6.planning.firewall.claims import Held
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_disabled, ipv6_subnets, resource_of
+from dockerv6.planning.firewall.listening import ipv4_only_findings
 from dockerv6.planning.firewall.port_claims import has_labels
 from dockerv6.planning.firewall.rules import filter_steps, rules_drift, rules_findings
 from dockerv6.planning.host.bridge_ports import source_findings
@@ -119,6 +120,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         *_selection_findings(spec.selector, observed),
         *chains_findings(observed),
         *rules_findings(observed.rules, owner, observed.host),
+        *ipv4_only_findings(observed.rules.ports.get(owner, ()), observed.containers, observed.ipv4_only),
         *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
         *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.tracked),
         *icc_findings(observed.host, icc=not separate),

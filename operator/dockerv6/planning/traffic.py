@@ -19,6 +19,7 @@ from dockerv6.planning.firewall.contributions import (
     network_contribution,
 )
 from dockerv6.planning.firewall.desired import FirewallSnapshot
+from dockerv6.planning.firewall.listening import ipv4_only_findings
 from dockerv6.planning.firewall.rules import filter_steps, rules_findings
 from dockerv6.planning.host.bridge_ports import source_findings
 from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_findings
@@ -49,6 +50,7 @@ def traffic_findings(
     there = (live,) if live is not None else ()
     return (
         *rules_findings(observed.rules, desired.name, observed.host),
+        *ipv4_only_findings(observed.rules.ports.get(desired.name, ()), observed.containers, observed.ipv4_only),
         *raw_drop_findings(spec.egress, spec.firewall, observed.engine, options),
         *translation_findings(spec.egress, subnets, holdings.tracked),
         *icc_findings(observed.host, icc=spec.bridge.icc),

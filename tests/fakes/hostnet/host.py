@@ -14,6 +14,7 @@ from dockerv6.hostnet.links import BRIDGE
 from dockerv6.hostnet.model import (
     BridgePort,
     ChangeKind,
+    ContainerSockets,
     HostChange,
     HostPrefix,
     Interface,
@@ -61,6 +62,8 @@ class FakeHostNet:
         """Original destination and port of each IPv6 UDP flow in conntrack; tests may add some."""
         self.served_ports: set[int] = set()
         """TCP ports with connections that clients opened; tests may add some. The kernel does not notify it."""
+        self.waiting: dict[str, ContainerSockets] = {}
+        """The sockets of containers whose processes can be seen, by id; tests may add some."""
         self._interfaces: dict[str, Interface] = {}
         self._listeners: set[Listener] = set()
         self._routes: list[Route] = list(routes)
@@ -150,6 +153,10 @@ class FakeHostNet:
     async def listeners(self) -> frozenset[Listener]:
         """See `port.HostNet.listeners`."""
         return frozenset(self._listeners)
+
+    async def container_sockets(self, containers: Collection[str]) -> Mapping[str, ContainerSockets]:
+        """See `port.HostNet.container_sockets`."""
+        return {each: found for each, found in self.waiting.items() if each in containers}
 
     async def served_tcp_ports(self) -> frozenset[int]:
         """See `port.HostNet.served_tcp_ports`."""
