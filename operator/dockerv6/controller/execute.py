@@ -18,7 +18,7 @@ from dockerv6.controller.endpoints import (
 )
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
-from dockerv6.firewall.port import FirewallUnavailable, OwnersExcluded, RulesetMoved
+from dockerv6.firewall.port import FirewallError, FirewallUnavailable, OwnersExcluded, RulesetMoved
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
@@ -298,6 +298,24 @@ async def _(step: s.AttachMember, context: Context) -> None:
             raise
         logger.info("container %s was removed meanwhile", step.endpoint.container_name)
     context.world.endpoints_changed(network.id)
+    await _publish_at_once(container, context)
+
+
+async def _publish_at_once(container: str, context: Context) -> None:
+    """Write the rules for the ports of a container that was attached, without waiting for the engine's event.
+
+    Until then, the proxy of 20.10 answers, with the gateway as the client's address. Measured on two busy cores: for
+    45 ms if the event is waited for, else for 17 to 29 ms; with 28.5, which keeps the client's address, never. Before
+    that, every engine refuses connections for 40 to 100 ms, while it starts its proxy again. Rules before the
+    attachment would need an address that is fixed, and another container could have it when this one starts again.
+    """
+    if not any(each.id == container and each.ports for each in context.world.known_containers):
+        return
+    await context.world.engine_state()
+    try:
+        await context.firewall.repair()
+    except (FirewallError, HostNetError) as error:  # the event leads to another try
+        logger.info("the ports of container %s are published later: %s", container[:12], error)
 
 
 @execute_step.register

@@ -72,6 +72,18 @@ async def kept(bench: Bench) -> frozenset[str]:
     return await recorded_members(bench.host.store, "blog")
 
 
+class TestPorts:
+    async def test_they_are_published_with_the_attachment_and_not_after_its_event(self) -> None:
+        # moby/moby#17666: until then, the engine's proxy replaces the client's address
+        bench = await made()
+        web = bench.host.engine.run_container("web", "bridge", labels=STACK, ports=["8080:80"])
+        bench.invalidate_all()
+        await bench.context.world.engine_state()
+        assert bench.host.ports() == {}
+        await execute_step(AttachMember("blog", "blog", Attachment(web, "web", running=True)), bench.context)
+        assert bench.host.ports() == {"tcp 8080 ::": "web:80"}
+
+
 class TestReconcile:
     async def test_containers_that_come_and_go_are_followed(self) -> None:
         bench = await made()
