@@ -54,7 +54,7 @@ async def observe_network(desired: Desired, stored: StoredObject, context: Conte
     try:
         return await _without_detached_members(await _with_endpoints(observed, desired, context), desired, context)
     except EngineApiError as error:  # it concerns this network or its containers
-        return replace(observed, engine=None, engine_problem=str(error), engine_answers=True)
+        return replace(observed, engine=None, engine_problem=error.message, engine_answers=True)
     except EngineError as error:
         context.world.engine_changed()
         return replace(observed, engine=None, engine_problem=str(error))

@@ -269,7 +269,7 @@ class World:
         except EngineError as error:
             self.engine_changed()
             self._backoff_until = self._clock.monotonic() + ENGINE_BACKOFF
-            self.engine_problem = str(error)
+            self.engine_problem = error.message if isinstance(error, EngineApiError) else str(error)
             self.engine_answers = isinstance(error, EngineApiError)
             return None, self.engine_problem
         self.engine_problem = ""

@@ -132,7 +132,7 @@ class DockerEngine:
                 return read(await self._container(container_id))
             except EngineApiError as error:
                 known = read(listed[container_id])
-                return known and replace(known, problem=str(error), complete=False)
+                return known and replace(known, problem=error.message, complete=False)
 
         found = [each for each in await asyncio.gather(*map(attachment, listed)) if each is not None]
         return tuple(sorted(found, key=lambda each: each.container_name))

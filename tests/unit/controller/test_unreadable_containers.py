@@ -138,7 +138,7 @@ async def test_an_error_that_concerns_one_network_is_no_engine_that_does_not_ans
     condition = await host.condition("other", "NetworkReady")
     assert condition is not None
     assert condition.message == (
-        "the Docker Engine answers with an error (cannot list (HTTP 500)); see its log, and restart it if it lasts"
+        "the Docker Engine answers with an error (cannot list); see its log, and restart it if it lasts"
     )
     await bench.reconcile("blog")
     assert await host.ready("blog") == READY

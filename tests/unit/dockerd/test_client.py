@@ -249,10 +249,10 @@ def one_odd_container(reply: Reply | None) -> Callable[[Request], Reply | None]:
 @pytest.mark.parametrize(
     ("reply", "problem"),
     [
-        (Reply(500, {"message": "layer is missing"}), "layer is missing (HTTP 500)"),
+        (Reply(500, {"message": "layer is missing"}), "layer is missing"),
         (Reply(body=b"<html>"), "is not JSON: '<html>'"),
         (Reply(body={}), "did not send a container, but {}"),
-        (Reply(503, b"<html>Bad gateway"), "Bad gateway (HTTP 503)"),
+        (Reply(503, b"<html>Bad gateway"), "Bad gateway"),
         (None, "no response in 0 s"),
     ],
     ids=["error", "no JSON", "not a container", "bad gateway", "hangs"],
