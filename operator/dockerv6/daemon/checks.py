@@ -159,6 +159,12 @@ def engine_rules(
         )
 
 
+def engine_chains(missing: str) -> HostCheck:
+    """Whether the engine still has the chains that it had. ``missing``: what is gone, with the remedy; "": nothing."""
+    name = "engine's chains"
+    return fail(name, missing) if missing else ok(name, "none is missing")
+
+
 def userland_proxy(*, in_use: bool | None) -> HostCheck:
     """Only the host's own [::1] depends on it, and only with the iptables backend, which says so."""
     messages = {

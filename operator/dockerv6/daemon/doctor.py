@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from dockerv6.controller.engine_chains import ENGINE_CHAINS, EngineChains
 from dockerv6.controller.packet_walk import find_flow_problems
 from dockerv6.controller.world import World
 from dockerv6.daemon import checks
@@ -17,7 +18,7 @@ from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.dockerd.port import Engine, EngineError
-from dockerv6.firewall import detect, userland_proxy
+from dockerv6.firewall import detect, engine_chains, userland_proxy
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter, engine_variants
 from dockerv6.firewall.ipv6nat import presence as ipv6nat
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
@@ -33,7 +34,8 @@ from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Severity
 from dockerv6.store.lock import lock_holder
-from dockerv6.store.tables import read_problems
+from dockerv6.store.memory import MemoryStore
+from dockerv6.store.tables import read_problems, read_records
 
 T = TypeVar("T")
 
@@ -142,6 +144,9 @@ async def _filters(sources: _Sources, presence: IPv6NatPresence | None, info: En
     variants = await _try("engine's IPv6 rules", lambda: engine_variants(sources.session), found)
     if variants is not None:
         found += checks.engine_rules(variants, presence, info)
+    missing = await _try("engine's chains", lambda: _missing_chains(sources), found)
+    if missing is not None:
+        found.append(checks.engine_chains(missing))
     unread: list[HostCheck] = []
     proxy = await _try("userland proxy", lambda: userland_proxy.in_use(sources.session), unread)
     found += unread or [checks.userland_proxy(in_use=proxy)]
@@ -166,6 +171,21 @@ async def _flow_problems(sources: _Sources, hostfilter: LinuxHostFilter) -> tupl
     host = await sources.world.host_view.get()
     found = await find_flow_problems(hostfilter, table, host, sources.settings.fwmark)
     return tuple(problem for owner in sorted(found) for problem in found[owner])
+
+
+async def _missing_chains(sources: _Sources) -> str:
+    """The chains that the engine had when a daemon or `apply` looked last, and has no longer."""
+    seen = MemoryStore()
+    try:
+        records = await asyncio.to_thread(read_records, sources.settings.database, ENGINE_CHAINS)
+    except StateFileMissingError:
+        records = {}
+    for name, value in records.items():
+        await seen.put_record(ENGINE_CHAINS, name, value)
+    chains = EngineChains(partial(engine_chains.read, sources.session), seen, sources.world, SystemClock(), grace=0)
+    await chains.load()
+    await chains.check()
+    return chains.missing
 
 
 async def _host(sources: _Sources) -> list[HostCheck]:

@@ -53,6 +53,11 @@ def test_the_flush_is_noticed_and_nothing_is_taken_away_until_the_engine_is_rest
     assert REMEDY in found["message"]
     eventually(lambda: REMEDY in operator.cli("doctor", check=False).stdout, "doctor names it")
     assert operator.cli("doctor", check=False).returncode == 1
+    operator.stop()
+    doctor = operator.cli("doctor", check=False)
+    assert doctor.returncode == 1
+    assert "the engine's chains are gone" in doctor.stdout
+    operator.start()
     # a change that recreates the network waits, and the container keeps the one that it has
     before = network_id(lab.engine, "blog")
     operator.apply_yaml("blog.yaml", network_yaml("blog", {"updateStrategy": "Recreate", "labels": {"new": "1"}}))

@@ -13,9 +13,17 @@ from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
 from dockerv6.firewall.ipv6nat.rules import IPv6NatRules
 from dockerv6.firewall.model import FilterVariant, FlowProblem, ForwardDrop, HostFilterState
-from dockerv6.hostnet.model import HostPrefix, Interface, PrefixOrigin, ProxyNeighbour, Route, RouteProtocol
+from dockerv6.hostnet.model import (
+    HostPrefix,
+    Interface,
+    PrefixOrigin,
+    ProxyNeighbour,
+    Route,
+    RouteProtocol,
+    RoutingRule,
+)
 from dockerv6.planning.inputs import HostView
-from tests.unit.planning.scene import foreign
+from tests.unit.planning.scene import bridge, foreign, host, route
 
 ENGINE = EngineInfo("host", "28.5.0", (28, 5), "1.51")
 NFT, LEGACY = FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY
@@ -78,6 +86,26 @@ def test_chains_of_docker_ipv6nat_are_not_the_engines() -> None:
     assert [check.status for check in engine_rules(NFT, LEGACY, presence=presence)] == [CheckStatus.OK]
     with_engine_rules = IPv6NatPresence((replace(LEFT, variant=LEGACY, engine_rules=True),))
     assert [check.status for check in engine_rules(NFT, LEGACY, presence=with_engine_rules)] == [CheckStatus.WARN]
+
+
+def test_missing_chains_of_the_engine_fail() -> None:
+    assert checks.engine_chains("").status is CheckStatus.OK
+    assert checks.engine_chains("gone; run `systemctl restart docker`").status is CheckStatus.FAIL
+
+
+def test_a_route_that_takes_packets_of_a_docker_network_fails() -> None:
+    blog = foreign("blog", "fd12:3456:789a:1::/64")
+    taker = route("fd12:3456:789a:1::/80", "wg0")
+    (found,) = checks.routes(host(bridge(blog), routes=(taker,)), (blog,))
+    assert found.status is CheckStatus.FAIL
+    assert "fd12:3456:789a:1::/80 on wg0" in found.message
+    by_rule = host(
+        bridge(blog), routes=(replace(taker, table=52),), rules=(RoutingRule(1, 52, None, frozenset({"iif"})),)
+    )
+    (found,) = checks.routes(by_rule, (blog,))
+    assert found.status is CheckStatus.WARN
+    (found,) = checks.routes(host(bridge(blog)), (blog,))
+    assert found.status is CheckStatus.OK
 
 
 def test_an_engine_with_nftables_is_a_warning() -> None:
