@@ -61,7 +61,8 @@ class Polling:
 
     async def engine_chains(self) -> None:
         """Find out whether another program removed the engine's chains; statuses, `doctor` and `/readyz` report it."""
-        chains, known = self._context.engine_chains, ""
+        chains = self._context.engine_chains
+        known: str | None = None  # what an earlier process reported is unknown here, and ends with the first report
         while True:
             await self._context.clock.sleep(CHAINS_POLL)
             await chains.check()

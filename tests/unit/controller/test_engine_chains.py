@@ -134,6 +134,20 @@ async def test_another_operator_knows_what_was_there() -> None:
         assert await host.ready("blog") == ("False", MISSING)
 
 
+async def test_a_problem_of_an_earlier_operator_ends() -> None:
+    host = Host()
+    host.files.write(network())
+    async with host.running() as at_work:
+        await at_work.let(5)
+        host.engine_chains = frozenset()
+        await at_work.let(10)
+        assert at_work.context.problems.check()
+    restart_engine(host)
+    async with host.running() as at_work:
+        await at_work.let(10)
+        assert at_work.context.problems.check() == ""
+
+
 async def test_other_networks_of_the_engine_do_not_matter() -> None:
     host = Host()
     host.files.write(network(driver="macvlan", options={"parent": "eth0"}))

@@ -1,7 +1,4 @@
-"""A service shares a VPN container's network (`network_mode: service:vpn`); the author needs to know its address.
-
-Source: passteque/gluetun#2412 (formerly qdm12/gluetun).
-"""
+"""passteque/gluetun#2412: the address of a service behind a VPN container must be known."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A Compose stack has an IPv4-only network, which can't be changed; the author needs IPv6 without recreating it.
-
-Source: geerlingguy/internet-pi#348.
-"""
+"""geerlingguy/internet-pi#348: a Compose stack must get IPv6 although its network can't be changed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A published port shows the gateway as the client of connections over IPv6; the author needs the client's address.
-
-Source: moby/moby#17666.
-"""
+"""moby/moby#17666: a published port must show the client's address, and not the gateway."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A program listens on 0.0.0.0 only, and its published port is refused over IPv6; the author needs to know which.
-
-Source: libredb/libredb-studio#432.
-"""
+"""libredb/libredb-studio#432: a program listens on 0.0.0.0 only, and whose port is refused over IPv6 must be named."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A VPN adds a route to the subnet of a Docker network that exists; the author needs its name.
-
-Source: moby/moby#46615.
-"""
+"""moby/moby#46615: a VPN adds a route to the subnet of a Docker network that exists, and the cause must be named."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A subnet is larger than a /64, and containers have fixed addresses in it; the author needs the addresses asked for.
-
-Source: moby/moby#45402.
-"""
+"""moby/moby#45402: fixed addresses in a subnet larger than a /64 must be those that were asked for."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Another program flushes the packet filter with the engine's chains in it; the author needs to know what to restart.
-
-Sources: ipr-cnrs/nftables#70 (`nft flush ruleset`), docker/for-linux#1472 (`iptables -F`, `iptables -X`).
-"""
+"""ipr-cnrs/nftables#70: a flush of the engine's chains must be named (also docker/for-linux#1472)."""
 
 from __future__ import annotations
 
@@ -15,6 +12,8 @@ from tests.lab.process import CommandFailedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.e2e.reports.host import Host
+    from tests.lab.firewalls import HostFirewalls
     from tests.lab.lab import Lab
     from tests.lab.operator import Operator
 
@@ -107,3 +106,21 @@ def test_an_engine_without_iptables_misses_no_chains(make_lab: Callable[..., Lab
     operator.wait_ready("ipv6network/blog")
     plan = operator.cli("plan", check=False)
     assert plan.returncode == 0, plan
+
+
+@pytest.mark.core_cells("28.5")
+def test_a_reload_of_firewalld_is_no_false_alarm(firewalld: tuple[Host, HostFirewalls]) -> None:
+    host, firewalls = firewalld
+    host.operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    host.start()
+    host.operator.wait_ready("ipv6network/blog")
+    for _ in range(3):
+        firewalls.firewall_cmd("--reload")
+
+    def creates() -> bool:
+        return host.engine.docker("network", "create", "other", check=False).returncode == 0
+
+    eventually(creates, "the engine has its chains again, by itself")
+    eventually(has_condition(host.operator, "blog", "Ready", "True", "ReconcileSucceeded"), "it is Ready")
+    assert MISSING not in host.operator.cli("events").stdout
+    assert host.operator.cli("plan", check=False).returncode == 0

@@ -1,7 +1,4 @@
-"""The engine has no free IPv4 subnet for one more network; the author needs to know which pools, and what to write.
-
-Source: docker/for-linux#599.
-"""
+"""docker/for-linux#599: what to write must be known when the engine has no free IPv4 subnet."""
 
 from __future__ import annotations
 
