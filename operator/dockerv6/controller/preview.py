@@ -37,6 +37,8 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     context.inventory.sources_listed = admission.complete
     with suppress(FirewallError, HostNetError):  # the plans themselves report it
         await context.firewall.follow_flows()
+        await context.world.refresh()
+        await context.firewall.observe()
         await context.listening.refresh()
     plans = []
     for stored in context.inventory.objects:

@@ -13,10 +13,10 @@ import socket
 import struct
 from pathlib import Path
 
-from dockerv6.firewall.hostfilter.drops import ENGINE_TABLE
 from dockerv6.firewall.nftables.foreign import list_chains
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallForbidden, FirewallUnavailable
+from dockerv6.firewall.walk.remedies import ENGINE_TABLE
 from dockerv6.firewall.xtables.rule import FILTER, NAT
 
 CHAIN = "DOCKER"
