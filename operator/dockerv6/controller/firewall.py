@@ -158,6 +158,7 @@ class FirewallReconciler:
             intended=intended,
             filter=host_filter,
             filter_problem=filter_problem,
+            filter_read=self._filter.last is not None,
             flow_problems=self._walks.flow_problems,
             backend=self._backend.backend,
             overlapping=snapshot.overlapping,

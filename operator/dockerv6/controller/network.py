@@ -161,7 +161,7 @@ def _inputs(desired: Desired, stored: StoredObject, observed: Observed, context:
         rules.shared_networks.get(stored.name),
         rules.refused.get(stored.name),
         (rules.untranslated.get(stored.name), rules.flow_problems.get(stored.name)),
-        (rules.problem, rules.filter, rules.filter_problem, rules.backend, rules.rival),
+        (rules.problem, rules.filter, rules.filter_problem, rules.filter_read, rules.backend, rules.rival),
         (rules.ports.get(stored.name, ()), rules.port_problems.get(stored.name, ())),
     )
 

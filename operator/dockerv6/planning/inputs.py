@@ -104,6 +104,7 @@ class RulesView:
         problem: why the backend does not work, with the remedy; "": it does.
         filter: the host's own filter.
         filter_problem: why the host's own filter can't be read, so that `filter` is that of before; "": it can.
+        filter_read: whether it could be read before.
         flow_problems: what keeps an owner's flows from passing, or may do so, by owner; as of the latest packet walk.
         backend: the name of the backend.
         overlapping: why an owner's elements are not in the table, by owner: others overlap them.
@@ -122,6 +123,7 @@ class RulesView:
     problem: str = ""
     filter: HostFilterState = field(default_factory=HostFilterState)
     filter_problem: str = ""
+    filter_read: bool = True
     flow_problems: Mapping[str, tuple[FlowProblem, ...]] = field(default_factory=dict)
     backend: str = ""
     overlapping: Mapping[str, str] = field(default_factory=dict)

@@ -161,11 +161,15 @@ class FakeHostFilter:
         self.revision: object = None
         self.verdict = PASSES
         self.followed: tuple[Flow, ...] = ()
+        self.unreadable: FirewallError | None = None
+        """What each reading raises."""
         self._failures: list[FirewallError] = []
 
     async def observe(self, mark: int) -> HostFilterState:
         """The drops, and accept rules that no drop needs."""
         self._fail()
+        if self.unreadable is not None:
+            raise self.unreadable
         places = {(each.variant, each.chain) for each in self._forward_drops}
         return HostFilterState(
             tuple(

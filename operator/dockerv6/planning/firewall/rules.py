@@ -99,9 +99,7 @@ def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRul
 
 def flow_findings(rules: RulesView, owner: str) -> tuple[Finding, ...]:
     """One finding for all flows of an owner that are dropped; if there are none, for those that can't be told."""
-    waiting = any(
-        not each.has_accept_rule for each in rules.filter.forward_drops
-    )  # for our own step, which comes first
+    waiting = any(not each.has_accept_rule for each in rules.filter.forward_drops)  # for our own step
     problems = () if waiting else rules.flow_problems.get(owner, ())
     dropped = tuple(each for each in problems if each.certain)
     if dropped:
@@ -111,7 +109,9 @@ def flow_findings(rules: RulesView, owner: str) -> tuple[Finding, ...]:
             "whether the host's own filter drops packets is not known, because it can't be read"
             f" ({rules.filter_problem}); it is read again, and `dockerv6 doctor` shows what it finds"
         )
-        return (_finding(Reason.FIREWALL_UNKNOWN, message, retry=EXCLUDED_RETRY, unknown=True),)
+        # never read, such as without a capability, is no evidence at all
+        reason = Reason.FIREWALL_UNKNOWN if rules.filter_read else Reason.FIREWALL_UNAVAILABLE
+        return (_finding(reason, message, retry=EXCLUDED_RETRY, unknown=rules.filter_read),)
     if problems:
         return (_finding(Reason.FIREWALL_UNKNOWN, _problems_text(problems), unknown=True),)
     return ()
