@@ -111,18 +111,6 @@ async def test_a_filter_that_can_not_be_read_is_part_of_the_view_too() -> None:
     assert (await bench.context.firewall.view()).filter_problem == ""
 
 
-async def test_a_resource_is_not_ready_while_the_filter_was_never_read() -> None:
-    host = Host()
-    host.filter.unreadable = FirewallUnavailable("CAP_NET_RAW missing")
-    host.files.write(network("a"))
-    async with host.running() as it:
-        await it.let(60)
-        assert await host.ready("a") == ("False", "FirewallUnavailable")
-        host.filter.unreadable = None
-        await it.let(60)
-        assert await host.ready("a") == ("True", "ReconcileSucceeded")
-
-
 async def test_a_refused_transaction_comes_out_and_is_tried_again() -> None:
     bench = await bound("a")
     bench.host.firewall.flush_all()

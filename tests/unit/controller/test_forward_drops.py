@@ -1,8 +1,6 @@
 """Flows that the host's filters drop: who is told, and when."""
 
-import pytest
-
-from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallError
 from dockerv6.firewall.walk.verdicts import PASSES, FilterPlace, FlowVerdict
 from tests.simulation.resources import network, policy
@@ -69,27 +67,31 @@ async def test_a_place_that_can_be_mended_concerns_nobody() -> None:
     assert heard == []
 
 
-async def test_a_filter_that_can_not_be_read_keeps_nothing_from_being_created(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_filter_that_can_not_be_read_keeps_nothing_from_being_created() -> None:
     host = Host()
     host.filter.add_forward_drop(FORWARD)
+    host.filter.unreadable = FirewallError("Cannot allocate memory")
     host.files.write(network("a"))
 
-    async def unreadable(_: int) -> HostFilterState:
-        raise FirewallError("Cannot allocate memory")
-
-    async with host.running() as it:
-        with monkeypatch.context() as patched:
-            patched.setattr(host.filter, "observe", unreadable)
-            await it.let(30)
-            assert host.rules_of("a")
-            assert await host.docker("a") is not None
-            condition = await host.condition("a", "FirewallReady")
-            assert condition is not None
-            assert (condition.status, condition.reason) == ("Unknown", "FirewallUnknown")
-            assert "can't be read (Cannot allocate memory)" in condition.message
-            assert not host.filter.accept_rules
-        await it.let(60)
-        assert host.filter.accept_rules
+    async def check(status: str, reason: str, ready: str) -> None:
         condition = await host.condition("a", "FirewallReady")
         assert condition is not None
-        assert condition.status == "True"
+        assert (condition.status, condition.reason) == (status, reason)
+        assert "can't be read (Cannot allocate memory)" in condition.message
+        assert (await host.ready("a"))[0] == ready
+
+    async with host.running() as it:
+        await it.let(30)
+        assert host.rules_of("a")
+        assert await host.docker("a") is not None
+        await check("False", "FirewallUnavailable", "False")  # never read: nothing tells that packets pass
+        assert not host.filter.accept_rules
+        host.filter.unreadable = None
+        await it.let(60)
+        assert host.filter.accept_rules
+        assert await host.ready("a") == ("True", "ReconcileSucceeded")
+        host.filter.unreadable = FirewallError("Cannot allocate memory")
+        host.net.commit_firewall("ip6 filter")
+        host.files.write(network("a", labels={"changed": "1"}))
+        await it.let(60)
+        await check("Unknown", "FirewallUnknown", "True")
