@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
+from dockerv6.firewall.hostfilter import linux
+from dockerv6.firewall.hostfilter.linux import LinuxHostFilter, _restore_nft
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.nftables.session import NftSession
@@ -53,19 +54,137 @@ async def test_a_host_without_a_filter_has_no_drop_and_gets_no_table(host: Linux
     assert "filter" not in used_tables()
 
 
-async def test_a_dropping_policy_gets_the_accept_rule_at_the_top_of_forward(
-    host: LinuxHostFilter, variant: str
-) -> None:
+async def settle(host: LinuxHostFilter) -> ForwardDrop:
+    """Add or move the accept rule if that is found to be needed; twice does not change more."""
+    drop = await only_drop(host)
+    if not drop.has_accept_rule:
+        await host.add_accept_rule(drop, MARK)
+    assert (await only_drop(host)).has_accept_rule
+    return drop
+
+
+async def test_a_dropping_policy_gets_the_accept_rule_into_forward(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
-    ip6tables(variant, "-A", "FORWARD", "-i", "eth0", "-j", "REJECT")
+    ip6tables(variant, "-A", "FORWARD", "-i", "eth0", "-j", "ACCEPT")
     drop = await only_drop(host)
     assert (drop.variant, drop.chain, drop.has_accept_rule) == (VARIANTS[variant], "FORWARD", False)
     await host.add_accept_rule(drop, MARK)
-    assert saved_chain(variant, "FORWARD")[0] == RULE
+    assert saved_chain(variant, "FORWARD") == [RULE, "-i eth0 -j ACCEPT"]
     assert (await only_drop(host)).has_accept_rule
     before = saved_chain(variant, "FORWARD")
     await host.add_accept_rule(drop, MARK)
     assert saved_chain(variant, "FORWARD") == before
+
+
+BAN = "-s 2001:db8::bad/128 -j DROP"
+LATE_BAN = "-s 2001:db8::1a7e/128 -j DROP"
+
+
+async def test_the_rule_follows_drops_that_are_there_before_or_appended_later(
+    host: LinuxHostFilter, variant: str
+) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    engine_chains(variant)
+    ip6tables(variant, "-A", "DOCKER-USER", *BAN.split())
+    await settle(host)
+    assert saved_chain(variant, "DOCKER-USER") == [BAN, RULE]
+    ip6tables(variant, "-A", "DOCKER-USER", *LATE_BAN.split())
+    await settle(host)
+    assert saved_chain(variant, "DOCKER-USER") == [BAN, LATE_BAN, RULE]
+    ip6tables(variant, "-D", "DOCKER-USER", *LATE_BAN.split())
+    ip6tables(variant, "-A", "DOCKER-USER", "-j", "RETURN")
+    ip6tables(variant, "-A", "DOCKER-USER", *LATE_BAN.split())  # nothing reaches it
+    await settle(host)
+    assert saved_chain(variant, "DOCKER-USER") == [BAN, RULE, "-j RETURN", LATE_BAN]
+
+
+async def test_the_rule_of_an_earlier_version_moves_and_has_no_copy(host: LinuxHostFilter, variant: str) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    await settle(host)
+    for _ in range(2):
+        ip6tables(variant, "-A", "FORWARD", *BAN.split())
+        ip6tables(variant, "-I", "FORWARD", "-m", "mark", "--mark", f"{MARK:#x}/{MARK:#x}", "-j", "ACCEPT")
+    restarted = LinuxHostFilter(host._session)
+    await settle(restarted)
+    assert saved_chain(variant, "FORWARD") == [BAN, BAN, RULE]
+
+
+async def test_the_rule_stands_between_the_chains_of_ufw(host: LinuxHostFilter, variant: str) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    await settle(host)
+    for name in ("ufw6-before-forward", "ufw6-user-forward", "ufw6-reject-forward"):
+        ip6tables(variant, "-N", name)
+    ip6tables(variant, "-A", "ufw6-before-forward", "-j", "ufw6-user-forward")
+    ip6tables(variant, "-A", "ufw6-reject-forward", "-j", "REJECT")
+    for name in ("ufw6-before-forward", "ufw6-reject-forward"):
+        ip6tables(variant, "-A", "FORWARD", "-j", name)
+    await settle(host)
+    assert saved_chain(variant, "FORWARD")[0] == RULE
+    ip6tables(variant, "-A", "ufw6-user-forward", *BAN.split())
+    await settle(host)
+    assert saved_chain(variant, "FORWARD") == ["-j ufw6-before-forward", RULE, "-j ufw6-reject-forward"]
+
+
+async def test_the_rule_is_in_forward_while_a_drop_is_behind_docker_user(host: LinuxHostFilter, variant: str) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    engine_chains(variant)
+    await settle(host)
+    ip6tables(variant, "-A", "FORWARD", *BAN.split())
+    await settle(host)
+    (orphaned,) = (await host.observe(MARK)).orphaned
+    await host.remove_accept_rule(orphaned, MARK)
+    assert saved_chain(variant, "FORWARD") == ["-j DOCKER-USER", BAN, RULE]
+    assert saved_chain(variant, "DOCKER-USER") == []
+    ip6tables(variant, "-D", "FORWARD", *BAN.split())
+    await settle(host)
+    (orphaned,) = (await host.observe(MARK)).orphaned
+    await host.remove_accept_rule(orphaned, MARK)
+    assert saved_chain(variant, "FORWARD") == ["-j DOCKER-USER"]
+    assert saved_chain(variant, "DOCKER-USER") == [RULE]
+
+
+@pytest.mark.parametrize(
+    ("change", "after"),
+    [
+        (("-I", "FORWARD", *LATE_BAN.split()), [LATE_BAN, BAN, RULE]),
+        (("-D", "FORWARD", *BAN.split()), [RULE]),  # the number is too large then
+    ],
+)
+async def test_a_change_between_reading_and_inserting_does_not_misplace_the_rule(
+    host: LinuxHostFilter, monkeypatch: pytest.MonkeyPatch, change: tuple[str, ...], after: list[str]
+) -> None:
+    ip6tables("nft", "-P", "FORWARD", "DROP")
+    ip6tables("nft", "-A", "FORWARD", *BAN.split())
+    drop = await only_drop(host)
+    changes = [change]
+
+    def restore(text: str) -> None:
+        if changes:
+            ip6tables("nft", *changes.pop())
+        _restore_nft(text)
+
+    monkeypatch.setattr(linux, "_restore_nft", restore)
+    await host.add_accept_rule(drop, MARK)
+    assert saved_chain("nft", "FORWARD") == after
+
+
+async def test_a_chain_that_changes_all_the_time_is_reported(
+    host: LinuxHostFilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ip6tables("nft", "-P", "FORWARD", "DROP")
+    drop = await only_drop(host)
+
+    def restore(text: str) -> None:
+        _restore_nft(text)
+        ip6tables("nft", "-A", "FORWARD", *BAN.split())
+
+    monkeypatch.setattr(linux, "_restore_nft", restore)
+    with pytest.raises(FirewallBusy, match="all the time"):
+        await host.add_accept_rule(drop, MARK)
+    monkeypatch.undo()
+    await settle(host)
+    assert saved_chain("nft", "FORWARD")[-1] == RULE
+    assert saved_chain("nft", "FORWARD").count(RULE) == 1
 
 
 async def test_concurrent_additions_leave_one_rule(host: LinuxHostFilter, variant: str) -> None:
@@ -198,7 +317,8 @@ async def test_without_ip6tables_the_remedy_is_a_package(
 def test_observing_a_host_without_legacy_tables_loads_no_library_and_spawns_nothing() -> None:
     script = """
 import asyncio, subprocess, sys
-from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
+from dockerv6.firewall.hostfilter import linux
+from dockerv6.firewall.hostfilter.linux import LinuxHostFilter, _restore_nft
 from dockerv6.firewall.nftables.session import NftSession
 
 async def main():

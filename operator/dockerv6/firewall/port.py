@@ -107,7 +107,7 @@ class HostFilter(Protocol):
         """What becomes of each flow in all filters of the host, ours included. What can't be read can't be told."""
 
     async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
-        """Insert the accept rule for the mark at the top of the chain, unless it is there and reached."""
+        """Insert the accept rule for the mark into the chain, or move it, unless it is in its place."""
 
     async def remove_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Remove our accept rule from the chain, if it is there."""

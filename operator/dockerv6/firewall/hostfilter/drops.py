@@ -1,20 +1,12 @@
-"""What a filter's chains do to forwarded packets: whether they drop, and where our accept rule belongs. Pure."""
+"""Whether a filter drops forwarded packets, and whether our accept rule is in its place. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from dockerv6.firewall.hostfilter.place import FORWARD, USER, FilterChains, Layout, entered, is_engine_chain
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
-from dockerv6.firewall.xtables.rule import FILTER, ChainTarget, ExtensionTarget, PlainTarget, XtablesChain, XtablesRule
+from dockerv6.firewall.xtables.rule import FILTER, PlainTarget, XtablesRule
 
-FORWARD = "FORWARD"
-USER = "DOCKER-USER"
 COMMENT = "dockerv6: flows that inet dockerv6 allows"
-
-_ENGINE_CHAINS = "DOCKER"
-_DROPS = frozenset({PlainTarget.DROP, ExtensionTarget("REJECT")})
-_ENDS = _DROPS | {PlainTarget.ACCEPT, PlainTarget.RETURN}
-
-FilterChains = Mapping[str, XtablesChain]
-"""FORWARD and DOCKER-USER of one variant, as far as they exist, by name."""
 
 
 def accept_rule(mark: int) -> XtablesRule:
@@ -27,45 +19,27 @@ def is_accept_rule(rule: XtablesRule, mark: int) -> bool:
     return rule.target is PlainTarget.ACCEPT and rule.conditions in ({"mark_all": mark}, {"mark": mark})
 
 
-def drops(chain: XtablesChain) -> bool:
-    """Whether a packet that no conditional rule has decided about is dropped."""
-    for each in chain.rules:
-        if not each.rule.conditions and each.rule.target in _ENDS:
-            if each.rule.target is PlainTarget.RETURN:
-                break  # in a base chain that means its policy
-            return each.rule.target in _DROPS
-    return chain.policy == "DROP"
+def has_accept_rule(layout: Layout, name: str, mark: int) -> bool:
+    """Whether our accept rule is in its place in the chain, and no copy of it above that.
 
-
-def has_accept_rule(chain: XtablesChain, mark: int) -> bool:
-    """Whether our accept rule is in the chain, and packets reach it.
-
-    It need not be the first rule: an administrator who inserts one above ours means it, and competing for the first
-    place would never end. A rule above counts against ours when it ends the chain for every packet, or leads into a
-    chain of the engine's: those drop what goes between networks. Engine 20.10 puts its jumps on top of FORWARD whenever
-    it creates a network, and then ours goes above them again; that ends, since the engine does so only then.
+    It need not be where it would be inserted: anywhere between the last rule that may drop and the first one that
+    blocks it does the same. So it does not compete with a program that likes to be first, and with one that likes to be
+    last only if that one may drop (see `contests`). Engine 20.10 puts its jumps on top of FORWARD whenever it creates a
+    network, and then ours goes above them again; that ends, since the engine does so only then.
     """
-    for each in chain.rules:
-        if is_accept_rule(each.rule, mark):
-            return True
-        if not each.rule.conditions and (each.rule.target in _ENDS or _enters_engine(each.rule)):
-            return False
-    return False
-
-
-def accept_rule_chain(chains: FilterChains) -> str:
-    """The chain for the accept rule: DOCKER-USER where FORWARD jumps there; engines < 23 don't have it for IPv6."""
-    if USER in chains:
-        for each in chains[FORWARD].rules:
-            if not each.rule.conditions and _entered(each.rule) == USER:
-                return USER
-            if not each.rule.conditions and each.rule.target in _ENDS:
-                break
-    return FORWARD
+    chain = layout.chains.get(name)
+    if chain is None:
+        return False
+    place = layout.place(name)
+    copies = [at for at, each in enumerate(chain.rules[: place.blocking]) if is_accept_rule(each.rule, mark)]
+    return bool(copies) and copies[0] >= place.first
 
 
 def find_drops(
-    chains: FilterChains, variant: FilterVariant, mark: int
+    chains: FilterChains,
+    variant: FilterVariant,
+    mark: int,
+    conceded: Mapping[str, Collection[XtablesRule]] | None = None,
 ) -> tuple[tuple[ForwardDrop, ...], tuple[ForwardDrop, ...]]:
     """The forward drop of xtables' FORWARD, if it or an engine's chain drops; and our orphaned accept rules.
 
@@ -75,14 +49,11 @@ def find_drops(
     """
     if FORWARD not in chains:
         return (), ()
-    forward = chains[FORWARD]
-    place = ""
-    if drops(forward) or any(_enters_engine(each.rule) for each in forward.rules):
-        place = accept_rule_chain(chains)
+    layout = Layout(chains, conceded or {})
+    place = layout.chain() if _drops(layout) else ""
     found: tuple[ForwardDrop, ...] = ()
     if place:
-        present = has_accept_rule(chains[place], mark)
-        found = (ForwardDrop(variant, FILTER, place, has_accept_rule=present),)
+        found = (ForwardDrop(variant, FILTER, place, has_accept_rule=has_accept_rule(layout, place, mark)),)
     orphaned = tuple(
         ForwardDrop(variant, FILTER, name, has_accept_rule=True)
         for name in (USER, FORWARD)
@@ -91,11 +62,10 @@ def find_drops(
     return found, orphaned
 
 
-def _entered(rule: XtablesRule) -> str:
-    return rule.target.chain if isinstance(rule.target, ChainTarget) else ""
-
-
-def _enters_engine(rule: XtablesRule) -> bool:
-    """Whether it leads into a chain in which an engine drops what it didn't publish itself."""
-    name = _entered(rule)
-    return name.startswith(_ENGINE_CHAINS) and name != USER
+def _drops(layout: Layout) -> bool:
+    """Whether FORWARD drops a packet that no conditional rule has decided about, or an engine's chain may do so."""
+    forward = layout.chains[FORWARD]
+    fate = layout.fate(FORWARD)
+    if fate is PlainTarget.DROP or (fate is PlainTarget.RETURN and forward.policy == "DROP"):
+        return True
+    return any(is_engine_chain(entered(each.rule)) for each in forward.rules)

@@ -5,26 +5,22 @@ drops gets its own accept rule.
 
 Reading spawns nothing, and no library decodes what other programs have written (ADR 0031). The accept rule is inserted
 into iptables-nft's table by `ip6tables-nft-restore`, because the table belongs to iptables-nft and has to stay readable
-for it; deleting goes by the rule's handle. iptables-legacy is written through libiptc.
+for it; deleting goes by the rule's handle. That program inserts by number, and another one may change the chain just
+before that: so the chain is read again, and the rule moved again if it is not in its place. iptables-legacy is read
+and written under the lock, through libiptc.
 """
 
 import asyncio
 import logging
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dockerv6.firewall.hostfilter.drops import (
-    FORWARD,
-    USER,
-    FilterChains,
-    accept_rule,
-    find_drops,
-    has_accept_rule,
-    is_accept_rule,
-)
+from dockerv6.firewall.hostfilter.contests import Contests
+from dockerv6.firewall.hostfilter.drops import accept_rule, find_drops, has_accept_rule, is_accept_rule
+from dockerv6.firewall.hostfilter.place import FORWARD, USER, FilterChains, Layout, Place, unread
 from dockerv6.firewall.hostfilter.reading import PacketWalk
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.nftables.commands import delete_foreign_rule
@@ -37,13 +33,14 @@ from dockerv6.firewall.walk.verdicts import FlowVerdict
 from dockerv6.firewall.xtables import libiptc, nft
 from dockerv6.firewall.xtables.entries import encode
 from dockerv6.firewall.xtables.legacy import LegacyReader, LegacyWatch, used_tables
-from dockerv6.firewall.xtables.rule import FILTER, NAT, OWN_CHAIN_PREFIX, XtablesChain
+from dockerv6.firewall.xtables.rule import FILTER, NAT, OWN_CHAIN_PREFIX, ListedRule, XtablesChain, XtablesRule
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 PROGRAM = "ip6tables-nft-restore"
+_ATTEMPTS = 8
 _TIMEOUT = 30.0
 """Seconds. The program waits for the kernel only."""
 
@@ -75,14 +72,14 @@ class LinuxHostFilter:
             thread.submit(int)  # it starts now: a thread stays in the network namespace of the one that started it
         self._nftables: _NftablesState | None = None
         self._watch = LegacyWatch((FILTER,))
+        self._contests = Contests()
         self._unavailable = ""
         self._writing = asyncio.Lock()  # of two that read and then insert, the second must see the first one's rule
 
     async def observe(self, mark: int) -> HostFilterState:
         """Find what drops, and our accept rules. Spawns nothing; loads no table by reading."""
         in_nftables = await self._read_nftables(mark)
-        legacy_chains = await _call(self._reader, lambda: LegacyReader().read(FILTER).chains(FILTER, FORWARD, USER))
-        drops, orphaned = find_drops(legacy_chains, FilterVariant.XTABLES_LEGACY, mark)
+        drops, orphaned = self._find(FilterVariant.XTABLES_LEGACY, await _call(self._reader, _read_legacy), mark)
         return HostFilterState((*in_nftables.forward_drops, *drops), (*in_nftables.orphaned, *orphaned))
 
     async def _read_nftables(self, mark: int) -> HostFilterState:
@@ -97,20 +94,26 @@ class LinuxHostFilter:
         known = self._nftables
         if known is None or (known.generation, known.mark) != (generation, mark):
             listed = await list_chains(self._session)
-            drops, orphaned = find_drops(await self._read_filter(listed), FilterVariant.XTABLES_NFT, mark)
+            drops, orphaned = self._find(FilterVariant.XTABLES_NFT, await self._read_filter(listed), mark)
             known = _NftablesState(generation, mark, HostFilterState(drops, orphaned))
             self._nftables = known
         return known.state
 
-    async def _read_filter(self, listed: tuple[NftChain, ...]) -> FilterChains:
-        found: dict[str, XtablesChain] = {}
-        for each in (FORWARD, USER):
-            chains = await nft.read_chains(self._session, nft.FAMILY, FILTER, each, listed=listed)
-            found |= {name: chain for (_, name), chain in chains.items()}
-        return found
+    def _find(
+        self, variant: FilterVariant, chains: FilterChains, mark: int
+    ) -> tuple[tuple[ForwardDrop, ...], tuple[ForwardDrop, ...]]:
+        return find_drops(chains, variant, mark, self._contests.see(variant, chains))
 
-    async def _read_nft(self, name: str) -> XtablesChain | None:
-        return await nft.read_chain(self._session, nft.FAMILY, FILTER, name)
+    async def _read_filter(self, listed: tuple[NftChain, ...] | None = None) -> FilterChains:
+        known = await list_chains(self._session) if listed is None else listed
+        found: dict[str, XtablesChain] = {}
+        wanted = frozenset({FORWARD, USER})
+        while wanted:
+            for each in wanted:
+                chains = await nft.read_chains(self._session, nft.FAMILY, FILTER, each, listed=known)
+                found |= {name: chain for (_, name), chain in chains.items()}
+            wanted = _next(found, wanted)
+        return found
 
     async def follow(self, flows: Sequence[Flow], paths: Paths) -> Sequence[FlowVerdict]:
         """What becomes of each flow. On a thread of its own, so that no repair waits for it."""
@@ -130,17 +133,21 @@ class LinuxHostFilter:
         return self._watch.poll()
 
     async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
-        """Insert the accept rule at the top of the drop's chain, unless it is there and reached.
+        """Insert the accept rule into the drop's chain, or move it, unless it is in its place.
 
         Raises:
             FirewallRejected: refused, or only an administrator can insert it; the drop's remedy is the message.
+            FirewallBusy: other programs change the chain all the time.
         """
         async with self._writing:
             match drop.variant:
                 case FilterVariant.XTABLES_NFT:
                     await self._add_nft(drop.chain, mark)
                 case FilterVariant.XTABLES_LEGACY:
-                    await _call(self._writer, lambda: _add_legacy(drop.chain, mark))
+                    conceded = self._contests.conceded(drop.variant)
+                    placed = await _call(self._writer, lambda: _add_legacy(drop.chain, mark, conceded))
+                    if placed is not None:
+                        self._contests.place(drop.variant, drop.chain, *placed)
                 case FilterVariant.NFTABLES:
                     raise FirewallRejected("the accept rule is for tables of xtables only")
 
@@ -156,23 +163,33 @@ class LinuxHostFilter:
                     return
 
     async def _add_nft(self, name: str, mark: int) -> None:
-        """Insert the accept rule unless it is there and reached; older copies are deleted."""
-        chain = await self._read_nft(name)
-        if chain is not None and has_accept_rule(chain, mark):
-            return
-        older = await self._accept_rule_handles(name, mark)
-        await self._restore(f"-I {name} {accept_rule(mark)}")
-        fresh = await self._read_nft(name)
-        if fresh is None or not has_accept_rule(fresh, mark):
-            await self._restore(f"-D {name} {accept_rule(mark)}")
-            raise FirewallRejected(
-                f"{PROGRAM} wrote the accept rule into {name} in a form that dockerv6 doesn't recognise: "
-                "run another version of iptables"
-            )
-        await self._delete_nft(name, older)
+        """Insert the accept rule unless it is in its place; older copies are deleted after that."""
+        for attempt in range(_ATTEMPTS):
+            chains = await self._read_filter()
+            layout = Layout(chains, self._contests.conceded(FilterVariant.XTABLES_NFT))
+            if has_accept_rule(layout, name, mark):
+                return
+            older = await self._accept_rule_handles(name, mark)
+            placed = _placed(layout, name, mark)
+            if not attempt:
+                self._contests.place(FilterVariant.XTABLES_NFT, name, *placed)
+            try:
+                await self._restore(f"-I {name} {placed[-1].first + 1} {accept_rule(mark)}")
+            except FirewallRejected:
+                if await self._read_filter() == chains:
+                    raise
+                continue  # the number is behind the end of the chain, which has become shorter
+            if not set(await self._accept_rule_handles(name, mark)) - set(older):
+                await self._restore(f"-D {name} {accept_rule(mark)}")
+                raise FirewallRejected(
+                    f"{PROGRAM} wrote the accept rule into {name} in a form that dockerv6 doesn't recognise: "
+                    "run another version of iptables"
+                )
+            await self._delete_nft(name, older)
+        raise FirewallBusy(f"other programs change {name} of iptables-nft all the time")
 
     async def _accept_rule_handles(self, name: str, mark: int) -> tuple[int, ...]:
-        chain = await self._read_nft(name) or XtablesChain()
+        chain = await nft.read_chain(self._session, nft.FAMILY, FILTER, name) or XtablesChain()
         return tuple(each.handle for each in chain.rules if is_accept_rule(each.rule, mark))
 
     async def _delete_nft(self, name: str, handles: tuple[int, ...]) -> None:
@@ -190,19 +207,47 @@ async def _call(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     return await result
 
 
-def _add_legacy(name: str, mark: int) -> None:
+def _next(found: dict[str, XtablesChain], asked: frozenset[str]) -> frozenset[str]:
+    """The chains to read next. Others than the first two that were asked for and are gone count as empty."""
+    for gone in asked - found.keys() - {FORWARD, USER}:
+        found[gone] = XtablesChain()
+    return unread(found) - {FORWARD, USER}
+
+
+def _read_legacy() -> FilterChains:
+    table = LegacyReader().read(FILTER)
+    found: dict[str, XtablesChain] = {}
+    wanted = frozenset({FORWARD, USER})
+    while wanted:
+        found |= table.chains(FILTER, *wanted)
+        wanted = _next(found, wanted)
+    return found
+
+
+_Placed = tuple[Sequence[ListedRule], Sequence[int], Place]
+"""The rules of a chain, the indexes of our accept rules in it, and where the accept rule belongs."""
+
+
+def _placed(layout: Layout, name: str, mark: int) -> _Placed:
+    rules = layout.chains[name].rules if name in layout.chains else ()
+    return rules, [at for at, each in enumerate(rules) if is_accept_rule(each.rule, mark)], layout.place(name)
+
+
+def _add_legacy(name: str, mark: int, conceded: Mapping[str, Collection[XtablesRule]]) -> _Placed | None:
+    """Put the accept rule into its place. Returns how; None: it is there."""
     with libiptc.locked():
-        chain = LegacyReader().read(FILTER).chains(FILTER, name).get(name)
-        if chain is None:
+        layout = Layout(_read_legacy(), conceded)
+        if name not in layout.chains:
             raise FirewallRejected(f"chain {name} of the legacy IPv6 filter table is gone")
-        if has_accept_rule(chain, mark):
-            return
+        if has_accept_rule(layout, name, mark):
+            return None
+        rules, ours, place = placed = _placed(layout, name, mark)
         with libiptc.opened(FILTER) as table:
-            for each in chain.rules:
-                if is_accept_rule(each.rule, mark):
-                    libiptc.delete(table, name, each.entry)
-            libiptc.insert(table, name, encode(accept_rule(mark)))
+            for at in ours:
+                libiptc.delete(table, name, rules[at].entry)
+            libiptc.insert(table, name, encode(accept_rule(mark)), place.first - sum(at < place.first for at in ours))
             libiptc.commit(table)
+        return placed
 
 
 def _remove_legacy(name: str, mark: int) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 
-from dockerv6.firewall.hostfilter.drops import FORWARD, USER, is_accept_rule
+from dockerv6.firewall.hostfilter.drops import is_accept_rule
+from dockerv6.firewall.hostfilter.place import FORWARD, USER
 from dockerv6.firewall.model import DEFAULT_MARK, FilterVariant
 from dockerv6.firewall.xtables.rule import FILTER, NAT, NOT, ListedRule, XtablesChain, XtablesRule
 

@@ -125,9 +125,9 @@ def append(table: "iptc.Table6", chain: str, entry: bytes) -> None:
     table.append_entry(chain, _buffer(entry))
 
 
-def insert(table: "iptc.Table6", chain: str, entry: bytes) -> None:
-    """Add an entry at the top of a chain."""
-    table.insert_entry(chain, _buffer(entry), 0)
+def insert(table: "iptc.Table6", chain: str, entry: bytes, at: int = 0) -> None:
+    """Add an entry in front of the one of this index; without one there, at the end of the chain."""
+    table.insert_entry(chain, _buffer(entry), at)
 
 
 def delete(table: "iptc.Table6", chain: str, entry: bytes) -> None:

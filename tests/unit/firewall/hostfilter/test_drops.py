@@ -1,33 +1,27 @@
 import pytest
 
-from dockerv6.firewall.hostfilter.drops import accept_rule, find_drops, is_accept_rule
+from dockerv6.firewall.hostfilter.drops import find_drops, is_accept_rule
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
-from dockerv6.firewall.xtables.rule import (
-    ChainTarget,
-    ExtensionTarget,
-    ListedRule,
-    PlainTarget,
-    XtablesChain,
-    XtablesRule,
+from dockerv6.firewall.xtables.rule import PlainTarget, XtablesChain, XtablesRule
+from tests.unit.firewall.hostfilter.chains import (
+    ACCEPT,
+    DROP,
+    LOG,
+    MARK,
+    OURS,
+    REJECT,
+    RETURN,
+    SOME_ACCEPT,
+    TO_ENGINE,
+    TO_USER,
+    chain,
+    to,
 )
 
-MARK = 0x10000000
-ACCEPT, DROP, RETURN = PlainTarget.ACCEPT, PlainTarget.DROP, PlainTarget.RETURN
-
-OURS = accept_rule(MARK)
-TO_USER = XtablesRule(ChainTarget("DOCKER-USER", jump=True))
-TO_ENGINE = XtablesRule(ChainTarget("DOCKER-ISOLATION-STAGE-1", jump=True))
 SOME_DROP = XtablesRule(DROP, iif="eth0")
-SOME_ACCEPT = XtablesRule(ACCEPT, unknown=("limit",))
-LOG = XtablesRule(ExtensionTarget("LOG"))
-REJECT = XtablesRule(ExtensionTarget("REJECT"))
 
 LEGACY = FilterVariant.XTABLES_LEGACY
 Host = dict[str, XtablesChain]
-
-
-def chain(policy: str, *rules: XtablesRule) -> XtablesChain:
-    return XtablesChain(policy, tuple(ListedRule("filter", "-", rule) for rule in rules))
 
 
 def host(policy: str, *forward: XtablesRule, user: tuple[XtablesRule, ...] | None = None) -> Host:
@@ -93,7 +87,28 @@ def test_a_rule_of_an_administrator_above_ours_is_left_there() -> None:
 
 @pytest.mark.parametrize("above", [DROP, RETURN, ACCEPT])
 def test_a_rule_that_is_never_reached_does_not_count(above: PlainTarget) -> None:
-    assert not only_drop(host("DROP", TO_USER, user=(XtablesRule(above), OURS))).has_accept_rule
+    assert not only_drop(host("DROP", TO_USER, TO_ENGINE, user=(XtablesRule(above), OURS))).has_accept_rule
+
+
+@pytest.mark.parametrize(
+    ("user", "present"),
+    [
+        ((OURS, SOME_DROP), False),  # on top, where versions before this one put it, or a drop that was appended
+        ((SOME_DROP, OURS), True),
+        ((OURS, SOME_DROP, OURS), False),  # a copy above makes the drop ineffective
+        ((SOME_DROP, OURS, OURS), True),
+        ((SOME_DROP, OURS, LOG, SOME_ACCEPT), True),
+        ((SOME_DROP, OURS, SOME_DROP), False),
+        ((OURS, XtablesRule(RETURN), SOME_DROP), True),  # the drop is never reached
+    ],
+)
+def test_the_rule_has_to_be_behind_what_may_drop(user: tuple[XtablesRule, ...], *, present: bool) -> None:
+    assert only_drop(host("DROP", TO_USER, TO_ENGINE, user=user)).has_accept_rule is present
+
+
+def test_a_chain_that_rejects_all_packets_is_a_drop() -> None:
+    chains = {"FORWARD": chain("ACCEPT", to("reject")), "reject": chain("", LOG, REJECT)}
+    assert only_drop(chains).chain == "FORWARD"
 
 
 def test_the_rule_in_another_chain_than_its_place_is_orphaned() -> None:
