@@ -18,11 +18,11 @@ from dockerv6.firewall.xtables.rule import (
     XtablesChain,
     XtablesRule,
 )
-from tests.unit.firewall.hostfilter.chains import LOG, MARK, OURS, Chains, chain
+from tests.unit.firewall.hostfilter.chains import LOG, MARK, OURS, TO_USER, Chains, chain, to
 
 LABELS = ("a", "b", "c")
 PACKETS = [frozenset(each) for each in joined.from_iterable(combinations(LABELS, n) for n in range(4))]
-"""A packet is the set of the conditions that it fulfils. Each is marked."""
+"""A packet is the set of the conditions that it fulfils."""
 
 DROPS = (PlainTarget.DROP, ExtensionTarget("REJECT"))
 ENGINE = "DOCKER-FORWARD"
@@ -37,19 +37,34 @@ def rules(*chains: str) -> st.SearchStrategy[XtablesRule]:
     return st.builds(XtablesRule, target=st.sampled_from(targets), iif=condition)
 
 
-def listed(*chains: str, ours: bool = False) -> st.SearchStrategy[XtablesChain]:
+def listed(*chains: str, ours: bool = False, most: int = 4) -> st.SearchStrategy[list[XtablesRule]]:
     rule = rules(*chains)
-    return st.lists(rule | st.just(OURS) if ours else rule, max_size=6).map(lambda found: chain("DROP", *found))
+    return st.lists(rule | st.just(OURS) if ours else rule, max_size=most)
 
 
-FILTERS = st.fixed_dictionaries(
-    {
-        FORWARD: listed(USER, ENGINE, *CALLED, ours=True),
-        USER: listed(*CALLED, ours=True),
-        "outer": listed("inner", ENGINE),
-        "inner": listed(),
-    }
-)
+def as_engines_have_it(
+    above: list[XtablesRule], between: list[XtablesRule], below: list[XtablesRule]
+) -> list[XtablesRule]:
+    """FORWARD with the jumps of an engine among other rules."""
+    return [*above, TO_USER, *between, to(ENGINE), *below]
+
+
+def filters(forward: st.SearchStrategy[list[XtablesRule]]) -> st.SearchStrategy[Chains]:
+    chains = st.fixed_dictionaries(
+        {
+            FORWARD: forward,
+            USER: listed(*CALLED, ours=True),
+            "outer": listed("inner", ENGINE),
+            "inner": listed(),
+        }
+    )
+    return chains.map(lambda found: {name: chain("DROP", *each) for name, each in found.items()})
+
+
+ANY_FORWARD = listed(USER, ENGINE, *CALLED, ours=True, most=6)
+SOME_FORWARD = listed(*CALLED, ours=True, most=2)
+ENGINE_FORWARD = st.builds(as_engines_have_it, SOME_FORWARD, SOME_FORWARD, SOME_FORWARD)
+FILTERS = filters(ANY_FORWARD | ENGINE_FORWARD)
 
 
 @dataclass
@@ -58,6 +73,7 @@ class Sent:
 
     met: list[tuple[str, int]] = field(default_factory=list)
     verdict: str = ""
+    marked: bool = True
 
 
 def send(chains: Chains, packet: frozenset[str]) -> Sent:
@@ -73,7 +89,7 @@ def _enter(chains: Chains, name: str, packet: frozenset[str], sent: Sent) -> Non
         return
     for at, each in enumerate(chains[name].rules):
         rule = each.rule
-        if rule.iif and rule.iif not in packet:
+        if (rule.iif and rule.iif not in packet) or (is_accept_rule(rule, MARK) and not sent.marked):
             continue
         sent.met.append((name, at))
         if rule.target in DROPS:
@@ -88,8 +104,16 @@ def _enter(chains: Chains, name: str, packet: frozenset[str], sent: Sent) -> Non
             return
 
 
-def _jumps(rule: XtablesRule) -> bool:
-    return isinstance(rule.target, ChainTarget) and rule.target.jump
+def first_blocking(chains: Chains, name: str) -> int:
+    """The index of the first rule that no packet gets past: the one that fulfils no condition doesn't."""
+    sent = Sent(marked=False)
+    _enter(chains, name, frozenset(), sent)
+    here = [at for chain_met, at in sent.met if chain_met == name]
+    if here:
+        target = chains[name].rules[here[-1]].rule.target
+        if sent.verdict or target is PlainTarget.RETURN or (isinstance(target, ChainTarget) and not target.jump):
+            return here[-1]
+    return len(chains[name].rules)
 
 
 def without(chains: Chains) -> Chains:
@@ -128,15 +152,21 @@ def test_the_place_is_a_fixed_point(chains: Chains) -> None:
 def test_every_packet_that_reaches_what_blocks_reaches_the_accept_rule(chains: Chains) -> None:
     settled, place = settle(chains)
     assume(place)
-    blocking = Layout(settled).place(place).blocking
-    end = len(settled[place].rules)
+    blocking = first_blocking(settled, place)
+    assert any(each.rule == OURS for each in settled[place].rules[:blocking])
     for packet in PACKETS:
-        sent = send(settled, packet)
-        if blocking < end:
-            assert (place, blocking) not in sent.met
-        elif place == FORWARD and sent.verdict == "policy":
-            early = [settled[FORWARD].rules[at].rule for name, at in sent.met if name == FORWARD]
-            assert any(e.target is PlainTarget.RETURN or (entered(e) and not _jumps(e)) for e in early)
+        assert (place, blocking) not in send(settled, packet).met
+
+
+@given(filters(ENGINE_FORWARD))
+def test_no_packet_returns_from_docker_user_to_what_blocks_without_meeting_the_accept_rule(chains: Chains) -> None:
+    settled, place = settle(without(chains))
+    assume(place == USER)
+    blocking = first_blocking(settled, FORWARD)
+    assume(settled[FORWARD].rules[blocking:] and entered(settled[FORWARD].rules[blocking].rule) != USER)
+    assume(TO_USER in [each.rule for each in settled[FORWARD].rules[:blocking]])
+    for packet in PACKETS:
+        assert (FORWARD, blocking) not in send(settled, packet).met
 
 
 @given(FILTERS)
@@ -144,7 +174,7 @@ def test_every_drop_above_what_blocks_is_in_force(chains: Chains) -> None:
     bare = without(chains)
     settled, place = settle(chains)
     assume(place)
-    limits = {name: Layout(bare).place(name).blocking for name in (FORWARD, USER)}
+    limits = {name: first_blocking(bare, name) for name in (FORWARD, USER)}
     forward = [each.rule for each in bare[FORWARD].rules]
     into_user = next((at for at, e in enumerate(forward) if entered(e) == USER and not e.conditions), len(forward))
     for packet in PACKETS:
