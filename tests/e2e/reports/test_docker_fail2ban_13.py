@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +106,11 @@ def test_a_ban_in_forward_is_in_force(fresh_host: Callable[..., Host], first: st
 
     _kept_out(host, 8013, "nginx-13")
     host.operator.wait_ready("ipv6policy/nginx")
+    # one client's ban does not drop the representative flow
+    report = json.loads(host.operator.cli("doctor", "-o", "json", check=False).stdout)
+    found = [each for each in report["checks"] if each["name"] == "host filter"]
+    assert found
+    assert [each for each in found if each["status"] == "fail"] == []
 
 
 @pytest.mark.cells("20.10-off")

@@ -31,6 +31,9 @@ _GOES_ON = frozenset(
 )
 """Extensions behind which every packet goes on (iptables-extensions(8)). NFQUEUE and others may drop it."""
 
+_VERDICTS = frozenset({"lookup", "verdict", "queue", "synproxy", "tproxy"})
+"""Expressions of nftables that decide about a packet, in rules that are decoded without a target."""
+
 FilterChains = Mapping[str, XtablesChain]
 """FORWARD and DOCKER-USER of one variant, as far as they exist, and the chains that they lead into, by name."""
 
@@ -169,9 +172,9 @@ def is_engine_chain(name: str) -> bool:
 
 
 def _drops(rule: XtablesRule) -> bool:
-    """Whether the rule itself may drop. Without a target, an expression that isn't known may be a verdict."""
+    """Whether the rule itself may drop."""
     if rule.target is None:
-        return bool(rule.unknown)
+        return not _VERDICTS.isdisjoint(rule.unknown)
     if isinstance(rule.target, ExtensionTarget):
         return rule.target.name not in _GOES_ON
     return not isinstance(rule.target, ChainTarget | MarkTarget) and rule.target not in _PASSES

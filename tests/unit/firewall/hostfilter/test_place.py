@@ -47,7 +47,7 @@ def ufw(*reject: XtablesRule, before: tuple[XtablesRule, ...] = (SOME_ACCEPT, to
         ((XtablesRule(MarkTarget(1, 1), iif="eth0"),), Place(0, 1)),
         ((XtablesRule(ExtensionTarget("NFQUEUE")),), Place(1, 1)),  # an intrusion prevention system may drop
         ((XtablesRule(unknown=("lookup",)),), Place(1, 1)),  # a verdict map
-        ((XtablesRule(iif="eth0"),), Place(0, 1)),  # counts only
+        ((XtablesRule(iif="eth0", unknown=("recent",)),), Place(0, 1)),  # counts only
     ],
 )
 def test_it_is_behind_what_may_drop_and_before_what_blocks(rules: tuple[XtablesRule, ...], place: Place) -> None:
