@@ -131,8 +131,11 @@ class Layout:
                     return USER
                 behind = rules[at + 1 :]
                 behind = behind[: self._first_blocking(behind, self.conceded.get(FORWARD, ()))]
-                leave = any(_leaves(above.rule) for above in self._rules(USER)[: self.place(USER).first])
-                return FORWARD if leave or any(self.may_drop(below.rule) for below in behind) else USER
+                user, place = self._rules(USER), self.place(USER)
+                leave = any(_leaves(above.rule) for above in user[: place.first])
+                # what blocks in DOCKER-USER may be a goto, from which packets come back to FORWARD
+                others = (*user[place.blocking :][:1], *(below for below in behind if entered(below.rule) != USER))
+                return FORWARD if leave or any(self.may_drop(other.rule) for other in others) else USER
             if self.blocks(each.rule) and not is_engine_chain(entered(each.rule)):
                 break  # engines put their jumps on top first, and that to DOCKER-USER above them right after that
         return FORWARD

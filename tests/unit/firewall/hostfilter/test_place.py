@@ -90,6 +90,8 @@ def test_a_chain_of_bans_comes_before_it() -> None:
         # packets that return early have to meet it too; trusted clients before a drop for all others, for example
         (filter_of("DROP", TO_USER, TO_ENGINE, user=(SOME_RETURN, BAN)), "FORWARD"),
         (filter_of("DROP", TO_USER, TO_ENGINE, user=(SOME_RETURN, BAN, REJECT)), "DOCKER-USER"),
+        (filter_of("DROP", TO_USER, TO_ENGINE, user=(to("f2b", goto=True),), f2b=(BAN,)), "FORWARD"),
+        (filter_of("DROP", TO_USER, TO_USER, TO_ENGINE, user=(BAN,)), "DOCKER-USER"),
         # what is behind DOCKER-USER may drop
         (filter_of("DROP", TO_USER, BAN, TO_ENGINE, user=()), "FORWARD"),
         (filter_of("DROP", TO_USER, SOME_ACCEPT, TO_ENGINE, user=()), "DOCKER-USER"),
