@@ -2,104 +2,39 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-from dataclasses import replace
-from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.controller.packet_walk import find_flow_problems
-from dockerv6.controller.world import World
-from dockerv6.firewall.diff import diff
-from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
-from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
-from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
-from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.render import render
-from dockerv6.hostnet.linux import LinuxHostNet
-from dockerv6.lib.clock import SystemClock
-from dockerv6.lib.networking import InterfaceName, TransportProtocol
-from tests.fakes.dockerd.engine import FakeEngine
+from tests.host.flow_site import SUBNET, FlowSite, run
 from tests.host.network import nft
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from dockerv6.firewall.model import FlowProblem
-    from dockerv6.firewall.port import FirewallBackend
 
 pytestmark = pytest.mark.usefixtures("private_netns")
 
-SUBNET = IPv6Network("fd12:3456:789a:1::/64")
-_LINKS = """
-ip link set lo up
-ip link add eth0 type veth peer name far
-ip link add br-blog type bridge
-ip -6 address add 2001:db8:0:1::1/64 dev eth0 nodad
-ip -6 address add fd12:3456:789a:1::1/64 dev br-blog nodad
-ip link set eth0 up
-ip link set far up
-ip link set br-blog up
-ip -6 route add default via 2001:db8:0:1::2 dev eth0
-"""
 
-
-def run(line: str) -> None:
-    done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{line}: {done.stderr}"
-
-
-class Site:
-    """A host with one network and one published port."""
-
-    def __init__(self, session: NftSession, backend: str) -> None:
-        self.filter = LinuxHostFilter(session)
-        self.firewall: FirewallBackend = IptablesFirewall() if backend == "iptables" else NftablesFirewall(session)
-        self.host = LinuxHostNet()
-        self.world = World(FakeEngine(), self.host, SystemClock())
-
-    async def set_up(self) -> None:
-        for line in _LINKS.strip().splitlines():
-            run(line)
-        network = NetworkIntent("blog", SUBNET, InterfaceName("br-blog"))
-        port = PortIntent("blog", TransportProtocol.TCP, 8080, SUBNET[2], 80)
-        bridges = None if self.firewall.matches_link_kinds else ("br-blog",)
-        desired = render(FirewallIntent((network,), ports=(port,), guest_bridges=bridges))
-        await self.firewall.apply(diff(desired, await self.firewall.observe()))
-
-    async def problems(self, uplink_kind: str = "veth") -> tuple[FlowProblem, ...]:
-        self.world.host_changed()
-        host = await self.world.host_view.get()
-        uplink = replace(host.interfaces["eth0"], kind=uplink_kind)
-        host = replace(host, interfaces={**host.interfaces, "eth0": uplink})
-        found = await find_flow_problems(self.filter, await self.firewall.observe(), host, MARK)
-        assert found.keys() <= {"blog"}
-        return found.get("blog", ())
-
-
-async def opened(backend: str) -> AsyncIterator[Site]:
+async def opened(backend: str) -> AsyncIterator[FlowSite]:
     session = NftSession()
-    made = Site(session, backend)
+    made = FlowSite(session, backend)
     await made.set_up()
     yield made
-    await made.host.close()
-    await made.filter.close()
-    await made.firewall.close()
+    await made.close()
     await session.close()
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
+async def site() -> AsyncIterator[FlowSite]:
     async for made in opened("nftables"):
         yield made
 
 
 @pytest.fixture
-async def any_site(backend: str) -> AsyncIterator[Site]:
+async def any_site(backend: str) -> AsyncIterator[FlowSite]:
     async for made in opened(backend):
         yield made
 
@@ -147,7 +82,7 @@ CLOSED: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("name", CLOSED)
-async def test_what_lets_nothing_pass_is_named_and_its_remedy_works(site: Site, name: str) -> None:
+async def test_what_lets_nothing_pass_is_named_and_its_remedy_works(site: FlowSite, name: str) -> None:
     assert await site.problems() == ()
     script, place = CLOSED[name]
     for line in script.splitlines():
@@ -178,7 +113,7 @@ OPEN: dict[str, str] = {
 
 
 @pytest.mark.parametrize("name", OPEN)
-async def test_what_lets_our_flows_pass_is_no_problem(site: Site, name: str) -> None:
+async def test_what_lets_our_flows_pass_is_no_problem(site: FlowSite, name: str) -> None:
     run(OPEN[name])
     assert await site.problems() == ()
 
@@ -192,14 +127,14 @@ async def test_what_lets_our_flows_pass_is_no_problem(site: Site, name: str) -> 
         ("numgen random mod 2 < 1 drop; accept", "numgen"),
     ],
 )
-async def test_what_cannot_be_told_names_the_match(site: Site, rule: str, doubt: str) -> None:
+async def test_what_cannot_be_told_names_the_match(site: FlowSite, rule: str, doubt: str) -> None:
     run(chain("forward", rule, policy="drop"))
     found = await site.problems()
     assert found
     assert all(each.certain is not bool(doubt) and doubt in each.message for each in found), found
 
 
-async def test_an_uplink_without_a_kind_as_physical_ones_are_is_outside(any_site: Site) -> None:
+async def test_an_uplink_without_a_kind_as_physical_ones_are_is_outside(any_site: FlowSite) -> None:
     run("ip6tables-nft -P FORWARD DROP")
     (drop,) = (await any_site.filter.observe(MARK)).forward_drops
     await any_site.filter.add_accept_rule(drop, MARK)
@@ -210,7 +145,7 @@ async def test_an_uplink_without_a_kind_as_physical_ones_are_is_outside(any_site
     )
 
 
-async def test_our_accept_rule_is_enough_where_the_hosts_filter_drops(any_site: Site, variant: str) -> None:
+async def test_our_accept_rule_is_enough_where_the_hosts_filter_drops(any_site: FlowSite, variant: str) -> None:
     run(f"ip6tables-{variant} -P FORWARD DROP")
     found = await any_site.problems()
     assert found
@@ -226,7 +161,7 @@ ENGINE = (
 )
 
 
-async def test_the_remedy_is_that_of_the_program_which_drops(site: Site) -> None:
+async def test_the_remedy_is_that_of_the_program_which_drops(site: FlowSite) -> None:
     run(FIREWALLD)
     assert {each.commands for each in await site.problems()} == {
         ("firewall-cmd --permanent --zone=trusted --add-interface=br-blog", "firewall-cmd --reload")
@@ -255,7 +190,7 @@ table ip6 docker-bridges {{
 """
 
 
-async def test_engine_29_drops_until_it_accepts_our_mark(site: Site) -> None:
+async def test_engine_29_drops_until_it_accepts_our_mark(site: FlowSite) -> None:
     nft(ENGINE_29.format(accept=""))
     found = await site.problems()
     assert {each.certain for each in found} == {True}

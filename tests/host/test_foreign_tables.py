@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +15,19 @@ from dockerv6.daemon.checks import CheckStatus
 from dockerv6.daemon.settings import Settings
 from dockerv6.firewall import detect
 from dockerv6.firewall.diff import diff
-from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.foreign import list_chains, list_rules
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
+from tests.host.flow_site import FlowSite
 from tests.lab.packages import NFT_SUITES, nft
 from tests.unit.firewall.intents import BLOG, EVERYTHING, intent
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from dockerv6.firewall.nftables.session import NftSession
 
 RULESETS = Path(__file__).with_name("rulesets")
@@ -31,7 +35,7 @@ DESIRED = render(EVERYTHING)
 VERSIONS = tuple(NFT_SUITES)
 
 DROPS = {
-    "engine-29": (FilterVariant.NFTABLES, "ip6 docker-bridges", "filter-FORWARD"),
+    "engine-29": (FilterVariant.NFTABLES, "ip6 docker-bridges", "filter-forward-in__br-blog"),
     "firewalld": (FilterVariant.NFTABLES, "inet firewalld", "filter_FORWARD"),
     "router": (FilterVariant.NFTABLES, "inet router", "forward"),
     "ufw": (FilterVariant.XTABLES_NFT, "filter", "FORWARD"),
@@ -72,6 +76,14 @@ def load(version: str, ruleset: str) -> None:
     run(version, "-f", str(RULESETS / f"{ruleset}.nft"))
 
 
+@asynccontextmanager
+async def flow_site(session: NftSession) -> AsyncIterator[FlowSite]:
+    site = FlowSite(session, "nftables")
+    await site.set_up()
+    yield site
+    await site.close()
+
+
 def test_each_ruleset_is_tested() -> None:
     assert sorted(path.stem for path in RULESETS.glob("*.nft")) == sorted(DROPS)
 
@@ -84,36 +96,47 @@ async def test_our_table_is_written_and_the_drop_is_seen_beside_any_writer(
     assert (await detect.choose("auto", session)).backend == "nftables"
     for desired in (DESIRED, render(intent(BLOG)), DESIRED):
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
-    (drop,) = (await LinuxHostFilter(session).observe(MARK)).forward_drops
-    assert (drop.variant, drop.table, drop.chain) == DROPS[ruleset]
-    assert not drop.has_accept_rule
+    variant, table, chain = DROPS[ruleset]
+    async with flow_site(session) as site:
+        if variant is FilterVariant.NFTABLES:
+            family, _, name = table.partition(" ")
+            problems = await site.problems()
+            assert any(f"{family} table {name}, chain {chain}" in each.message for each in problems), problems
+        else:
+            (drop,) = (await site.filter.observe(MARK)).forward_drops
+            assert (drop.variant, drop.table, drop.chain, drop.has_accept_rule) == (variant, table, chain, False)
     await firewall.sweep()
     assert await firewall.observe() == EMPTY
     run(writer, "list", "ruleset")
 
 
 @pytest.mark.parametrize("ruleset", DROPS)
-def test_doctor_finds_the_drop_beside_any_writer(writer: str, ruleset: str, tmp_path: Path) -> None:
+async def test_doctor_finds_the_drop_beside_any_writer(
+    session: NftSession, writer: str, ruleset: str, tmp_path: Path
+) -> None:
     load(writer, ruleset)
     settings = Settings(
         config_dirs=(str(tmp_path),), state_dir=str(tmp_path / "state"), docker_host=f"unix://{tmp_path}/docker.sock"
     )
-    found = {check.name: check for check in doctor.examine(settings)}
-    assert {name for name, check in found.items() if check.status is CheckStatus.FAIL} <= {"engine", "host filter"}
-    host_filter = found["host filter"]
-    assert all(word in host_filter.message for word in DROPS[ruleset][1:]), host_filter
+    async with flow_site(session):
+        checks = await asyncio.to_thread(doctor.examine, settings)
+    assert {each.name for each in checks if each.status is CheckStatus.FAIL} <= {"engine", "host filter"}
+    found = [each.message for each in checks if each.name == "host filter" and each.status is not CheckStatus.OK]
+    assert any(all(word in each for word in (*DROPS[ruleset][1].split(), DROPS[ruleset][2])) for each in found), found
 
 
 @pytest.mark.parametrize("ruleset", ["engine-29", "ufw", "workstation"])
 async def test_the_accept_rule_is_recognised_whoever_wrote_it(session: NftSession, writer: str, ruleset: str) -> None:
     load(writer, ruleset)
-    host_filter = LinuxHostFilter(session)
-    (drop,) = (await host_filter.observe(MARK)).forward_drops
-    table = drop.table if drop.variant is FilterVariant.NFTABLES else f"ip6 {drop.table}"
-    chain = "filter-forward-in__br-blog" if ruleset == "engine-29" else drop.chain
-    run(writer, f"insert rule {table} {chain} meta mark and {MARK:#x} == {MARK:#x} counter accept")
-    (drop,) = (await host_filter.observe(MARK)).forward_drops
-    assert drop.has_accept_rule
+    variant, table, chain = DROPS[ruleset]
+    where = table if variant is FilterVariant.NFTABLES else f"ip6 {table}"
+    accept = f"rule {where} {chain} meta mark and {MARK:#x} == {MARK:#x} counter accept"
+    async with flow_site(session) as site:
+        assert [each for each in await site.problems() if f"chain {chain}" in each.message]
+        run(writer, f"{'add' if ruleset == 'ufw' else 'insert'} {accept}")
+        assert not [each for each in await site.problems() if f"chain {chain}" in each.message]
+        drops = (await site.filter.observe(MARK)).forward_drops
+        assert [each.has_accept_rule for each in drops] == ([True] if ruleset == "ufw" else [])
 
 
 async def test_every_chain_and_rule_is_listed_whatever_it_contains(session: NftSession, writer: str) -> None:

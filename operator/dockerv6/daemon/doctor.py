@@ -197,13 +197,12 @@ async def _host(sources: _Sources) -> list[HostCheck]:
             checks.router_advertisements(view),
             checks.uplink(view),
             checks.uplink_mtu(view),
-            *checks.routes(view, await _try("routes", sources.engine.networks, found) or ()),
             checks.proxy_neighbours(view),
             checks.bridge_netfilter(view),
         ]
-        networks = await _try("source validation", sources.world.networks, [])  # without the engine, its check fails
+        networks = await _try("networks", sources.world.networks, [])  # without the engine, its check fails
         if networks is not None:
-            found.append(checks.source_validation(view, networks))
+            found += [*checks.routes(view, tuple(networks)), checks.source_validation(view, networks)]
         reported = await _try("prefixes", sources.world.host.prefixes, found)
         if reported is not None:
             found.append(checks.prefixes(view, reported))
