@@ -32,7 +32,10 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         await repair_firewall(context, noticed=context.clock.monotonic())
         context.enqueue(HOST_FILTER, "the rules are in place")
     elif key == HOST_FILTER:
-        await reconcile_host_filter(context)
+        try:
+            await reconcile_host_filter(context)
+        finally:
+            await follow_flows(context)
     elif key == FORWARDING:
         await _enable_forwarding(context)
     elif key == PREFIXES:
@@ -75,8 +78,7 @@ async def reconcile_host_filter(context: Context) -> None:
     """Bring our accept rules in the host's own filter to what all resources together ask for.
 
     Then what an earlier run left in other backends is removed. Both may wait long for a lock that other programs hold,
-    or for a child process, so no repair of our rules waits for them. Finally the flows that our rules let through are
-    followed through all filters of the host.
+    or for a child process, so no repair of our rules waits for them.
 
     Raises:
         TemporaryError: the filter refused, is busy or is not available.
@@ -85,14 +87,19 @@ async def reconcile_host_filter(context: Context) -> None:
         view = await context.firewall.view()
         needed = context.firewall.wanted
         steps = filter_steps(view, wanted=needed) if needed or context.firewall.idle else ()
-        try:
-            for step in steps:
-                await execute_step(step, context)
-                message = f"{step.describe()}: {step.reason}"
-                await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", message)
-            await context.firewall.sweep_residues()
-        finally:
-            await context.firewall.follow_flows()
+        for step in steps:
+            await execute_step(step, context)
+            message = f"{step.describe()}: {step.reason}"
+            await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", message)
+        await context.firewall.sweep_residues()
+    except (FirewallError, HostNetError) as error:
+        raise _temporary(error) from error
+
+
+async def follow_flows(context: Context) -> None:
+    """Follow the flows that our rules let through, through all filters of the host. Raises `TemporaryError`."""
+    try:
+        await context.firewall.follow_flows()
     except (FirewallError, HostNetError) as error:
         raise _temporary(error) from error
 

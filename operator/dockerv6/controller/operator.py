@@ -124,6 +124,7 @@ class Operator:
         self._supervisor.keep("engine-refresh", self.triggers.refresh_engine)
         self._supervisor.keep("firewall", self.triggers.repair_firewall)
         self._supervisor.keep("host-filter", self.triggers.reconcile_host_filter)
+        self._supervisor.keep("packet-walk", self.triggers.follow_flows)
         self._supervisor.keep("recorded-intents", context.firewall.recorded.write)
         self._supervisor.keep("links", self.triggers.process_link_changes)
         self._supervisor.keep("foreign-rules", polling.foreign_rules)
@@ -166,7 +167,7 @@ class Operator:
                 self._owner_changed(owner)
             try:
                 await host.repair_firewall(self._context, noticed=self._context.clock.monotonic())
-                await host.reconcile_host_filter(self._context)
+                await host.reconcile(host.HOST_FILTER, self._context)
             except TemporaryError as error:
                 logger.warning("firewall: %s", error)
             await self.manager.idle()

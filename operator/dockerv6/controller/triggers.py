@@ -35,6 +35,7 @@ EVENT_STREAM_RETRY = 1.0  # until a broken event stream is opened again
 EVENT_STREAM_DOUBLINGS = 5  # of that delay at most, while the engine refuses the stream
 BURST = 0.1  # for which changes of links, addresses and other programs' rules are gathered
 LONGEST_PAUSE = 1.0  # at most between two readings of what was gathered, however long a reading takes
+LONGEST_WALK_PAUSE = 10.0  # at most between two packet walks, as LONGEST_PAUSE
 LAG_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # between readings of containers whose networks changed
 
 
@@ -45,6 +46,7 @@ class Triggers:
         self._context = context
         self.repair_wanted = asyncio.Event()  # our rules may have changed
         self._filter_wanted = asyncio.Event()  # the host's own filter may lack our accept rule
+        self._walk_wanted = asyncio.Event()  # the host's filters may have changed
         self._engine_changed = asyncio.Event()  # the engine's part of the caches is stale
         self._noticed = 0.0  # monotonic, when the first change that is not repaired yet was noticed
         self._links_changed = asyncio.Event()
@@ -235,6 +237,20 @@ class Triggers:
         while True:
             with self._retrying(host.HOST_FILTER, await _taken(self._filter_wanted)):
                 await host.reconcile_host_filter(self._context)
+            self._walk_wanted.set()
+
+    async def follow_flows(self) -> None:
+        """Follow our flows again once a filter changed: the more rules there are, the longer that takes, and the rarer.
+
+        A ban list may change every second, and reading thousands of rules and elements then is not free.
+        """
+        while True:
+            wanted = await _taken(self._walk_wanted)
+            started = self._context.clock.monotonic()
+            with self._retrying(host.HOST_FILTER, wanted):
+                await host.follow_flows(self._context)
+            took = self._context.clock.monotonic() - started
+            await self._context.clock.sleep(min(20 * took, LONGEST_WALK_PAUSE))
 
     @contextmanager
     def _retrying(self, key: Key, wanted: asyncio.Event) -> Iterator[None]:
