@@ -198,3 +198,40 @@ async def test_engine_29_drops_until_it_accepts_our_mark(site: FlowSite) -> None
     nft("delete table ip6 docker-bridges")
     nft(ENGINE_29.format(accept=f'meta mark and {MARK} == {MARK} counter accept comment "ALLOW FW MARK"'))
     assert await site.problems() == ()
+
+
+DOUBTFUL = {
+    "an allow-list": chain("forward", 'iifname "eth0" ct state new ip6 saddr != 2001:db8:9::/48 drop'),
+    "a list of destinations": chain("forward", 'oifname "eth0" ip6 daddr != 2001:db8:9::/48 drop'),
+    "a hash": chain(
+        "forward", "ct state established accept; meta l4proto tcp jhash ip6 saddr mod 2 0 accept", policy="drop"
+    ),
+    "a set that packets are added to": chain(
+        "forward",
+        "ct state new add @s { ip6 saddr }; ip6 saddr @s accept; ct state established accept",
+        policy="drop",
+        more="set s { type ipv6_addr; flags dynamic,timeout; timeout 1m; };",
+    ),
+}
+
+
+@pytest.mark.parametrize("script", DOUBTFUL.values(), ids=DOUBTFUL)
+async def test_what_depends_on_the_other_end_or_is_not_known_is_a_doubt(site: FlowSite, script: str) -> None:
+    run(script)
+    found = await site.problems()
+    assert found
+    assert not any(each.certain for each in found), found
+
+
+async def test_a_route_that_a_rule_chooses_is_a_doubt(site: FlowSite) -> None:
+    """As with the kill switch of a VPN: what leaves by its interface passes."""
+    run("ip link add wg0 type veth peer name tunnel")
+    run("ip link set tunnel up")
+    run("ip link set wg0 up")
+    run("ip -6 route add default dev wg0 table 51820")
+    run(chain("forward", 'oifname "wg0" accept', policy="drop"))
+    assert any(each.certain for each in await site.problems())
+    run("ip -6 rule add not fwmark 51820 table 51820")
+    found = await site.problems()
+    assert found
+    assert not any(each.certain for each in found), found

@@ -1,6 +1,7 @@
 """Follows representative flows through the host's filters, and keeps what is in the way of each resource."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 from dockerv6.firewall.model import FlowProblem
@@ -13,7 +14,8 @@ from dockerv6.firewall.walk.verdicts import FlowVerdict
 from dockerv6.planning.inputs import HostView
 
 _LOOPBACK = "lo"
-_MAIN_TABLE = 254  # RT_TABLE_MAIN
+_ROUTED_ELSEWHERE = "routing rules may choose another interface (ip -6 rule)"
+_MAIN_TABLE, _LOCAL_TABLE = 254, 255  # RT_TABLE_*
 
 
 class PacketWalks:
@@ -52,8 +54,19 @@ async def find_flow_problems(
     found: dict[str, dict[FlowProblem, None]] = {}
     for flow, verdict in zip(flows, await host_filter.follow(flows, paths) if flows else (), strict=True):
         if verdict.passes is not True:
-            found.setdefault(flow.owner, {})[_flow_problem(flow, verdict, mark)] = None
+            told = verdict.passes is False and not _routed_elsewhere(flow, host)
+            shown = verdict if told or verdict.doubt else replace(verdict, passes=None, doubt=_ROUTED_ELSEWHERE)
+            found.setdefault(flow.owner, {})[_flow_problem(flow, shown, mark)] = None
     return {owner: tuple(each) for owner, each in found.items()}
+
+
+def _routed_elsewhere(flow: Flow, host: HostView) -> bool:
+    """Whether a table that a routing rule names has a route for one of the ends, as those of VPN programs do."""
+    tables = {rule.table for rule in host.rules} - {_MAIN_TABLE, _LOCAL_TABLE}
+    return any(
+        route.table in tables and (flow.destination in route.destination or flow.source in route.destination)
+        for route in host.routes
+    )
 
 
 def paths_of(host: HostView) -> Paths:

@@ -233,7 +233,7 @@ class PacketWalk:
         walk = Walk.through(chains, paths, STEPS, pause=partial(time.sleep, 0))  # other threads get the interpreter
         for flow in flows:
             if flow not in before or not before[flow][1].holds(tables):
-                self._verdicts[flow] = walk.follow(flow), walk.reliance
+                self._verdicts[flow] = walk.follow_for_others(flow), walk.reliance
             else:
                 self._verdicts[flow] = before[flow]
         verdicts = tuple(self._verdicts[flow][0] for flow in flows)

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from ipaddress import IPv6Address
 from typing import Protocol
 
 from dockerv6.firewall.walk.bits import Bits
-from dockerv6.firewall.walk.packet import Packet, Paths
+from dockerv6.firewall.walk.packet import ADDRESS_SIZE, INTERNET_PREFIX, Packet, Paths
 from dockerv6.firewall.walk.sets import UNTOLD, Found, WalkSet
+
+_NAMED, _ELEMENTS = 16, 4
+"""Addresses of one flow, and elements of one set, that are noted."""
 
 
 class Action(Enum):
@@ -77,10 +81,25 @@ class Reliance:
     Attributes:
         chains: the rules, by table and chain.
         lookups: what was found, by table, set and key.
+        named: some addresses of the internet that rules compare with those of the packets.
+        added: table and name of sets to which packets of the flow were added.
     """
 
     chains: dict[tuple[str, str], Sequence[WalkRule]] = field(default_factory=dict)
     lookups: dict[tuple[str, str, Bits], Found] = field(default_factory=dict)
+    named: set[IPv6Address] = field(default_factory=set)
+    added: set[tuple[str, str]] = field(default_factory=set)
+
+    def name(self, address: bytes) -> None:
+        """Note an address, or the prefix of some."""
+        known = IPv6Address(address[:ADDRESS_SIZE].ljust(ADDRESS_SIZE, b"\0"))
+        if len(self.named) < _NAMED and known in INTERNET_PREFIX:
+            self.named.add(known)
+
+    def join(self, other: "Reliance") -> None:
+        """Rely on what another walk relied on, too."""
+        self.chains |= other.chains
+        self.lookups |= other.lookups
 
     def holds(self, tables: Mapping[str, FilterTable]) -> bool:
         """Whether the tables, by their texts, have the same; of two equal chains the reader keeps one."""
@@ -107,6 +126,12 @@ class Surroundings:
         found = self.table.find(name, key)
         self.reliance.lookups[str(self.table), name, key] = found
         return found
+
+    def name_elements(self, name: str) -> None:
+        """Note some elements of a set of addresses."""
+        known = self.table.sets.get(name)
+        for each in (known.elements or ())[:_ELEMENTS] if known is not None else ():
+            self.reliance.name(each.first)
 
 
 @dataclass(frozen=True, slots=True)

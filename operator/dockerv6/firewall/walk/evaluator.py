@@ -24,10 +24,12 @@ from dockerv6.firewall.walk.connections import (
     with_translation_noted,
 )
 from dockerv6.firewall.walk.packet import (
+    INTERNET,
     Flow,
     Packet,
     Paths,
     Tracking,
+    exact_address,
     first_packet,
     next_packets,
 )
@@ -150,6 +152,25 @@ class Walk:
             return FlowVerdict(None, doubt="the rules of the host are too many to be followed")
         finally:
             self.steps -= granted - max(0, self._left)
+
+    def follow_for_others(self, flow: Flow) -> FlowVerdict:
+        """As `follow`, but a rule that drops only for some addresses of the internet, as an allow-list, is a doubt.
+
+        One address stands for all. If its packets are dropped, the flow is followed with addresses that the rules name.
+        """
+        verdict, reliance, out = self.follow(flow), self.reliance, self.paths.route(exact_address(INTERNET))
+        if verdict.passes is False and INTERNET in (flow.source, flow.destination):
+            for address in sorted(reliance.named):
+                if self.paths.route(exact_address(address)) != out:
+                    continue
+                source, destination = (address if end == INTERNET else end for end in (flow.source, flow.destination))
+                other = self.follow(replace(flow, source=source, destination=destination))
+                reliance.join(self.reliance)
+                if other.passes is not False:
+                    verdict = replace(verdict, passes=None, doubt="the address of the other end")
+                    break
+        self.reliance = reliance
+        return verdict
 
     def _follow(self, flow: Flow) -> FlowVerdict:
         ways = _Ways({first_packet(flow, self.paths): ""})

@@ -22,10 +22,7 @@ from dockerv6.firewall.elements import (
 )
 from dockerv6.firewall.expr import Element
 from dockerv6.firewall.ruleset import Ruleset
-from dockerv6.firewall.walk.packet import TCP, UDP, Flow, Paths, exact_address
-
-INTERNET = IPv6Address("2001:503:ba3e::2:30")
-"""Of the internet: a.root-servers.net (RFC 7720 asks for stable addresses). Nothing is sent there."""
+from dockerv6.firewall.walk.packet import INTERNET, TCP, UDP, Flow, Paths, exact_address
 
 PORTS, SOURCES = 8, 2
 """Of one owner's published ports, and of one network's `firewall.ingress`, at most so many are followed."""

@@ -49,7 +49,7 @@ class LegacyWalkRule:
 
     def _matches(self, packet: Packet, around: Surroundings) -> Iterator[tuple[Answer, str]]:
         entry = self.listed.entry
-        yield _header(entry, packet), "an address"
+        yield _header(entry, packet, around), "an address"
         target_at, _ = OFFSETS.unpack_from(entry, OFFSETS_AT)
         at = HEAD
         while at + TARGET_HEAD.size <= target_at:
@@ -96,12 +96,15 @@ def base_chains(
             )
 
 
-def _header(entry: bytes, packet: Packet) -> Answer:
+def _header(entry: bytes, packet: Packet, around: Surroundings) -> Answer:
     """The conditions of every entry, as ip6_packet_match has them."""
     source, destination, source_mask, destination_mask, in_name, out_name, in_mask, out_mask, *rest = _IP6.unpack_from(
         entry
     )
     protocol, _, flags, inverted = rest
+    for mask, address in ((source_mask, source), (destination_mask, destination)):
+        if any(mask):
+            around.reliance.name(address)
     return every(
         _protocol(protocol, packet, flags, inverted),
         _link(packet.iif, in_name, in_mask, bool(inverted & _INVERT_IN)),

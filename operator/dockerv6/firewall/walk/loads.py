@@ -22,6 +22,9 @@ from dockerv6.firewall.walk.packet import (
     Tracking,
 )
 
+ADDRESSES = frozenset({"ip6 saddr", "ip6 daddr"})
+"""Texts of what is loaded."""
+
 _HOST = struct.Struct("=I")
 _NAME_SIZE = 16
 _IPV6 = 10

@@ -16,7 +16,7 @@ from dockerv6.firewall.walk.bits import Answer, Bits, alike, exact, negated, unk
 from dockerv6.firewall.walk.chains import Action, RuleOutcome, Surroundings
 from dockerv6.firewall.walk.extensions import run_match, run_target
 from dockerv6.firewall.walk.packet import TCP, Packet, Tracking
-from dockerv6.firewall.walk.sets import Found, decode_data
+from dockerv6.firewall.walk.sets import UNTOLD, Found, decode_data
 from dockerv6.firewall.xtables.nft import decode
 
 _LARGEST_KEY = 64  # NFT_DATA_VALUE_MAXLEN
@@ -24,7 +24,7 @@ _WORD_BASE, _WORD, _LONG = 8, 4, 16  # NFT_REG32_00
 _NOT_EQUAL, _LESS, _GREATER = 1, 2, 4  # NFT_CMP_*; for ranges, NFT_RANGE_NEQ is 1 as well
 _INVERTED = 1  # NFT_LOOKUP_F_INV, NFT_DYNSET_F_INV
 _MASK_XOR = 0  # NFT_BITWISE_MASK_XOR
-_QUOTA, _LIMIT, _CONNLIMIT, _SYNPROXY = 2, 4, 5, 8  # NFT_OBJECT_*
+_QUOTA, _LIMIT, _CONNLIMIT, _SYNPROXY = 2, 4, 5, 10  # NFT_OBJECT_*
 _VERDICTS = {
     0: Action.DROP,
     1: Action.ACCEPT,
@@ -40,8 +40,6 @@ _PASSIVE = frozenset(
 )
 _COUNTING = frozenset({"counter", "last", "quota"})
 _LOSING = {"queue": "queue", "tproxy": "tproxy", "synproxy": "synproxy", "fwd": "fwd"}
-_READERS = {"hash": 4, "numgen": 4, "osf": 16, "socket": 16, "xfrm": 16, "tunnel": 4, "inner": 16, "rt": 16}
-"""Expressions that load what can't be known, and may break off; and the bytes that they load at most."""
 
 Result = Answer | tuple[RuleOutcome, ...]
 """Whether the rule goes on (None: perhaps), or how it ends."""
@@ -83,6 +81,7 @@ class _Run:
         self._around = around
         self._registers: dict[int, Bits] = {}  # by their first byte
         self._loaded: dict[int, str] = {}
+        self._unread = "a value"  # what may have loaded a register of which nothing else is known
         self._doubt = ""
         self._others: list[RuleOutcome] = []
 
@@ -134,7 +133,7 @@ class _Run:
         return whole
 
     def _name(self, register: int) -> str:
-        return self._loaded.get(_place(register), "a value")
+        return self._loaded.get(_place(register), self._unread)
 
     # ---- expressions
 
@@ -147,8 +146,9 @@ class _Run:
         if each.name in _LOSING:
             self._doubted(_LOSING[each.name])
             return (self._outcome(Action.LOST),)
-        if each.name in _READERS:
-            self._load(each.number(1), unknown(_READERS[each.name]), each.name)
+        self._registers.clear()  # it may load into any, such as jhash
+        self._loaded.clear()
+        self._unread = each.name
         self._doubted(each.name)
         return None
 
@@ -210,6 +210,7 @@ class _Run:
     def _cmp(self, each: NftExpression) -> Result:
         value, operation = decode_data(each.attributes.get(3, b"")).value, each.number(2)
         register = self._read(each.number(1), len(value))
+        self._note(each.number(1), value)
         least, most = bytes(len(value)), b"\xff" * len(value)
         answer: Answer = None
         match operation:
@@ -223,8 +224,13 @@ class _Run:
 
     def _range(self, each: NftExpression) -> Result:
         first, last = (decode_data(each.attributes.get(kind, b"")).value for kind in (3, 4))
+        self._note(each.number(1), first)
         answer = self._read(each.number(1), len(first)).within(first, last)
         return self._decided(negated(answer, each.number(2) == _NOT_EQUAL), self._name(each.number(1)))
+
+    def _note(self, register: int, value: bytes) -> None:
+        if self._loaded.get(_place(register)) in loads.ADDRESSES:
+            self._around.reliance.name(value)
 
     def _decided(self, answer: Answer, what: str) -> Result:
         if answer is None:
@@ -247,6 +253,10 @@ class _Run:
         name, inverted = each.text(1), bool(each.number(5) & _INVERTED)
         found = self._around.find(name, self._read(each.number(2), _LARGEST_KEY))
         what = f"{self._name(each.number(2))} in set {name}"
+        if found.answer is False and (str(self._around.table), name) in self._around.reliance.added:
+            found = UNTOLD  # the packet itself may be in it by now
+        if self._loaded.get(_place(each.number(2))) in loads.ADDRESSES:
+            self._around.name_elements(name)
         if 3 not in each.attributes or inverted:  # noqa: PLR2004 - NFTA_LOOKUP_DREG
             return self._decided(negated(found.answer, inverted), what)
         return self._mapped(found, each.number(3), what)
@@ -277,6 +287,7 @@ class _Run:
 
     def _dynset(self, each: NftExpression) -> Result:
         """Adding an element succeeds; expressions, and deleting one, may not."""
+        self._around.reliance.added.add((str(self._around.table), each.text(1)))
         if each.number(3) < 2 and not {7, 10} & each.attributes.keys() and not each.number(9) & _INVERTED:  # noqa: PLR2004
             return True
         self._doubted(f"set {each.text(1)}, which rules change")

@@ -38,6 +38,13 @@ class Tracking(StrEnum):
     UNTRACKED = "untracked"  # a rule has excluded the packet
 
 
+INTERNET = IPv6Address("2001:503:ba3e::2:30")
+"""Of the internet: a.root-servers.net (RFC 7720 asks for stable addresses). Nothing is sent there."""
+
+INTERNET_PREFIX = IPv6Network("2000::/3")
+"""The global unicast addresses that IANA assigns (RFC 4291, 2.4)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """An interface. `kind` is empty for one that has none, such as loopback and physical interfaces."""

@@ -98,7 +98,10 @@ class WalkSet:
         return Found(None if self.catchall.uncertain else True, (self.catchall,))
 
     def _exact(self, key: bytes) -> Found:
-        each = self._single.get(key) or self._in_masked(key) or self._in_ranges(key)
+        each = self._single.get(key) or self._in_masked(key)
+        if each is None and self.fields and len(self._ranges) > _GUESSED:
+            return UNTOLD  # every one of them would have to be compared
+        each = each or self._in_ranges(key)
         if each is None:
             return Found(answer=False)
         return Found(None if each.uncertain else True, (each,))

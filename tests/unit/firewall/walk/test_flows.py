@@ -9,8 +9,8 @@ import pytest
 
 from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render
-from dockerv6.firewall.walk.flows import INTERNET, PORTS, representative_flows
-from dockerv6.firewall.walk.packet import Flow, Link, Paths
+from dockerv6.firewall.walk.flows import PORTS, representative_flows
+from dockerv6.firewall.walk.packet import INTERNET, Flow, Link, Paths
 from dockerv6.lib.networking import EgressMode, InterfaceName, TransportProtocol
 
 HERE, OTHER = IPv6Address("2001:db8::1"), IPv6Address("2001:db8::7")

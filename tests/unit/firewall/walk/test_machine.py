@@ -128,7 +128,7 @@ ENDS: dict[str, tuple[tuple[NftExpression, ...], list[Action]]] = {
     "reject": ((expr("reject"),), [Action.DROP]),
     "tproxy": ((expr("tproxy"),), [Action.LOST]),
     "synproxy": ((expr("synproxy"),), [Action.LOST]),
-    "synproxy by name": ((expr("objref", {1: 8}),), [Action.LOST]),
+    "synproxy by name": ((expr("objref", {1: 10}),), [Action.LOST]),
     "masquerade": ((expr("masq"),), [Action.TRANSLATED]),
     "redirect": ((expr("redir"),), [Action.TRANSLATED]),
     "IPv4's translation": ((expr("nat", {1: 0, 2: 2}), verdict(ACCEPT)), [Action.ACCEPT]),
