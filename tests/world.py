@@ -126,7 +126,7 @@ class Host:
             problems=OpenProblems(self.store, events),
             recreations=InFlightRecreations(self.store),
             listening=ListeningServices(world, firewall, self.clock),
-            engine_chains=EngineChains(self._read_engine_chains, self.store, world, self.clock),
+            engine_chains=EngineChains(self.read_engine_chains, self.store, world, self.clock),
             entropy=lambda count: bytes(range(1, count + 1)),
         )
 
@@ -179,7 +179,8 @@ class Host:
         self.filter.flush()
         self.net.commit_firewall(OUR_TABLE, "ip6 filter")
 
-    async def _read_engine_chains(self) -> frozenset[str]:
+    async def read_engine_chains(self) -> frozenset[str]:
+        """The tables that have the engine's chains."""
         return self.engine_chains
 
     def lose_state(self) -> None:

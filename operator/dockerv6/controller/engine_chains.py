@@ -2,7 +2,7 @@
 
 The engine's API does not tell whether it uses iptables (`docker info` of 28.5 says so with ``"iptables": false`` too).
 So the tables in which an engine has its chains are recorded, and only what was there can be missing. Another engine
-process starts a new record: it has its chains before it answers.
+process starts a new record: it has its chains before it answers. Chains that docker-ipv6nat may have made don't count.
 """
 
 import logging
@@ -34,6 +34,11 @@ DEFAULT_BRIDGE = "bridge"
 ReadChains = Callable[[], Awaitable[frozenset[str]]]
 
 
+def no_rival() -> str:
+    """As if docker-ipv6nat were not there."""
+    return ""
+
+
 async def no_chains() -> frozenset[str]:
     """As if no engine had chains here: none can be missing."""
     return frozenset()
@@ -42,7 +47,15 @@ async def no_chains() -> frozenset[str]:
 class EngineChains:
     """The engine's chains, compared with those that this engine process has had."""
 
-    def __init__(self, read: ReadChains, store: Store, world: World, clock: Clock, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        read: ReadChains,
+        store: Store,
+        world: World,
+        clock: Clock,
+        grace: float = GRACE,
+        rival: Callable[[], str] = no_rival,
+    ) -> None:
         """Read nothing yet.
 
         Args:
@@ -51,12 +64,16 @@ class EngineChains:
             world: the engine and the host.
             clock: times the grace period.
             grace: seconds until missing chains are reported.
+            rival: tells of docker-ipv6nat, which makes IPv6 chains with the engine's names; "": it is not there.
         """
         self._read = read
         self._store = store
         self._world = world
         self._clock = clock
         self._grace = grace
+        self._rival = rival
+        self._connected = False
+        self._restarted = False
         self._seen: frozenset[str] = frozenset()
         self._process = ""  # of the engine that `_seen` is about
         self._missing: frozenset[str] = frozenset()
@@ -86,6 +103,10 @@ class EngineChains:
         """As `missing`, once the grace period is over."""
         return self.missing if self._clock.monotonic() - self._since >= self._grace else ""
 
+    def engine_connected(self) -> None:
+        """Begin a new record if the events had broken off: with live-restore, nothing else tells of a restart."""
+        self._restarted, self._connected = self._connected, True
+
     async def check(self, fresh: float = FRESH) -> None:
         """Read the chains. While the engine does not answer, nothing is missing: it may be about to create them.
 
@@ -105,7 +126,10 @@ class EngineChains:
         except FirewallError as error:
             logger.debug("the engine's chains can't be read: %s", error)
             return
-        seen = self._seen | present if process == self._process else present
+        seen = self._seen | present if process == self._process and not self._restarted else present
+        self._restarted = False
+        if self._rival():
+            seen = frozenset(each for each in seen if not each.startswith("ip6 "))
         if (process, seen) != (self._process, self._seen):
             self._process, self._seen = process, seen
             await self._keep()

@@ -92,6 +92,7 @@ class Triggers:
         world = self._context.world
         if event.kind is EventKind.CONNECTED:
             world.engine_changed()
+            self._context.engine_chains.engine_connected()
             self.enqueue_everything("the Docker Engine's event stream is open")
             self._context.enqueue(GARBAGE, "the Docker Engine is available")
             self._context.firewall.invalidate_filter()

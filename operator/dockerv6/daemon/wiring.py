@@ -118,7 +118,14 @@ async def open_context(
             problems=OpenProblems(state.store, events),
             recreations=InFlightRecreations(state.store),
             listening=ListeningServices(world, firewall, clock),
-            engine_chains=EngineChains(partial(engine_chains.read, session), state.store, world, clock, chains_grace),
+            engine_chains=EngineChains(
+                partial(engine_chains.read, session),
+                state.store,
+                world,
+                clock,
+                chains_grace,
+                rival=lambda: firewall.rival,
+            ),
             detect_foreign_rules=partial(_foreign_rules, session),
         )
         if state.guard is not None:

@@ -14,7 +14,7 @@ import struct
 from pathlib import Path
 
 from dockerv6.firewall.nftables.foreign import list_chains
-from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.nftables.session import NftSession, is_absent
 from dockerv6.firewall.port import FirewallForbidden, FirewallUnavailable
 from dockerv6.firewall.walk.remedies import ENGINE_TABLE
 from dockerv6.firewall.xtables.rule import FILTER, NAT
@@ -44,9 +44,9 @@ async def read(session: NftSession) -> frozenset[str]:
     found: set[str] = set()
     try:
         listed = await list_chains(session)
-    except FirewallForbidden:
-        raise
-    except FirewallUnavailable:  # no nf_tables: nothing is in it
+    except FirewallUnavailable as error:
+        if not is_absent(error):
+            raise
         listed = ()
     for each in listed:
         xtables = each.family in _FAMILIES and each.table in _TABLES and each.name == CHAIN

@@ -34,6 +34,7 @@ class ContainerProcesses:
     def sockets(self, containers: Collection[str]) -> dict[str, ContainerSockets]:
         """The sockets of these containers, by id; without those whose processes can't be seen."""
         wanted = frozenset(containers)
+        self._sought &= wanted
         self._pids = {each: pid for each, pid in self._pids.items() if each in wanted and each in self._ids(pid)}
         unknown = wanted - self._pids.keys()
         if unknown and unknown != self._sought:  # what was not seen is not sought again

@@ -40,6 +40,7 @@ class LinuxHostNet:
         self._routes = routes.RouteReader()
         self._feeds: set[ChangeFeed] = set()
         self._containers = ContainerProcesses()
+        self._sockets = ThreadPoolExecutor(max_workers=1, thread_name_prefix="container-sockets")  # it may take long
 
     async def sysctl(self, name: str) -> str | None:
         """See `port.HostNet.sysctl`."""
@@ -103,7 +104,8 @@ class LinuxHostNet:
 
     async def container_sockets(self, containers: Collection[str]) -> Mapping[str, ContainerSockets]:
         """See `port.HostNet.container_sockets`."""
-        return await self._request("list sockets of containers", partial(self._containers.sockets, containers))
+        call = partial(self._containers.sockets, containers)
+        return await asyncio.get_running_loop().run_in_executor(self._sockets, call)
 
     async def served_tcp_ports(self) -> frozenset[int]:
         """See `port.HostNet.served_tcp_ports`."""
@@ -138,6 +140,7 @@ class LinuxHostNet:
         for feed in tuple(self._feeds):
             feed.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._sockets.shutdown(wait=False, cancel_futures=True)
 
     async def _request(self, what: str, call: Callable[[], T]) -> T:
         try:

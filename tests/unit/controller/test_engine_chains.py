@@ -1,6 +1,6 @@
 """After a flush of the whole packet filter, nothing is taken away that the engine can't put back, and all say so."""
 
-from dockerv6.controller.engine_chains import GRACE
+from dockerv6.controller.engine_chains import GRACE, EngineChains
 from dockerv6.dockerd.model import NetworkSpec
 from tests.simulation.resources import network, policy
 from tests.world import ENGINE_CHAINS, Host
@@ -121,6 +121,35 @@ async def test_an_engine_that_is_restarted_without_iptables_misses_none() -> Non
         restart_engine(host, frozenset())
         await at_work.let(20)
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+
+async def test_an_engine_that_keeps_its_default_bridge_is_another_process_too() -> None:
+    """As with live-restore and running containers, after a change to the engine's nftables backend."""
+    host = Host()
+    host.files.write(network())
+    async with host.running() as at_work:
+        await at_work.let(5)
+        host.engine_chains = frozenset({"ip docker-bridges", "ip6 docker-bridges"})
+        host.engine.down()
+        host.engine.up()
+        await at_work.let(20)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+
+async def test_chains_that_docker_ipv6nat_may_have_made_are_not_missed() -> None:
+    host = Host()
+    host.engine_chains = frozenset({"ip filter", "ip nat", "ip6 filter", "ip6 nat"})
+    found: list[str] = ["docker-ipv6nat runs"]
+    context = host.context()
+    chains = EngineChains(host.read_engine_chains, host.store, context.world, host.clock, rival=lambda: "".join(found))
+    await chains.check(fresh=0.0)
+    host.engine_chains = frozenset({"ip filter", "ip nat"})  # `dockerv6 cleanup docker-ipv6nat`
+    await chains.check(fresh=0.0)
+    assert chains.missing == ""
+    found.clear()
+    host.engine_chains = frozenset({"ip filter"})
+    await chains.check(fresh=0.0)
+    assert "(ip nat)" in chains.missing
 
 
 async def test_another_operator_knows_what_was_there() -> None:

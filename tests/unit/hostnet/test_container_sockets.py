@@ -62,6 +62,14 @@ def test_one_whose_processes_can_not_be_seen_is_left_out_until_others_come(tmp_p
     assert processes.sockets([WEB, OTHER]) == {WEB: ContainerSockets()}
 
 
+def test_one_that_was_not_wanted_in_between_is_sought_again(tmp_path: Path) -> None:
+    processes = ContainerProcesses(tmp_path)
+    assert processes.sockets([WEB]) == {}  # between a crash and its restart
+    assert processes.sockets([]) == {}
+    add_process(tmp_path, 7, f"/docker/{WEB}")
+    assert processes.sockets([WEB]) == {WEB: ContainerSockets()}
+
+
 def test_a_process_id_that_was_used_again_is_not_the_containers(tmp_path: Path) -> None:
     processes = ContainerProcesses(tmp_path)
     add_process(tmp_path, 7, f"/docker/{WEB}")

@@ -16,6 +16,7 @@ from dockerv6.planning.host.parents import shared_link
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
 
+_BITS = 128
 LONGEST_PART = 48
 """Bits of the part of a link's prefix that a message suggests: a /80, the length that Docker's documentation uses."""
 
@@ -56,8 +57,8 @@ def on_link_remedy(desired: Desired, observed: Observed, prefix: IPv6Network) ->
     ]
     if not links:
         return ""
-    if prefix in links:
-        part = IPv6Network((prefix.network_address + (1 << LONGEST_PART), 128 - LONGEST_PART))
+    if prefix in links and prefix.prefixlen < _BITS - LONGEST_PART:
+        part = IPv6Network((prefix.network_address + (1 << LONGEST_PART), _BITS - LONGEST_PART))
         return f"take a part of it, such as subnet: {part}, with {_ANSWERED}"
     return f"set {_ANSWERED}, so that the host answers its neighbours for the containers"
 

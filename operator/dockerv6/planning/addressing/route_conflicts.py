@@ -19,8 +19,8 @@ from dockerv6.planning.inputs import HostView
 from dockerv6.planning.plan import Finding
 
 MAIN, LOCAL = 254, 255
-_BY_MARK = frozenset({"fwmark", "not"})
-"""Conditions that most packets meet, as VPN programs write them: all but the VPN's own packets."""
+_ALL_BUT_MARKED = frozenset({"fwmark", "not"})
+"""A condition that most packets meet, as VPN programs write it: all but the VPN's own packets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,14 @@ class RouteConflict:
         table = "" if self.route.table == MAIN else f" table {self.route.table}"
         device = f" dev {shell_quoted(interface)}" if interface else ""
         takes = "takes" if self.certain else "may take"
+        remedy = f"remove it (`ip -6 route del {to}{device}{table}`)"
+        if to.prefixlen < self.subnet.prefixlen:  # others need it, such as a VPN's default route
+            remedy = f"keep it from the subnet (`ip -6 rule add to {self.subnet} lookup main pref 1`)"
         return (
             f"the host's route {to} on {interface or 'no interface'} ({self.route.protocol},"
             f" {table.strip() or 'table main'}) {takes} packets for {self.subnet} of Docker network {self.network} away"
-            f" from its bridge {self.bridge}, so that containers get no replies; remove it (`ip -6 route del"
-            f" {to}{device}{table}`), exclude the subnet in the program that adds it (such as AllowedIPs of a VPN), or"
-            " give the network another subnet"
+            f" from its bridge {self.bridge}, so that containers get no replies; {remedy}, exclude the"
+            " subnet in the program that adds it (such as AllowedIPs of a VPN), or give the network another subnet"
         )
 
 
@@ -105,7 +107,9 @@ def _takers(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tu
         if any(r.interface == bridge and r.destination == subnet for r in inside):
             continue  # a copy of the main table, as for a VRF
         yield from ((r, not rule.conditions) for r in inside if r.interface != bridge)
-        if rule.conditions <= _BY_MARK:  # the table may have an exception that is not read
+        if (
+            not rule.conditions or rule.conditions == _ALL_BUT_MARKED
+        ):  # the table may have an exception that is not read
             yield from ((r, False) for r in index.covering(rule.table, subnet) if r.interface not in (bridge, "lo"))
     inside = index.within(MAIN, subnet)
     own = min((r.metric for r in inside if r.interface == bridge and r.destination == subnet), default=None)

@@ -14,9 +14,6 @@ from dockerv6.hostnet.model import ContainerSockets
 from dockerv6.planning.firewall.port_claims import bracketed, port_finding
 from dockerv6.planning.plan import Finding
 
-RETRY = 10.0
-"""Seconds until a port is looked at again."""
-
 
 class Service(NamedTuple):
     """A port of a container."""
@@ -66,4 +63,4 @@ def ipv4_only_findings(
         f"{'; '.join(found)}: connections over IPv6 are refused. Let the program listen on [::], often by an option"
         " such as --host :: or HOST=::, or take the container off this network"
     )
-    return (port_finding(Reason.IPV4_ONLY, message, retry=RETRY),)
+    return (port_finding(Reason.IPV4_ONLY, message),)

@@ -65,6 +65,11 @@ class TestOnLink:
     def test_the_whole_of_it_is_to_be_a_part(self) -> None:
         assert "such as subnet: 2001:db8:0:0:1::/80" in self.remedy("2001:db8::/64")
 
+    @pytest.mark.parametrize("prefix", ["2001:db8::/80", "2001:db8::3:4:5:0/112", "2001:db8::1230/124"])
+    def test_a_link_without_room_for_a_part_is_used_whole(self, prefix: str) -> None:
+        view = HostView(interfaces={"eth0": self.ETH0}, routes=(route(prefix),))
+        assert self.remedy(prefix, view).startswith("set spec.ndpProxy: {enabled: true}")
+
     def test_other_prefixes_need_nothing(self) -> None:
         assert self.remedy("fd00::/64") == ""
         assert self.remedy("2001:db8::/80", HostView(routes=(route("2001:db8::/64", "br-other"),))) == ""

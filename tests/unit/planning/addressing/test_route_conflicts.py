@@ -78,7 +78,16 @@ class TestRules:
 
     def test_a_default_route_in_such_a_table_may_take_all(self) -> None:
         # an exit node of Tailscale
-        assert takers(view(vpn("::/0", table=52), rules=(LOCAL, RoutingRule(5270, 52), MAIN))) == [("::/0", False)]
+        seen = view(vpn("::/0", table=52), rules=(LOCAL, RoutingRule(5270, 52), MAIN))
+        assert takers(seen) == [("::/0", False)]
+        (found,) = route_findings(seen, (NET,))
+        assert "`ip -6 rule add to fd12:3456:789a:1::/64 lookup main pref 1`" in found.message
+        exception = RoutingRule(1, 254, IPv6Network("fd12:3456:789a:1::/64"))  # what that command adds
+        assert takers(replace(seen, rules=(LOCAL, exception, *seen.rules[1:]))) == []
+
+    def test_a_default_route_for_marked_packets_is_ordinary(self) -> None:
+        rule = RoutingRule(100, 52, conditions=frozenset({"fwmark"}))
+        assert takers(view(vpn("::/0", table=52), rules=(LOCAL, rule, MAIN))) == []
 
     def test_a_default_route_for_a_source_of_the_host_is_ordinary(self) -> None:
         rule = RoutingRule(100, 52, conditions=frozenset({"from"}))
