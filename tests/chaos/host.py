@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from docker.errors import APIError, DockerException
 from requests import RequestException
 
+from dockerv6.planning.docker.engine import TRUSTED_INTERFACES
 from tests.chaos.proxy import Disturbance, EngineProxy
 from tests.chaos.statedir import StateDirectory
 from tests.e2e.cluster import network_yaml, our_table, policy_yaml, subnet_of
 from tests.lab.engine import EngineError
-from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, ping
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, UPLINK, ping
 from tests.lab.probe import Port, ask
 from tests.lab.process import CommandFailedError
 
@@ -39,7 +40,10 @@ _STARTS = 5
 
 OURS = {
     "blog": {},
-    "shop": {"firewall": {"ingress": [{"from": ["2001:db8::/32"], "ports": [{"port": 81}]}]}},
+    "shop": {
+        "firewall": {"ingress": [{"from": ["2001:db8::/32"], "ports": [{"port": 81}]}]},
+        "options": {TRUSTED_INTERFACES: UPLINK},  # else 28.5 drops what ingress accepts
+    },
     "mail": {},
 }
 """The specs of our networks."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from docker.errors import DockerException
 
+from dockerv6.planning.docker.engine import TRUSTED_INTERFACES
 from tests.e2e.cluster import TABLE, eventually, network_yaml
+from tests.lab.net import UPLINK
 from tests.lab.process import CommandFailedError
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ _SPECS: tuple[Mapping[str, object], ...] = (
     {},
     {"egress": {"mode": "Routed"}},
     {"egress": {"mode": "None"}},
-    {"firewall": {"ingress": [{"from": ["2001:db8::/32"], "ports": [{"port": 80}]}]}},
+    {
+        "firewall": {"ingress": [{"from": ["2001:db8::/32"], "ports": [{"port": 80}]}]},
+        "options": {TRUSTED_INTERFACES: UPLINK},
+    },
 )
 _PATIENCE = 240.0
 

@@ -21,6 +21,7 @@ from dockerv6.firewall.elements import (
     PUBLISHED_TO,
 )
 from dockerv6.firewall.expr import Element
+from dockerv6.firewall.prefixes import PREFIX_IN, prefixes_of
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.firewall.walk.packet import INTERNET, TCP, UDP, Flow, Paths, exact_address
 
@@ -47,7 +48,8 @@ def representative_flows(table: Ruleset, paths: Paths) -> tuple[Flow, ...]:
     sets = {each.name: each.elements for each in table.sets}
     subnets = tuple(_subnets(sets, paths))
     flows = [flow for each in subnets for flow in (*_egress(each, sets, paths), *_within(each, sets, paths))]
-    flows += [flow for each in subnets for flow in _ingress(each, sets, paths)]
+    outer = _external_prefixes(table)
+    flows += [flow for each in subnets for flow in _ingress(each, sets, paths, outer)]
     flows += _published(subnets, sets, paths)
     return tuple(sorted(flows, key=lambda flow: flow.owner))
 
@@ -105,7 +107,28 @@ def _within(subnet: _Subnet, sets: _Sets, paths: Paths) -> Iterator[Flow]:
     )
 
 
-def _ingress(subnet: _Subnet, sets: _Sets, paths: Paths) -> Iterator[Flow]:
+_Outer = tuple[tuple[IPv6Network, IPv6Network], ...]
+"""Translated prefixes: the containers' and the external one."""
+
+
+def _external_prefixes(table: Ruleset) -> _Outer:
+    chain = table.chain(PREFIX_IN)
+    pairs = (prefixes_of(rule) for rule in (chain.owned if chain is not None else ()))
+    return tuple((IPv6Network(internal), IPv6Network(external)) for external, internal in pairs)
+
+
+def _external_address(address: IPv6Address, subnet: IPv6Network, outer: _Outer) -> IPv6Address | None:
+    """The address by which clients reach a container; None: it has none now."""
+    here = [each for each in outer if each[0].overlaps(subnet)]
+    if not here:
+        return address
+    return next(
+        (external[int(address) - int(internal.network_address)] for internal, external in here if address in internal),
+        None,
+    )
+
+
+def _ingress(subnet: _Subnet, sets: _Sets, paths: Paths, outer: _Outer) -> Iterator[Flow]:
     found = 0
     for name in (INGRESS_ANY, INGRESS_PORT):
         for element in sorted(sets.get(name, ())):
@@ -113,13 +136,17 @@ def _ingress(subnet: _Subnet, sets: _Sets, paths: Paths) -> Iterator[Flow]:
             came = paths.route(exact_address(source))
             if not target.subnet_of(subnet.prefix) or came is None or came.name == subnet.bridge or found == SOURCES:
                 continue
+            container = target.network_address if target.prefixlen == target.max_prefixlen else subnet.container
+            destination = _external_address(container, subnet.prefix, outer)
+            if destination is None:
+                continue
             found += 1
             port = element.key[2:] or ("tcp", str(_HTTPS))
             yield Flow(
                 subnet.owner,
                 f"connections to {port[0]} port {port[1]} of containers of {subnet.prefix} (firewall.ingress)",
                 source,
-                target.network_address if target.prefixlen == target.max_prefixlen else subnet.container,
+                destination,
                 came.name,
                 _PROTOCOLS[port[0]],
                 int(port[1]),
