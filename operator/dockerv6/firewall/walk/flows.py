@@ -13,6 +13,7 @@ from dockerv6.firewall.elements import (
     EGRESS_ANY,
     EGRESS_PINNED,
     EGRESS_VIA,
+    EXTERNAL,
     INGRESS_ANY,
     INGRESS_PORT,
     NETWORKS,
@@ -45,7 +46,8 @@ class _Subnet:
 
 def representative_flows(table: Ruleset, paths: Paths) -> tuple[Flow, ...]:
     """The flows, by owner. A network without its bridge, or without a way out, has none that need it."""
-    sets = {each.name: each.elements for each in table.sets}
+    # without an owner, an element was added by hand, such as a range that is no prefix
+    sets = {each.name: frozenset(e for e in each.elements if e.owner) for each in table.sets}
     subnets = tuple(_subnets(sets, paths))
     flows = [flow for each in subnets for flow in (*_egress(each, sets, paths), *_within(each, sets, paths))]
     outer = _external_prefixes(table)
@@ -128,6 +130,11 @@ def _external_address(address: IPv6Address, subnet: IPv6Network, outer: _Outer) 
     )
 
 
+def _leads_in(address: IPv6Address, sets: _Sets) -> bool:
+    """Whether packets to an external address are translated: on a link, only those to a container's."""
+    return any(address in IPv6Network(element.key[0]) for element in sets.get(EXTERNAL, ()))
+
+
 def _ingress(subnet: _Subnet, sets: _Sets, paths: Paths, outer: _Outer) -> Iterator[Flow]:
     found = 0
     for name in (INGRESS_ANY, INGRESS_PORT):
@@ -138,7 +145,7 @@ def _ingress(subnet: _Subnet, sets: _Sets, paths: Paths, outer: _Outer) -> Itera
                 continue
             container = target.network_address if target.prefixlen == target.max_prefixlen else subnet.container
             destination = _external_address(container, subnet.prefix, outer)
-            if destination is None:
+            if destination is None or (destination != container and not _leads_in(destination, sets)):
                 continue
             found += 1
             port = element.key[2:] or ("tcp", str(_HTTPS))

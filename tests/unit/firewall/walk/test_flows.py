@@ -96,6 +96,14 @@ def test_what_may_come_in_is_followed() -> None:
     ]
 
 
+def test_a_translated_network_is_reached_by_its_external_addresses() -> None:
+    external = IPv6Network("2001:db8:7::/64")
+    home = replace(A, egress=EgressMode.PREFIX_TRANSLATION, external_prefixes=(external,), ingress=(Ingress(),))
+    assert ends(flows(home))[1:] == [("eth0", str(INTERNET), "2001:db8:7::2", 443)]
+    on_link = replace(home, external_addresses=(external[9],))  # no container's that is known
+    assert ends(flows(on_link))[1:] == []
+
+
 def test_bridged_packets_are_followed_where_the_filters_see_them() -> None:
     seen = replace(PATHS, bridge_filtered=frozenset({"br-a"}))
     assert [each.bridged for each in flows(paths=seen)] == [False, True]
