@@ -1,5 +1,6 @@
 """Follows representative flows through the host's filters, and keeps what is in the way of each resource."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
@@ -30,6 +31,7 @@ class PacketWalks:
         self._host_filter = host_filter
         self._mark = mark
         self.flow_problems: dict[str, tuple[FlowProblem, ...]] = {}
+        self._following = asyncio.Lock()
         self._changed: Callable[[str], None] = lambda _: None
 
     def on_owner_changed(self, callback: Callable[[str], None]) -> None:
@@ -38,8 +40,9 @@ class PacketWalks:
 
     async def follow(self, table: Ruleset, host: HostView) -> None:
         """Follow the flows that our table lets through. Raises `FirewallUnavailable` if no thread can be started."""
-        found = await find_flow_problems(self._host_filter, table, host, self._mark)
-        before, self.flow_problems = self.flow_problems, found
+        async with self._following:  # else a walk that began earlier could end later, with what was
+            found = await find_flow_problems(self._host_filter, table, host, self._mark)
+            before, self.flow_problems = self.flow_problems, found
         for owner in sorted(before.keys() | found.keys()):
             if before.get(owner) != found.get(owner):
                 self._changed(owner)
