@@ -162,6 +162,7 @@ class Operator:
             await self.manager.idle()
             # when an engine creates a network it puts its jumps above our accept rule; the notification comes later
             self._context.firewall.invalidate_filter()
+            self._context.world.host_changed()
             await self._context.world.refresh()
             for owner in await self._context.listening.refresh():
                 self._owner_changed(owner)

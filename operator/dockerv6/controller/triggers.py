@@ -250,8 +250,7 @@ class Triggers:
             started = self._context.clock.monotonic()
             with self._retrying(host.HOST_FILTER, wanted):
                 await host.follow_flows(self._context)
-            took = self._context.clock.monotonic() - started
-            await self._context.clock.sleep(min(20 * took, LONGEST_WALK_PAUSE))
+            await self._context.clock.sleep(min(20 * (self._context.clock.monotonic() - started), LONGEST_WALK_PAUSE))
 
     @contextmanager
     def _retrying(self, key: Key, wanted: asyncio.Event) -> Iterator[None]:
@@ -295,6 +294,7 @@ class Triggers:
             self.repair_firewall_soon()
         if links:
             self._context.world.host_changed()
+            self._walk_wanted.set()
             view = await self._context.world.host_view.get()
             if self._context.world.version != self._world_version:  # such as another bridge that rules name
                 self._world_version = self._context.world.version

@@ -65,7 +65,9 @@ def _subnets(sets: _Sets, paths: Paths) -> Iterator[_Subnet]:
         prefix, bridge = IPv6Network(element.key[0]), element.key[1]
         if bridge in paths.links:
             first = next((each for each in targets if each in prefix), prefix[min(2, prefix.num_addresses - 1)])
-            yield _Subnet(element.owner, prefix, bridge, first)
+            leads = paths.route(exact_address(first))
+            if leads is not None and leads.name == bridge:  # a new bridge is there before its route
+                yield _Subnet(element.owner, prefix, bridge, first)
 
 
 def _egress(subnet: _Subnet, sets: _Sets, paths: Paths) -> Iterator[Flow]:

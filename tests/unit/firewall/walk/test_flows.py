@@ -104,6 +104,10 @@ def test_a_translated_network_is_reached_by_its_external_addresses() -> None:
     assert ends(flows(on_link))[1:] == []
 
 
+def test_a_bridge_without_its_route_has_no_flow() -> None:
+    assert flows(paths=replace(PATHS, routes=PATHS.routes[:1])) == ()
+
+
 def test_bridged_packets_are_followed_where_the_filters_see_them() -> None:
     seen = replace(PATHS, bridge_filtered=frozenset({"br-a"}))
     assert [each.bridged for each in flows(paths=seen)] == [False, True]
