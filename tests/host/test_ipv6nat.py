@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,15 +14,13 @@ from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence, detect, remove, 
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.foreign import list_chains
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallForbidden, FirewallRejected
 from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import private_network
 from tests.host.xtables import OFF, RECORDED, VARIANTS, ip6tables, recorded, restore, saved
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-T = TypeVar("T")
+    from collections.abc import AsyncIterator
 
 pytestmark = pytest.mark.usefixtures("private_netns")
 
@@ -172,11 +171,11 @@ def test_a_privileged_process_is_found_without_the_privilege_to_trace_it(docker_
 class _NoNftables(NftSession):
     """A session that fails: no nf_tables, or no privilege."""
 
-    problem = FirewallUnavailable("the kernel has no nf_tables here")
+    problem = errno.EPROTONOSUPPORT
 
-    async def call(self, work: Callable[[], T]) -> T:
-        del work
-        raise self.problem
+    def dump_families_now(self, message: int, *names: str, family: int) -> list[tuple[int, bytes]]:
+        del message, names, family
+        raise OSError(self.problem, os.strerror(self.problem))
 
 
 @pytest.fixture
@@ -193,6 +192,6 @@ async def test_without_nf_tables_the_legacy_tables_are_read(no_nftables: _NoNfta
 
 
 async def test_without_the_privilege_the_error_says_so(no_nftables: _NoNftables) -> None:
-    no_nftables.problem = FirewallForbidden("not permitted to change the packet filter: run as root")
+    no_nftables.problem = errno.EPERM
     with pytest.raises(FirewallForbidden):
         await detect(no_nftables)

@@ -79,18 +79,7 @@ async def copy_store(source: Store, target: Store) -> None:
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
         await target.put_status(stored.kind, stored.name, stored.status)
-    for scope in (
-        CREATED,
-        ENGINE_CHAINS,
-        ENDPOINTS,
-        TRACKED_PREFIXES,
-        RECREATIONS,
-        INSTALLATION,
-        MEMBERS,
-        ORPHANS,
-        PRUNE,
-        ROOTS,
-    ):
+    for scope in _SCOPES:
         for name, value in (await source.records(scope)).items():
             await target.put_record(scope, name, value)
 

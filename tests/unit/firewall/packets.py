@@ -111,6 +111,8 @@ def _holds(ruleset: Ruleset, term: Term, packet: Packet) -> bool:
     match term:
         case In(fields, name, negate):
             return (_look_up(ruleset, name, fields, packet) is not None) is not negate
+        case Is(Field.IIF_KIND | Field.OIF_KIND as name) if not packet.fields.get(name):
+            return False  # the kernel ends the rule for a link without a kind, such as a physical one
         case Is(name, values, negate):
             there = set(packet.fields.get(name, "").split(","))
             return any(_matches(value, each) for value in values for each in there) is not negate

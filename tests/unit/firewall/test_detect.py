@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -51,7 +53,7 @@ class Session(NftSession):
     def dump_families_now(self, message: int, *names: str, family: int) -> list[tuple[int, bytes]]:
         assert (message, names, family) == (NFT_MSG_GETCHAIN, (), NFPROTO_UNSPEC)
         if self.failure is NO_NFT:
-            raise self.failure
+            raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
         return self.chains
 
 

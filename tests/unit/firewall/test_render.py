@@ -5,17 +5,15 @@ import pytest
 
 from dockerv6.firewall.elements import ALLOWED, PUBLISHED_TO, RESTRICTED
 from dockerv6.firewall.expr import Field, HasMark, SetMark, Verdict
-from dockerv6.firewall.filter_chains import ERRORS, NEIGHBOUR_DISCOVERY
-from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
+from dockerv6.firewall.model import NetworkIntent
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
-from dockerv6.firewall.ruleset import EMPTY, Ruleset
+from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.lib.networking import InterfaceName
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,
     EVERYTHING,
     FIXED,
-    GUARDED,
     HOME,
     LOCAL,
     OPEN,
@@ -23,35 +21,21 @@ from tests.unit.firewall.intents import (
     PORTS,
     ROAD,
     SHOP,
-    VAULT,
     WEB,
     intent,
 )
 from tests.unit.firewall.packets import Fate, Packet, through
-
-ALL = render(EVERYTHING)
-INSIDE = "fd12:3456:789a:1::2"
-OUTSIDE, HOST = "2001:db8:ffff::1", "2001:db8::1"
-OUT = Packet({Field.FAMILY: "ipv6", Field.PROTOCOL: "tcp", Field.CT_STATE: "new", Field.CT_DIRECTION: "original"})
-OUT = OUT.having(saddr=INSIDE, daddr=OUTSIDE, iif="br-blog", oif="eth0", iif_kind="bridge", oif_kind="", dport="443")
-IN = OUT.having(saddr=OUTSIDE, daddr=INSIDE, iif="eth0", oif="br-blog", iif_kind="", oif_kind="bridge", dport="80")
-ACROSS = IN.having(saddr="fd12:3456:789a:2::2", iif="br-shop", iif_kind="bridge")
-WITHIN = IN.having(saddr="fd12:3456:789a:1::3", iif="br-blog", iif_kind="bridge")
-TRANSLATED = {"ct_status": "seen-reply,dnat"}
-REPLY = {"ct_direction": "reply", "ct_state": "established"}
-
-
-def forwarded(packet: Packet, ruleset: Ruleset = ALL) -> str:
-    """What the forward chain says: "drop", "marked" for what the host's filter will accept, or "left" to others."""
-    fate = through(ruleset, "forward", packet)
-    if fate.verdict is Verdict.DROP:
-        return "drop"
-    return "marked" if fate.packet.mark & DEFAULT_MARK else "left"
-
-
-def of(*networks: NetworkIntent, ports: tuple[PortIntent, ...] = (), guests: tuple[str, ...] | None = None) -> Ruleset:
-    return render(FirewallIntent(networks, ports=ports, uplink_bridges=("br0",), guest_bridges=guests))
-
+from tests.unit.firewall.scenes import (
+    ACROSS,
+    ALL,
+    HOST,
+    IN,
+    OUT,
+    TRANSLATED,
+    WITHIN,
+    forwarded,
+    of,
+)
 
 # ---- the whole ----
 
@@ -333,134 +317,3 @@ def test_the_egress_mode_decides_about_the_source(
 )
 def test_sources_that_are_translated(packet: Packet, verdict: Verdict) -> None:
     assert through(ALL, "postrouting", packet).verdict is verdict
-
-
-# ---- forward ----
-
-
-@pytest.mark.parametrize(
-    ("packet", "fate"),
-    [
-        (OUT, "marked"),
-        (OUT.having(ct_state="established"), "marked"),
-        (OUT.having(oif="br0", oif_kind="bridge"), "marked"),
-        (OUT.having(oif="virbr0", oif_kind="bridge"), "left"),
-        (OUT.having(saddr="fd12:3456:789a:2::2", iif="br-shop", oif="wg0"), "marked"),
-        (OUT.having(saddr="fd12:3456:789a:2::2", iif="br-shop", oif="wg1"), "left"),
-        (OUT.having(saddr="fd12:3456:789a:4::2", iif="br-plain"), "left"),
-        (OUT.having(saddr="2001:db8:5:6::2", iif="br-road"), "marked"),
-        (OUT.having(saddr="fd12:3456:789a:7::2", iif="br-fixed"), "marked"),
-        (OUT.having(saddr="fd12:3456:789a:8::2", iif="br-home"), "marked"),
-        (OUT.having(iif="br-shop"), "left"),
-        (OUT.having(saddr="fd99::9"), "left"),
-        (OUT.having(family="ipv4", saddr="", daddr="", iif="br-vault"), "left"),
-    ],
-)
-def test_packets_that_may_leave_are_marked(packet: Packet, fate: str) -> None:
-    assert forwarded(packet) == fate
-
-
-@pytest.mark.parametrize("oif", ["br-shop", "virbr0"])
-def test_bridges_can_be_named_instead_of_matched_by_kind(oif: str) -> None:
-    ruleset = of(BLOG, SHOP, guests=("br-blog", "br-shop", "virbr0"))
-    assert forwarded(OUT.having(oif_kind=""), ruleset) == "marked"
-    assert forwarded(OUT.having(oif=oif, oif_kind=""), ruleset) in {"left", "drop"}
-    assert forwarded(OUT.having(oif="br0", oif_kind=""), ruleset) == "marked"
-
-
-@pytest.mark.parametrize("iif", ["br-vault", "eth0", "br-blog"])
-def test_nothing_enters_or_leaves_an_internal_network(iif: str) -> None:
-    packet = IN.having(iif=iif, oif="br-vault", daddr="fd12:3456:789a:3::2", saddr="fd12:3456:789a:3::3")
-    expected = "marked" if iif == "br-vault" else "drop"
-    assert forwarded(packet) == forwarded(packet.having(ct_state="established")) == expected
-    assert forwarded(packet.having(iif="br-vault", oif="eth0", oif_kind="")) == "drop"
-
-
-@pytest.mark.parametrize("source", [IN, ACROSS, ACROSS.having(iif="br-db", saddr="fd99::9")])
-@pytest.mark.parametrize(
-    ("fields", "fate"),
-    [
-        ({}, "drop"),
-        ({"ct_state": "established"}, "left"),
-        ({"ct_state": "established", "ct_direction": "reply"}, "marked"),
-        (TRANSLATED, "marked"),
-        ({"ct_state": "established", **TRANSLATED}, "marked"),
-        ({"dport": "81", **TRANSLATED}, "left"),
-        ({"daddr": "fd12:3456:789a:1::9", **TRANSLATED}, "left"),
-    ],
-)
-def test_published_ports_and_replies_come_in(source: Packet, fields: dict[str, str], fate: str) -> None:
-    assert forwarded(source.having(**fields)) == fate
-
-
-@pytest.mark.parametrize("source", [IN, ACROSS])
-@pytest.mark.parametrize("kind", sorted(ERRORS))
-@pytest.mark.parametrize("fields", [{}, TRANSLATED, {"ct_state": "related"}, REPLY])
-def test_errors_always_come_in(source: Packet, kind: str, fields: dict[str, str]) -> None:
-    assert forwarded(source.having(protocol="ipv6-icmp", dport="", icmp_type=kind, **fields)) == "marked"
-
-
-@pytest.mark.parametrize("state", ["new", "established"])
-def test_echo_comes_in_from_outside_alone(state: str) -> None:
-    echo = {"protocol": "ipv6-icmp", "dport": "", "icmp_type": "echo-request", "ct_state": state}
-    assert forwarded(IN.having(**echo)) == forwarded(IN.having(iif="br0", iif_kind="bridge", **echo)) == "marked"
-    assert forwarded(ACROSS.having(**echo)) == ("drop" if state == "new" else "left")
-
-
-@pytest.mark.parametrize("state", ["new", "established"])
-def test_without_isolation_other_networks_come_in_and_outsiders_do_not(state: str) -> None:
-    there = {"oif": "br-open", "daddr": "fd12:3456:789a:5::2", "ct_state": state}
-    assert forwarded(ACROSS.having(**there)) == "marked"
-    for iif, kind in (("eth0", ""), ("br0", "bridge")):
-        assert forwarded(IN.having(iif=iif, iif_kind=kind, **there)) == ("drop" if state == "new" else "left")
-
-
-@pytest.mark.parametrize("state", ["new", "established"])
-@pytest.mark.parametrize(
-    ("fields", "let_in"),
-    [
-        ({"saddr": "2001:db8:1::5"}, True),
-        ({"saddr": "2001:db8:2::5"}, False),
-        ({"daddr": "fd12:3456:789a:5::8"}, True),
-        ({"daddr": "fd12:3456:789a:5::8", "dport": "9", "protocol": "sctp"}, True),
-        ({"daddr": "fd12:3456:789a:5::8", "dport": "9"}, False),
-        ({"daddr": "fd12:3456:789a:5::8", "iif": "br0", "iif_kind": "bridge"}, True),
-    ],
-)
-def test_ingress_accepts_every_packet_from_outside(state: str, fields: dict[str, str], *, let_in: bool) -> None:
-    packet = IN.having(oif="br-open", daddr="fd12:3456:789a:5::2", ct_state=state).having(**fields)
-    assert (forwarded(packet) == "marked") is let_in
-
-
-def test_ingress_is_not_for_other_networks() -> None:
-    ruleset = of(replace(BLOG, ingress=(Ingress(),)), SHOP)
-    assert forwarded(IN, ruleset) == "marked"
-    assert forwarded(ACROSS, ruleset) == "drop"
-
-
-def test_containers_of_one_network_talk_to_one_another() -> None:
-    assert forwarded(WITHIN) == "marked"
-    assert forwarded(IN.having(iif="br-plain", oif="br-plain")) == "marked"
-
-
-@pytest.mark.parametrize(
-    ("fields", "fate"),
-    [
-        ({}, "drop"),
-        ({"ct_state": "established"}, "drop"),
-        (TRANSLATED, "marked"),
-        *(({"icmp_type": kind}, "marked") for kind in sorted(NEIGHBOUR_DISCOVERY)),
-        ({"icmp_type": "echo-request"}, "drop"),
-    ],
-)
-def test_without_icc_only_neighbour_discovery_and_published_ports_pass(fields: dict[str, str], fate: str) -> None:
-    assert forwarded(WITHIN.having(iif="br-open", oif="br-open", **fields)) == fate
-
-
-def test_only_our_bit_is_cleared_after_the_filters() -> None:
-    fate = through(ALL, "forward_done", Packet(mark=DEFAULT_MARK | 5))
-    assert fate == Fate(Verdict.ACCEPT, Packet(mark=5))
-
-
-def test_ports_of_other_networks_change_nothing() -> None:
-    assert forwarded(ACROSS, of(OPEN, PLAIN, VAULT, ports=(GUARDED,))) == "left"

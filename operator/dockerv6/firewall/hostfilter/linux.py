@@ -292,11 +292,7 @@ async def engine_variants(session: NftSession) -> frozenset[FilterVariant]:
     Raises `FirewallUnavailable` when it is not permitted.
     """
     found: set[FilterVariant] = set()
-    try:
-        listed = await list_chains(session)
-    except FirewallUnavailable:  # no nf_tables: nothing is in it
-        listed = ()
-    for each in listed:
+    for each in await list_chains(session):
         if each.family == nft.FAMILY and each.table == ENGINE_TABLE:
             found.add(FilterVariant.NFTABLES)
         elif each.family == nft.FAMILY and each.table in {FILTER, NAT} and _is_engine_chain(each.name):

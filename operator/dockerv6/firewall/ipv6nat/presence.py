@@ -10,7 +10,6 @@ from dockerv6.firewall.nftables.commands import delete_foreign_chain, delete_for
 from dockerv6.firewall.nftables.foreign import list_chains
 from dockerv6.firewall.nftables.kernel import NftMessage
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import FirewallForbidden, FirewallUnavailable
 from dockerv6.firewall.xtables import libiptc, nft
 from dockerv6.firewall.xtables.legacy import LegacyReader
 from dockerv6.firewall.xtables.rule import FILTER, NAT, XtablesChain
@@ -80,12 +79,7 @@ async def detect(session: NftSession) -> IPv6NatPresence | None:
 
 
 async def _detect_nft(session: NftSession) -> IPv6NatRules | None:
-    try:
-        listed = await list_chains(session)
-    except FirewallForbidden:
-        raise
-    except FirewallUnavailable:  # no nf_tables in this kernel
-        return None
+    listed = await list_chains(session)
     hint = await nft.read_chains(session, nft.FAMILY, NAT, _POSTROUTING, listed=listed)
     if not any(is_signature(each) for chain in hint.values() for each in chain.rules):
         return None

@@ -11,7 +11,7 @@ from typing import TypeVar
 from dockerv6.firewall.nftables import kernel
 from dockerv6.firewall.nftables.commands import HOOKS, POLICIES
 from dockerv6.firewall.nftables.kernel import attributes_of, named, number_in, text_in
-from dockerv6.firewall.nftables.session import NftSession, unavailable
+from dockerv6.firewall.nftables.session import ABSENT, NftSession, unavailable
 from dockerv6.firewall.nftables.sets import comment_in
 from dockerv6.firewall.port import FirewallRejected
 
@@ -77,7 +77,12 @@ class NftRule:
 
 
 async def list_chains(session: NftSession) -> tuple[NftChain, ...]:
-    """Every chain of this network namespace. Raises `FirewallUnavailable` where there is no nf_tables."""
+    """Every chain of this network namespace; none where the kernel has no nf_tables.
+
+    Raises:
+        FirewallUnavailable: the kernel did not answer, or (`FirewallForbidden`) no privilege.
+        FirewallRejected: other programs never stopped committing.
+    """
     found = await session.call(
         lambda: _repeated(
             lambda: session.dump_families_now(kernel.NFT_MSG_GETCHAIN, family=kernel.NFPROTO_UNSPEC), "chains"
@@ -139,14 +144,14 @@ def _expressions(nested: bytes) -> Iterator[NftExpression]:
 
 
 def _repeated(dump: Callable[[], list[T]], what: str) -> list[T]:
-    """A dump that no commit interrupted; empty where the table doesn't exist. On the session's thread."""
+    """A dump that no commit interrupted; empty without the table or nf_tables. On the session's thread."""
     for _ in range(_ATTEMPTS):
         try:
             return dump()
-        except FileNotFoundError:
-            return []
         except InterruptedError:
             continue
         except OSError as error:
+            if error.errno in ABSENT:
+                return []
             raise unavailable(error) from error
     raise FirewallRejected(f"other programs change the packet filter all the time: the {what} could not be read")

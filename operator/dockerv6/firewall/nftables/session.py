@@ -141,11 +141,6 @@ def _request(request: Callable[[], T]) -> T:
         raise unavailable(error) from error
 
 
-def is_absent(error: FirewallUnavailable) -> bool:
-    """Whether the kernel has no nf_tables, so that nothing can be in it; else it did not answer."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in ABSENT
-
-
 def unavailable(error: OSError) -> FirewallUnavailable:
     """What the kernel's error on a request means."""
     if error.errno in _DENIED:

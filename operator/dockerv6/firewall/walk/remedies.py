@@ -4,9 +4,10 @@ Where our mark is on the packet, the accept rule for the mark is the remedy: it 
 In other hooks, and before our chain has set the mark, the remedy accepts the flow by what it can be recognised by.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from typing import NamedTuple
 
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.commands import FAMILY, TABLE
@@ -54,14 +55,12 @@ def remedy(place: FilterPlace, packet: Packet, flow: Flow, mark: int) -> Remedy:
     if place.variant in _PROGRAMS:
         program = _PROGRAMS[FilterVariant(place.variant)]
         commands = tuple(
-            f"{program} -t {place.table} -I {place.base} {' '.join(each)} -j ACCEPT"
-            for each in _xtables_conditions(place, packet, flow, mark)
+            f"{program} -t {place.table} -I {place.base} {each} -j ACCEPT"
+            for each in _conditions(place, packet, flow, mark, _XTABLES)
         )
         return Remedy(commands, "save the rules as this host does, so that they are there after a restart")
     where = f"{place.family} {shell_quoted(place.table)} {shell_quoted(place.base)}"
-    commands = tuple(
-        f"nft insert rule {where} {' '.join(each)} accept" for each in _nft_conditions(place, packet, flow, mark)
-    )
+    commands = tuple(f"nft insert rule {where} {each} accept" for each in _conditions(place, packet, flow, mark, _NFT))
     keeping = "add the same to the file that the table comes from (such as /etc/nftables.conf), so that it stays"
     return Remedy(commands, keeping)
 
@@ -78,30 +77,47 @@ def _bridge(packet: Packet, flow: Flow) -> str:
     return link.name if link is not None else ""
 
 
-def _nft_conditions(place: FilterPlace, packet: Packet, flow: Flow, mark: int) -> Iterator[list[str]]:
-    if _is_marked(place, packet, mark):
-        yield [f"meta mark and {mark:#x} == {mark:#x}"]
-        return
-    if packet.tracking is Tracking.TRACKED:
-        yield ["ct state established,related"]
-        if packet.reply:
-            return
-    found = [f"{key} {_nft_text(value)}" for key, value in _interfaces(packet, ("iifname", "oifname"))]
-    found += [f"{key} {value}" for key, value in _addresses(packet, flow, ("ip6 saddr", "ip6 daddr"))]
-    yield found + [f"{name} {side} {port}" for name, side, port in _ports(packet, flow)]
+class _Words(NamedTuple):
+    """How a language of rules spells conditions. `port` is a format: protocol, side and number."""
+
+    mark: str
+    established: str
+    interfaces: tuple[str, str]
+    addresses: tuple[str, str]
+    port: str
+    quote: Callable[[str], str]
 
 
-def _xtables_conditions(place: FilterPlace, packet: Packet, flow: Flow, mark: int) -> Iterator[list[str]]:
+_NFT = _Words(
+    "meta mark and {0:#x} == {0:#x}",
+    "ct state established,related",
+    ("iifname", "oifname"),
+    ("ip6 saddr", "ip6 daddr"),
+    "{0} {1} {2}",
+    lambda name: shell_quoted(f'"{name}"'),
+)
+_XTABLES = _Words(
+    "-m mark --mark {0:#x}/{0:#x}",
+    "-m conntrack --ctstate ESTABLISHED,RELATED",
+    ("-i", "-o"),
+    ("-s", "-d"),
+    "-p {0} -m {0} --{1} {2}",
+    shell_quoted,
+)
+
+
+def _conditions(place: FilterPlace, packet: Packet, flow: Flow, mark: int, words: _Words) -> Iterator[str]:
+    """The conditions of each rule that is needed."""
     if _is_marked(place, packet, mark):
-        yield [f"-m mark --mark {mark:#x}/{mark:#x}"]
+        yield words.mark.format(mark)
         return
     if packet.tracking is Tracking.TRACKED:
-        yield ["-m conntrack --ctstate ESTABLISHED,RELATED"]
+        yield words.established
         if packet.reply:
             return
-    found = [f"{key} {shell_quoted(value)}" for key, value in _interfaces(packet, ("-i", "-o"))]
-    found += [f"{key} {value}" for key, value in _addresses(packet, flow, ("-s", "-d"))]
-    yield found + [f"-p {name} -m {name} --{side} {port}" for name, side, port in _ports(packet, flow)]
+    found = [f"{key} {words.quote(value)}" for key, value in _interfaces(packet, words.interfaces)]
+    found += [f"{key} {value}" for key, value in _addresses(packet, flow, words.addresses)]
+    yield " ".join([*found, *(words.port.format(*each) for each in _ports(packet, flow))])
 
 
 def _interfaces(packet: Packet, keys: tuple[str, str]) -> Iterator[tuple[str, str]]:
@@ -123,8 +139,3 @@ def _ports(packet: Packet, flow: Flow) -> Iterator[tuple[str, str, int]]:
         side, port = ("sport", ends.sport) if packet.reply else ("dport", ends.dport)
         if port.exact:
             yield _PROTOCOLS[flow.protocol], side, int.from_bytes(port.data, "big")
-
-
-def _nft_text(name: str) -> str:
-    """A name in nft's language, quoted for a shell."""
-    return shell_quoted(f'"{name}"')

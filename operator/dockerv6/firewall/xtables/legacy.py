@@ -1,6 +1,7 @@
-"""Reads the legacy IPv6 tables from the kernel by getsockopt(2): needs no library, spawns and loads nothing.
+"""Reads legacy tables from the kernel by getsockopt(2): needs no library, spawns and loads nothing.
 
-The options are those of linux/netfilter_ipv6/ip6_tables.h, which libiptc uses as well. A table is read atomically.
+The options are those of linux/netfilter_ipv6/ip6_tables.h, which libiptc uses as well; those of IPv4 have the same
+numbers. Its entries have another layout, which is not decoded. A table is read atomically.
 Tables are written by `libiptc`.
 """
 
@@ -10,9 +11,11 @@ import os
 import socket
 import struct
 from bisect import bisect_left
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from dockerv6.firewall.port import FirewallBusy, FirewallForbidden, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables.entries import (
@@ -31,9 +34,34 @@ from dockerv6.firewall.xtables.entries import (
 )
 from dockerv6.firewall.xtables.rule import ChainTarget, ExtensionTarget, ListedRule, XtablesChain
 
-NAMES = Path("/proc/thread-self/net/ip6_tables_names")
-"""The legacy tables of this thread's network namespace that a program has used; reading another would make it."""
+T = TypeVar("T")
 
+
+class LegacyFamily(NamedTuple):
+    """One of the two families of legacy tables.
+
+    Attributes:
+        name: of the protocol.
+        module: of the kernel.
+        domain: of sockets.
+        level: of their options.
+    """
+
+    name: str
+    module: str
+    domain: int
+    level: int
+
+    @property
+    def names(self) -> Path:
+        """The tables of this thread's network namespace that a program has used; reading another would make it."""
+        return _PROC_NET / f"{self.module}_names"
+
+
+IPV4 = LegacyFamily("IPv4", "ip_tables", socket.AF_INET, socket.IPPROTO_IP)
+IPV6 = LegacyFamily("IPv6", "ip6_tables", socket.AF_INET6, socket.IPPROTO_IPV6)
+
+_PROC_NET = Path("/proc/thread-self/net")
 _GET_INFO = 64
 _GET_ENTRIES = 65
 _GET_REVISION_TARGET = 69
@@ -57,11 +85,11 @@ _BLOCK = 1 << 15
 _CHAIN_NAME_AT = 32
 
 
-def used_tables() -> frozenset[str]:
-    """The names of the legacy IPv6 tables of this thread's network namespace."""
+def used_tables(family: LegacyFamily = IPV6) -> frozenset[str]:
+    """The names of the legacy tables of this thread's network namespace that a program has used."""
     try:
-        return frozenset(NAMES.read_text(encoding="ascii").split())
-    except OSError:  # a kernel without ip6_tables
+        return frozenset(family.names.read_text(encoding="ascii").split())
+    except OSError:  # a kernel without them
         return frozenset()
 
 
@@ -206,6 +234,7 @@ def _plain(entry: bytes, starts: Mapping[int, str]) -> bytes:
 class LegacyReader:
     """Reads tables of the network namespace of the calling thread."""
 
+    family: LegacyFamily = IPV6
     _libc: ctypes.CDLL = field(default_factory=lambda: ctypes.CDLL(None, use_errno=True))
 
     def read(self, name: str, known: LegacyTable = ABSENT) -> LegacyTable:
@@ -215,15 +244,21 @@ class LegacyReader:
             FirewallUnavailable: no such table, or (`FirewallForbidden`) no privilege.
             FirewallBusy: the table keeps changing.
         """
-        if name not in used_tables():
-            return ABSENT
+        return self._repeated(name, partial(self._read, name, known)) if name in used_tables() else ABSENT
+
+    def raw_entries(self, name: str) -> bytes:
+        """The entries of a table of any family; empty when no program has used it. Raises as `read`."""
+        used = name in used_tables(self.family)
+        return self._repeated(name, lambda: self._entries(name, self._info(name)[1])) if used else b""
+
+    def _repeated(self, name: str, read: Callable[[], T]) -> T:
         for _ in range(_ATTEMPTS):
             try:
-                return self._read(name, known)
+                return read()
             except OSError as error:
                 if error.errno != errno.EAGAIN:  # it was changed between the two requests
-                    raise _translated(error) from error
-        raise FirewallBusy(f"the legacy IPv6 table {name} keeps changing while it is read")
+                    raise self._translated(error) from error
+        raise FirewallBusy(f"the legacy {self.family.name} table {name} keeps changing while it is read")
 
     def has_table(self, name: str) -> bool:
         """Whether the kernel has such a table; makes it if no program has used it yet. Raises `FirewallForbidden`."""
@@ -231,7 +266,7 @@ class LegacyReader:
             self._info(name)
         except OSError as error:
             if error.errno in {errno.EPERM, errno.EACCES}:
-                raise _translated(error) from error
+                raise self._translated(error) from error
             return False
         return True
 
@@ -256,12 +291,15 @@ class LegacyReader:
 
     def _read(self, name: str, known: LegacyTable) -> LegacyTable:
         hooks, size = self._info(name)
-        buffer = ctypes.create_string_buffer(_HEADER.size + size)
-        _HEADER.pack_into(buffer, 0, name.encode(), size)
-        data = bytes(self._getsockopt(_GET_ENTRIES, buffer)[_HEADER.size :])
+        data = self._entries(name, size)
         if hooks == known.hooks and known.equals(data):
             return known
         return _table(hooks, data)
+
+    def _entries(self, name: str, size: int) -> bytes:
+        buffer = ctypes.create_string_buffer(_HEADER.size + size)
+        _HEADER.pack_into(buffer, 0, name.encode(), size)
+        return bytes(self._getsockopt(_GET_ENTRIES, buffer)[_HEADER.size :])
 
     def same_size(self, name: str, known: LegacyTable) -> bool:
         """Whether the table and its built-in chains have the same sizes as before: costs microseconds."""
@@ -270,26 +308,27 @@ class LegacyReader:
         try:
             return known is ABSENT or self._info(name) == (known.hooks, len(known.data))
         except OSError as error:
-            raise _translated(error) from error
+            raise self._translated(error) from error
 
     def _getsockopt(self, option: int, buffer: "ctypes.Array[ctypes.c_char]") -> memoryview:
         length = ctypes.c_uint32(len(buffer))
-        with socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as channel:
-            failed = self._libc.getsockopt(channel.fileno(), socket.IPPROTO_IPV6, option, buffer, ctypes.byref(length))
+        domain, level = self.family.domain, self.family.level
+        with socket.socket(domain, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as channel:
+            failed = self._libc.getsockopt(channel.fileno(), level, option, buffer, ctypes.byref(length))
         if failed:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return memoryview(buffer).cast("B")[: length.value]
 
-
-def _translated(error: OSError) -> FirewallUnavailable:
-    if error.errno in {errno.EPERM, errno.EACCES}:
-        return FirewallForbidden(
-            "not permitted to read the legacy IPv6 tables: run as root, or give CAP_NET_ADMIN and CAP_NET_RAW"
+    def _translated(self, error: OSError) -> FirewallUnavailable:
+        tables = f"legacy {self.family.name} tables"
+        if error.errno in {errno.EPERM, errno.EACCES}:
+            return FirewallForbidden(
+                f"not permitted to read the {tables}: run as root, or give CAP_NET_ADMIN and CAP_NET_RAW"
+            )
+        return FirewallUnavailable(
+            f"the kernel has no {tables} here ({error}): load them with `modprobe {self.family.module}`"
         )
-    return FirewallUnavailable(
-        f"the kernel has no legacy IPv6 tables here ({error}): load them with `modprobe ip6_tables`"
-    )
 
 
 @dataclass(slots=True)
