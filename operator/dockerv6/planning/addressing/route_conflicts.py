@@ -107,9 +107,8 @@ def _takers(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tu
         if any(r.interface == bridge and r.destination == subnet for r in inside):
             continue  # a copy of the main table, as for a VRF
         yield from ((r, not rule.conditions) for r in inside if r.interface != bridge)
-        if (
-            not rule.conditions or rule.conditions == _ALL_BUT_MARKED
-        ):  # the table may have an exception that is not read
+        for_most = not rule.conditions or rule.conditions == _ALL_BUT_MARKED
+        if for_most:  # the table may have an exception that is not read
             yield from ((r, False) for r in index.covering(rule.table, subnet) if r.interface not in (bridge, "lo"))
     inside = index.within(MAIN, subnet)
     own = min((r.metric for r in inside if r.interface == bridge and r.destination == subnet), default=None)
