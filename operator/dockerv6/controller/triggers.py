@@ -50,7 +50,6 @@ class Triggers:
         self._engine_changed = asyncio.Event()  # the engine's part of the caches is stale
         self._noticed = 0.0  # monotonic, when the first change that is not repaired yet was noticed
         self._links_changed = asyncio.Event()
-        self._attachments_reported = asyncio.Event()
         self._links: set[str] = set()  # names of links that changed; "": any
         self._foreign_rules_changed = False
         # As of the last reading of the host:
@@ -104,7 +103,6 @@ class Triggers:
         if event.action in ("connect", "disconnect") and event.network_id is not None:
             attached = event.action == "connect"
             world.attachment_reported(event.container_id or "", event.network_id, attached=attached)
-            self._attachments_reported.set()
         else:
             world.network_changed(event.network_id)
             if event.action == "destroy":
@@ -119,6 +117,8 @@ class Triggers:
         """Reconcile the networks that the container was last seen on: the event does not name them."""
         world = self._context.world
         world.containers_changed()
+        if event.action == "rename" and event.container_name is not None:
+            world.rename_reported(event.container_id or "", event.container_name)
         self._enqueue_users_of_containers()
         on = world.networks_of(event.container_id or "")
         for network_id in on:
@@ -131,8 +131,8 @@ class Triggers:
         """Read the list of containers again, a few times, while it lags behind the engine's events."""
         world = self._context.world
         while True:
-            await self._attachments_reported.wait()
-            self._attachments_reported.clear()
+            await world.list_may_lag.wait()
+            world.list_may_lag.clear()
             for pause in LAG_RETRIES:
                 await self._context.clock.sleep(pause)
                 await world.engine_state()  # a list from before the event may not have the container at all
@@ -141,7 +141,7 @@ class Triggers:
                 world.containers_changed()
                 self._enqueue_users_of_containers()
             else:
-                if not self._attachments_reported.is_set():  # else another event came, and starts this again
+                if not world.list_may_lag.is_set():  # else another event came, and starts this again
                     world.accept_containers()
 
     def _enqueue_users_of_containers(self) -> None:

@@ -53,6 +53,9 @@ class World:
         self._backoff_until = 0.0  # monotonic
         self._reported_networks: dict[str, set[str]] = {}  # by container id: network ids from events
         self._reported_attached: dict[tuple[str, str], bool] = {}  # by container and network id: attached, by events
+        self._reported_names: dict[str, str] = {}  # by container id: the new name, by events
+        self.list_may_lag = asyncio.Event()
+        """Set by a report of an event that the list of containers may not have yet."""
         self.version = 0
         """Grows when an input of the rules changes: networks, containers, listeners, bridges, external addresses."""
         self._last_in_rules: tuple[object, ...] | None = None
@@ -100,7 +103,7 @@ class World:
         """Mark everything of the engine stale: it was restarted, or its event stream was."""
         self._backoff_until = 0.0
         self._reported_networks.clear()
-        self._reported_attached.clear()
+        self.accept_containers()
         self.info.invalidate()
         self.network_changed(None)
         self.endpoints_changed()
@@ -135,26 +138,36 @@ class World:
         """Note that an event reported a container as attached to a network, or detached."""
         self._reported_networks.setdefault(container_id, set()).add(network_id)
         self._reported_attached[container_id, network_id] = attached
+        self.list_may_lag.set()
         self.endpoints_changed(network_id)
+
+    def rename_reported(self, container_id: str, name: str) -> None:
+        """Note that an event reported a container as renamed."""
+        self._reported_names[container_id] = name
+        self.list_may_lag.set()
 
     @property
     def containers_lag(self) -> bool:
-        """Whether the list of containers, as last read, lags behind the events about their networks.
+        """Whether the list of containers, as last read, lags behind the events about their networks and names.
 
-        Engines send the event before they update the list (moby, daemon/container_operations.go: connectToNetwork,
-        then CheckpointTo), and send no other event afterwards.
+        Engines send the event before they update the list, and send no other event afterwards (moby 20.10 to 28.5,
+        daemon/container_operations.go: connectToNetwork, then CheckpointTo; daemon/rename.go: the event, then
+        releaseName, and in between the list has both names).
         """
+        names = {c.id: c.name for c in self.known_containers}
+        self._reported_names = {i: name for i, name in self._reported_names.items() if names.get(i, name) != name}
         on = {c.id: {end.network_id for end in c.endpoints} for c in self.known_containers}
         self._reported_attached = {
             (container, network): attached
             for (container, network), attached in self._reported_attached.items()
             if container in on and (network in on[container]) != attached
         }
-        return bool(self._reported_attached)
+        return bool(self._reported_attached or self._reported_names)
 
     def accept_containers(self) -> None:
         """Stop waiting for the list of containers to catch up."""
         self._reported_attached.clear()
+        self._reported_names.clear()
 
     def networks_of(self, container_id: str) -> frozenset[str]:
         """Ids of the networks that a container is on, or was, as far as is known."""

@@ -104,7 +104,12 @@ def event(message: object) -> EngineEvent | None:
                 container_id=fields.text(attributes, "container") or None,
             )
         case "container":
-            return EngineEvent(EventKind.CONTAINER, action, container_id=fields.text(actor, "ID") or None)
+            return EngineEvent(
+                EventKind.CONTAINER,
+                action,
+                container_id=fields.text(actor, "ID") or None,
+                container_name=fields.text(attributes, "name") or None,
+            )
         case _:
             return None
 

@@ -189,3 +189,4 @@ class EngineEvent:
     network_id: str | None = None
     network_name: str | None = None
     container_id: str | None = None
+    container_name: str | None = None  # only in events of containers

@@ -411,7 +411,7 @@ class FakeDaemon(ABC):
         self._emit(EngineEvent(EventKind.NETWORK, action, network.id, network.name, container_id))
 
     def _emit_container_event(self, action: str, container: FakeContainer) -> None:
-        self._emit(EngineEvent(EventKind.CONTAINER, action, container_id=container.id))
+        self._emit(EngineEvent(EventKind.CONTAINER, action, container_id=container.id, container_name=container.name))
 
 
 def _id(seed: str) -> str:

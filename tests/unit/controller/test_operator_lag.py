@@ -53,6 +53,10 @@ class Lagging:
         self.hold(container_id, seconds)
         await self.host.engine.disconnect(there.id, container_id)
 
+    def rename(self, container_id: str, seconds: float, name: str) -> None:
+        self.hold(container_id, seconds)
+        self.host.engine.rename_container(container_id, name)
+
 
 @pytest.fixture
 def lagging(monkeypatch: pytest.MonkeyPatch) -> Lagging:
@@ -98,6 +102,21 @@ async def test_the_ports_of_a_container_that_was_detached_go_with_the_list(laggi
         assert lagging.host.ports().keys() == WEB.keys()
         await at_work.let(LATE)
         assert lagging.host.ports() == {}
+        assert await quiet(at_work, lagging)
+
+
+@pytest.mark.parametrize("lag", [AT_ONCE, LATE, WAITS - 0.1])
+async def test_the_port_of_a_container_comes_and_goes_with_its_name_in_the_list(lagging: Lagging, lag: float) -> None:
+    ports = [{"name": "http", "port": 8071, "targetPort": 80, "containers": {"name": "worker"}}]
+    lagging.host.files.write(network(publish={"ports": ports}))
+    async with lagging.host.running() as at_work:
+        await at_work.let(1)
+        web = run(lagging, "idle", on="blog", port=9090)
+        await at_work.let(1)
+        for name, published in (("worker", True), ("idle", False), ("worker", True)):
+            lagging.rename(web, lag, name)
+            await at_work.let(lag + 1)
+            assert ("tcp 8071 ::" in lagging.host.ports()) is published
         assert await quiet(at_work, lagging)
 
 

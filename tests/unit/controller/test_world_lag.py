@@ -1,4 +1,4 @@
-"""Engines send the event of an attachment before their list of containers has it."""
+"""Engines send the event of an attachment or a new name before their list of containers has it."""
 
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Attachment
@@ -95,10 +95,31 @@ async def test_one_that_does_not_run_is_in_no_list() -> None:
     assert not await it.look()
 
 
+async def test_a_renamed_container_is_waited_for_until_the_list_has_its_last_name() -> None:
+    it = await scene()
+    it.world.rename_reported(it.web, "idle")
+    it.world.rename_reported(it.web, "www")
+    assert await it.look()
+    it.host.engine.rename_container(it.web, "idle")
+    assert await it.look()
+    it.host.engine.rename_container(it.web, "www")
+    assert not await it.look()
+
+
+async def test_a_renamed_container_that_does_not_run_or_is_gone_is_not_waited_for() -> None:
+    it = await scene()
+    it.world.rename_reported("stopped", "idle")
+    assert not await it.look()
+    it.world.rename_reported(it.web, "idle")
+    it.host.engine.remove_container(it.web)
+    assert not await it.look()
+
+
 async def test_waiting_ends_when_it_is_given_up_or_the_engine_was_restarted() -> None:
     it = await scene()
     for end in (it.world.accept_containers, it.world.engine_changed):
         it.world.attachment_reported(it.web, it.two)
+        it.world.rename_reported(it.web, "idle")
         assert await it.look()
         end()
         assert not await it.look()

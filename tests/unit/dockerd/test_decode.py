@@ -166,7 +166,9 @@ def test_decodes_network_events(action: str) -> None:
 @pytest.mark.parametrize("action", ["start", "die", "stop", "rename", "pause", "unpause", "update", "destroy"])
 def test_decodes_container_events(action: str) -> None:
     message = {"Type": "container", "Action": action, "Actor": {"ID": CONTAINER_ID, "Attributes": {"name": "c1"}}}
-    assert decode.event(message) == EngineEvent(EventKind.CONTAINER, action, container_id=CONTAINER_ID)
+    assert decode.event(message) == EngineEvent(
+        EventKind.CONTAINER, action, container_id=CONTAINER_ID, container_name="c1"
+    )
 
 
 @pytest.mark.parametrize("other", [{"Type": "image", "Action": "pull"}, {}, [], None])
