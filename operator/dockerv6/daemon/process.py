@@ -42,8 +42,9 @@ logger = logging.getLogger(__name__)
 HEARTBEAT = 15.0  # seconds between beats of the event loop
 HEARTBEAT_LIMIT = 60.0
 
-WORKERS = 4
-"""Threads of `asyncio.to_thread`. The default depends on the processors: up to 32, half of the unit's TasksMax."""
+WORKERS = 5
+"""Threads of `asyncio.to_thread`. The default depends on the processors: up to 32, half of the unit's TasksMax.
+The watch of the sources keeps one of them."""
 
 
 STUCK_LIMIT = 300.0

@@ -9,9 +9,10 @@ not UTF-8, which watchfiles can't take.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from enum import StrEnum
+from functools import partial
 
 from dockerv6.lib.clock import Clock, wait_event
 from dockerv6.lib.tasks import CancellationToken, to_cancellable_thread
@@ -114,7 +115,7 @@ class _Changes:
         self._directories: frozenset[str] = frozenset()
         self._unwatchable: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
+        self._stop = threading.Event()
         self._warned = False
 
     @property
@@ -138,7 +139,7 @@ class _Changes:
         self._unwatchable = frozenset(path for path in directories if not _is_utf8(path))
         if directories == self._unwatchable:
             return False
-        self._stop = asyncio.Event()
+        self._stop = threading.Event()
         ready = asyncio.Event()
         self._task = asyncio.create_task(
             self._run(sorted(directories - self._unwatchable), self._stop, ready), name="source watch"
@@ -154,32 +155,18 @@ class _Changes:
             await asyncio.wait({task})
             task.result()
 
-    async def _run(self, directories: list[str], stop: asyncio.Event, ready: asyncio.Event) -> None:
-        # Imported here: it takes megabytes, and only the daemon needs it.
-        from watchfiles import awatch  # noqa: PLC0415
-
-        asyncio.get_running_loop().call_soon(ready.set)  # runs when the generator below waits for changes
+    async def _run(self, directories: list[str], stop: threading.Event, ready: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            batches = awatch(
-                *directories,
-                watch_filter=None,
-                debounce=_BURST,
-                step=self._step,
-                stop_event=stop,
-                rust_timeout=_WAIT,
-                force_polling=False,
-                recursive=False,
-                ignore_permission_denied=False,  # true would also hide exhausted limits
+            await asyncio.to_thread(
+                _follow,
+                directories,
+                self._step,
+                stop,
+                started=partial(loop.call_soon_threadsafe, ready.set),
+                changed=partial(loop.call_soon_threadsafe, self.event.set),
             )
-            async with aclosing(batches):
-                async for _ in batches:
-                    self.event.set()
             self._warned = False
-        except ExceptionGroup as errors:
-            # watchfiles fails at a change of a file whose name is not UTF-8. It is a change, and the watch is replaced.
-            if errors.split(RuntimeError)[1] is not None:
-                raise
-            self.event.set()
         except (OSError, RuntimeError) as error:
             # ENOSPC and EMFILE: limits of inotify. ENOENT: a directory was just deleted.
             if not self._warned:
@@ -191,4 +178,32 @@ class _Changes:
                     error,
                 )
         finally:
+            stop.set()
             ready.set()
+
+
+def _follow(
+    directories: list[str],
+    step: int,
+    stop: threading.Event,
+    *,
+    started: Callable[[], object],
+    changed: Callable[[], object],
+) -> None:
+    """Report changes until the stop event is set. Blocks; raises what the constructor of the watch does."""
+    # Imported here: it takes megabytes, and only the daemon needs it. `awatch` takes as much again, for anyio.
+    from watchfiles._rust_notify import RustNotify  # noqa: PLC0415
+
+    # no debug output, no polling, not recursive, no ignored permissions: that would also hide exhausted limits
+    with RustNotify(directories, False, False, 0, False, False) as watcher:
+        started()
+        while True:
+            try:
+                found = watcher.watch(_BURST, step, _WAIT, stop)
+            except RuntimeError:
+                changed()  # of a file whose name is not UTF-8; the watch is broken and is replaced
+                return
+            if found == "stop":
+                return
+            if found != "timeout":
+                changed()

@@ -2,10 +2,12 @@ import asyncio
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 import watchfiles
@@ -151,7 +153,7 @@ async def test_polls_when_inotify_is_exhausted(
     def exhausted(*_: object, **__: object) -> None:
         raise OSError(28, "OS file watch limit reached.")
 
-    monkeypatch.setattr(watchfiles, "awatch", exhausted)
+    monkeypatch.setattr(watchfiles._rust_notify, "RustNotify", exhausted)
     with caplog.at_level(logging.WARNING):
         async with watching(root, poll=0.05) as following:
             await change_once_it_waits(root / "x.yaml", following())
@@ -160,12 +162,19 @@ async def test_polls_when_inotify_is_exhausted(
 
 
 async def test_poll_catches_lost_notifications(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def deaf(*_: object, stop_event: asyncio.Event, **__: object) -> AsyncIterator[object]:
-        await stop_event.wait()
-        for nothing in list[object]():
-            yield nothing
+    class Deaf:
+        def __init__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(watchfiles, "awatch", deaf)
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def watch(self, _debounce: int, _step: int, _timeout: int, stop: threading.Event) -> str:
+            stop.wait()
+            return "stop"
+
+    monkeypatch.setattr(watchfiles._rust_notify, "RustNotify", Deaf)
     async with watching(root, poll=0.05) as following:
         await change_once_it_waits(root / "x.yaml", following())
 
