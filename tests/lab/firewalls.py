@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab import packages
 from tests.lab.engine import BUS
-from tests.lab.process import end, first_child, marked_environment, run
+from tests.lab.process import end, first_child, marked_environment, run, spawn
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Sequence
 
     from tests.lab.engine import Engine
@@ -89,7 +89,9 @@ class HostFirewalls:
         script = Path(__file__).with_name("firewalls.sh")
         engine = self._engine.directory
         argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", script, tree(), self._directory, engine]
-        self._bus = self._spawn(self._engine.namespace.enter([*map(str, argv), str(engine / BUS)]))
+        self._bus = spawn(
+            self._engine.namespace.enter([*map(str, argv), str(engine / BUS)]), self._log, self._engine.session.id
+        )
         self._await((engine / BUS).exists, self._bus, "the D-Bus daemon")
 
     def exec(self, *argv: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -102,7 +104,7 @@ class HostFirewalls:
 
     def start_firewalld(self) -> None:
         """Start firewalld, and wait until it has applied its rules."""
-        self._firewalld = self._spawn(self._enter(["firewalld", "--nofork", "--nopid"]))
+        self._firewalld = spawn(self._enter(["firewalld", "--nofork", "--nopid"]), self._log, self._engine.session.id)
         running = ("firewall-cmd", "--state")
         self._await(lambda: self.exec(*running, check=False).returncode == 0, self._firewalld, "firewalld")
 
@@ -122,18 +124,6 @@ class HostFirewalls:
         assert self._bus is not None, "not started"
         path = "PATH=/usr/sbin:/usr/bin"
         return ["nsenter", f"--target={first_child(self._bus.pid)}", *_NAMESPACES, "/usr/bin/env", path, *argv]
-
-    def _spawn(self, argv: list[str]) -> subprocess.Popen[str]:
-        with self._log.open("a") as log:
-            return subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-                env=marked_environment(self._engine.session.id),
-            )
 
     def _await(self, ready: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
         deadline = time.monotonic() + _PATIENCE

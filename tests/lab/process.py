@@ -58,6 +58,20 @@ def marked_environment(session: str, extra: Mapping[str, str] | None = None) -> 
     return {**os.environ, MARK: session, **(extra or {})}
 
 
+def spawn(argv: Sequence[str], log: Path, session: str) -> subprocess.Popen[str]:
+    """Start a program in the background, with no input and its output in a log, to which it is appended."""
+    with log.open("a") as output:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            text=True,
+            start_new_session=True,
+            env=marked_environment(session),
+        )
+
+
 def first_child(pid: int) -> int:
     """Return the identifier of a process's first child. Raises LookupError if there is none."""
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.lab.operator import Operator, OperatorError
-from tests.lab.process import end, first_child, marked_environment, run, wait_gone
+from tests.lab.process import end, first_child, run, spawn, wait_gone
 from tests.lab.session import CGROUPS, remove_cgroups
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping, Sequence
 
     from tests.lab.engine import Engine
@@ -76,16 +76,11 @@ class ServiceOperator(Operator):
         entry = [_ENTRY, lower, self._host, self.engine.directory, *(group.parent for group in groups)]
         unshare = ["unshare", *(f"--{each}" for each in _NAMESPACES), "--fork", "--kill-child=KILL", "/bin/sh", *entry]
         argv = ["/bin/sh", "-euc", _IN_GROUPS, "sh", " ".join(map(str, groups)), *unshare]
-        with (self._host / "log" / "boot.log").open("w") as log:
-            self._process = subprocess.Popen(
-                self.engine.namespace.enter([str(each) for each in argv]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-                env=marked_environment(self.engine.session.id),
-            )
+        self._process = spawn(
+            self.engine.namespace.enter([str(each) for each in argv]),
+            self._host / "log" / "boot.log",
+            self.engine.session.id,
+        )
         self._wait_booted()
 
     def _wait_booted(self) -> None:

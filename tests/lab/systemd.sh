@@ -3,17 +3,11 @@
 # usage: systemd.sh LOWER_DIRECTORIES HOST_DIRECTORY ENGINE_DIRECTORY HIERARCHY...
 # HIERARCHY: where control groups are mounted; this process is in the host's group of each
 set -eu
+. "${0%/*}/host_root.sh"
 lower=$1 host=$2 engine=$3
 shift 3
-root=$host/root
 
-mount --make-rprivate /
-mount -t overlay overlay -o "lowerdir=$lower,upperdir=$host/upper,workdir=$host/work" "$root"
-mount -t proc proc "$root/proc"
-# only the sysctls of the network namespace can be written: the others are those of the machine
-mount --bind "$root/proc/sys" "$root/proc/sys"
-mount -o remount,bind,ro "$root/proc/sys"
-mount --bind /proc/sys/net "$root/proc/sys/net"
+overlay_root "$lower" "$host" "$engine"
 mount -t sysfs -o ro sysfs "$root/sys"
 # in this namespace of control groups, the host's group is the root
 if [ "$*" = /sys/fs/cgroup ]; then
@@ -38,20 +32,13 @@ for device in null zero full random urandom tty; do
   : >"$root/dev/$device"
   mount --bind "/dev/$device" "$root/dev/$device"
 done
-mount -t tmpfs -o mode=755 tmpfs "$root/run"
-mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mkdir -p "$root/engine" "$root/etc/dockerv6.d" "$root/var/log/lab" "$root/etc/systemd/lab"
 mount --bind "$engine" "$root/engine"
 ln -s /engine/docker.sock "$root/run/docker.sock"
-: >"$root/run/xtables.lock"
-mount --bind "$engine/xtables.lock" "$root/run/xtables.lock"
 mount --bind "$host/config" "$root/etc/dockerv6.d"
 mount --bind "$host/log" "$root/var/log/lab"
 mount --bind "$host/units" "$root/etc/systemd/lab"
-cd "$root"
-mkdir -p .old
-pivot_root . .old
-umount -l /.old
+enter_root
 # systemd needs permission for version 1 of control groups, and this variable stands for the kernel command line
 exec env -i container=lab D6_LAB_SESSION="$D6_LAB_SESSION" SYSTEMD_UNIT_PATH=/etc/systemd/lab PATH=/usr/sbin:/usr/bin \
   SYSTEMD_PROC_CMDLINE="SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1 systemd.unified_cgroup_hierarchy=0" \
