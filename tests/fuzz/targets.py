@@ -22,7 +22,7 @@ from dockerv6.api.scheme import decode as decode_resource
 from dockerv6.api.scheme import digest, to_document
 from dockerv6.cli.selection import parse_references, parse_selector
 from dockerv6.daemon import settings
-from dockerv6.dockerd import address, attachments, decode, events, images
+from dockerv6.dockerd import address, attachments, decode, events
 from dockerv6.dockerd.port import EngineApiError, EngineError
 from dockerv6.firewall.nftables import foreign, reader
 from dockerv6.firewall.nftables.commands import TABLE
@@ -132,7 +132,7 @@ def _engine(data: bytes) -> None:
     decoded += [*_of_one(decode.network, value), *_of_one(decode.created_id, value), *_of_one(_engine_info, value)]
     for each in listed:
         for of_image in _of_one(decode.image_labels, each):
-            decoded += [of_image, images.labels_at_creation(of_image, of_image)]
+            decoded += [of_image, decode.labels_at_creation(of_image, of_image)]
         decoded += [attachments.attachment(each, name, name) for name in ("", "net")]
         decoded.append(attachments.orphaned_attachment(each, "net", frozenset()))
     decoded += [attachments.attachment(each, "", "net") for each in attachments.listed_containers(listed).values()]

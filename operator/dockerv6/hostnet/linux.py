@@ -9,9 +9,8 @@ from functools import partial
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import TypeVar
 
-from dockerv6.hostnet import addresses, conntrack, links, neighbours, prefixes, routes, rules, sockets, sysctl
+from dockerv6.hostnet import addresses, conntrack, links, neighbours, prefixes, routes, sockets, sysctl
 from dockerv6.hostnet.changes import ChangeFeed
-from dockerv6.hostnet.container_sockets import ContainerProcesses
 from dockerv6.hostnet.model import (
     ContainerSockets,
     HostChange,
@@ -23,6 +22,7 @@ from dockerv6.hostnet.model import (
     RoutingRule,
 )
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
+from dockerv6.hostnet.sockets import ContainerProcesses
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class LinuxHostNet:
 
     async def rules(self) -> tuple[RoutingRule, ...]:
         """See `port.HostNet.rules`."""
-        return await self._request("list routing rules", rules.rules)
+        return await self._request("list routing rules", routes.rules)
 
     async def prefixes(self) -> tuple[HostPrefix, ...]:
         """See `port.HostNet.prefixes`."""

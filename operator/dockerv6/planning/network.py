@@ -11,7 +11,6 @@ from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.addressing.conflicts import RETRY, network_conflict, no_ipv6_remedy
 from dockerv6.planning.addressing.pools import withdrawn_findings
 from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
-from dockerv6.planning.docker.address_limits import address_findings
 from dockerv6.planning.docker.engine import (
     container_findings,
     driver_finding,
@@ -23,6 +22,7 @@ from dockerv6.planning.docker.engine import (
 )
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
 from dockerv6.planning.docker.network_spec import (
+    address_findings,
     differences,
     fingerprint,
     network_spec,

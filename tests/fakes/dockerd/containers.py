@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from dockerv6.dockerd import api_errors
-from dockerv6.dockerd.images import labels_at_creation
+from dockerv6.dockerd.decode import labels_at_creation
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.dockerd.port_bindings import RequestedPort, is_ambiguous, marked, port_order
 

@@ -3,8 +3,8 @@ import re
 import pytest
 import yaml
 
-from dockerv6.api.foreign_words import _WORDS
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
+from dockerv6.api.validation import _WORDS
 from tests.unit.api.checks import document, errors, network_errors, only
 
 REMEDIES = sorted({(kind, remedy) for kind, words in _WORDS.items() for remedy in words.values()})

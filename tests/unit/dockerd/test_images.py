@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockerv6.dockerd.images import labels_at_creation
+from dockerv6.dockerd.decode import labels_at_creation
 
 PROJECT, SERVICE, HASH = (f"com.docker.compose.{name}" for name in ("project", "service", "config-hash"))
 

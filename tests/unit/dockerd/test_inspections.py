@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockerv6.dockerd.inspections import Inspections
+from dockerv6.dockerd.client import Inspections
 from dockerv6.dockerd.port import EngineApiError, EngineUnavailable
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.hostnet.container_sockets import ContainerProcesses
 from dockerv6.hostnet.model import ContainerSockets
+from dockerv6.hostnet.sockets import ContainerProcesses
 
 WEB, OTHER = "a" * 64, "b" * 64
 HEADING = "  sl  local_address rem_address   st\n"

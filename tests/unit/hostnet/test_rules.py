@@ -2,7 +2,7 @@
 
 import struct
 
-from dockerv6.hostnet.rules import decode_rule
+from dockerv6.hostnet.routes import decode_rule
 
 HEADER = struct.Struct("=BBBBBxxBI")
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from dockerv6.dockerd.model import Attachment, EngineInfo
-from dockerv6.planning.docker.address_limits import address_findings
-from dockerv6.planning.docker.network_spec import differences, network_spec
+from dockerv6.planning.docker.network_spec import address_findings, differences, network_spec
 from dockerv6.planning.plan import Finding
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, IDENTITY, container, created, desired, observed
 
