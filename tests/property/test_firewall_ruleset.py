@@ -22,9 +22,10 @@ from dockerv6.firewall.elements import (
 )
 from dockerv6.firewall.expr import Element, overlapping
 from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.overlaps import resolve_overlaps
 from dockerv6.firewall.prefixes import PREFIX_IN, PREFIX_OUT, prefixes_of
 from dockerv6.firewall.rectangles import Rectangle, collapsed
-from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import Ruleset
 from tests.fakes.firewall.replay import apply
 from tests.property.strategies_firewall import intents, keeps, observed
@@ -106,7 +107,8 @@ def test_every_element_belongs_to_a_network_or_a_port_of_its_owner(intent: Firew
             assert (owner, prefix) in targets or any(o == owner and prefix.subnet_of(s) for o, s in subnets)
         else:
             assert not owner or (owner, first) in names
-    for excluded in (overlapping_subnets(intent), overlapping_external_prefixes(intent)):
+    separated = resolve_overlaps(intent.networks, intent.precedence)
+    for excluded in (separated.lost, separated.external_lost):
         assert set(excluded) | set(excluded.values()) <= {network.owner for network in intent.networks}
 
 

@@ -14,8 +14,7 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.traffic import Egress
 from dockerv6.controller.bridge_names import BridgeNames
-from dockerv6.controller.fault_isolation import FaultIsolation
-from dockerv6.controller.faults import Faults
+from dockerv6.controller.fault_isolation import FaultIsolation, Faults
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World

@@ -39,11 +39,6 @@ def no_rival() -> str:
     return ""
 
 
-async def no_chains() -> frozenset[str]:
-    """As if no engine had chains here: none can be missing."""
-    return frozenset()
-
-
 class EngineChains:
     """The engine's chains, compared with those that this engine process has had."""
 

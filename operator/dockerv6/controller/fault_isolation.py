@@ -1,17 +1,56 @@
-"""The part of the desired firewall from which rules can be computed, if an exception that nobody foresaw hits another.
+"""Exceptions that nobody foresaw, in computations about one thing: it harms that thing only, and is visible.
 
-A container whose ports can't be assigned has none; an owner whose rules can't be rendered keeps those that it has. All
-others get theirs.
+`FaultIsolation` finds the part of the desired firewall from which rules can be computed. A container whose ports can't
+be assigned has none; an owner whose rules can't be rendered keeps those that it has. All others get theirs.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
-from dockerv6.controller.faults import Faults
 from dockerv6.dockerd.model import Container
 from dockerv6.planning.firewall.contributions import FirewallContribution
 from dockerv6.planning.firewall.desired import DesiredFirewall
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_REMEDY = "this is an error in dockerv6, please report it with the daemon's log"
+
+
+class Faults:
+    """The faults of one computation that is repeated; the log has the traceback of each new one."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._found: dict[str, str] = {}
+        self._before: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """The computation begins again: what does not fail any more is forgotten."""
+        self._before, self._found = self._found, {}
+
+    def contained(self, harm: str, compute: Callable[[], T], otherwise: T) -> T:
+        """The value; the other one if it can't be computed. `harm`: what the user has to know then."""
+        try:
+            return compute()
+        except Exception as error:  # noqa: BLE001 - logged with its traceback
+            self.add(harm, error)
+            return otherwise
+
+    def add(self, harm: str, error: Exception) -> None:
+        """Note a fault, and log it if it is new."""
+        cause = self._found[harm] = f"{type(error).__name__}: {error}"
+        if self._before.get(harm) != cause:
+            logger.error("%s", harm, exc_info=error)
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Each fault with its harm, cause and remedy."""
+        return tuple(f"{harm} ({cause}); {_REMEDY}" for harm, cause in sorted(self._found.items()))
 
 
 class FaultIsolation:

@@ -91,8 +91,6 @@ and IPsec policies and traffic control look at marks as well. The bit is set aft
 never sees it.
 """
 
-from collections.abc import Mapping
-
 from dockerv6.firewall.elements import element_sets
 from dockerv6.firewall.filter_chains import filter_chains
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
@@ -104,8 +102,7 @@ from dockerv6.firewall.ruleset import EMPTY, Ruleset
 def render(intent: FirewallIntent) -> Ruleset:
     """The ruleset for the intent; `EMPTY` if there are no networks and no elements to keep.
 
-    If subnets overlap, only the network with precedence gets elements (see `overlapping_subnets`). The same holds for
-    external prefixes (see `overlapping_external_prefixes`).
+    If subnets or external prefixes overlap, only the network with precedence gets elements (see `resolve_overlaps`).
     """
     networks, lost, _ = resolve_overlaps(intent.networks, intent.precedence)
     if not networks and not intent.keep:
@@ -118,17 +115,3 @@ def render(intent: FirewallIntent) -> Ruleset:
 
 def _is_in(port: PortIntent, networks: tuple[NetworkIntent, ...]) -> bool:
     return any(network.owner == port.owner and port.target in network.subnet for network in networks)
-
-
-def overlapping_subnets(intent: FirewallIntent) -> Mapping[str, str]:
-    """Owners whose network is left out because its subnet overlaps another one, by the owner of that one."""
-    return resolve_overlaps(intent.networks, intent.precedence).lost
-
-
-def overlapping_external_prefixes(intent: FirewallIntent) -> Mapping[str, str]:
-    """Owners with an external prefix that is left out because it overlaps a subnet or another external prefix.
-
-    The value is the owner of the other one. A network whose first external prefix is left out is neither translated nor
-    let out.
-    """
-    return resolve_overlaps(intent.networks, intent.precedence).external_lost

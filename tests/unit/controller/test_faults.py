@@ -7,7 +7,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.controller import contributions
-from dockerv6.controller.faults import Faults
+from dockerv6.controller.fault_isolation import Faults
 from dockerv6.dockerd.model import Container, Network, SubnetConfig
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.render import render

@@ -6,7 +6,8 @@ import pytest
 from dockerv6.firewall.elements import ALLOWED, PUBLISHED_TO, RESTRICTED
 from dockerv6.firewall.expr import Field, HasMark, SetMark, Verdict
 from dockerv6.firewall.model import NetworkIntent
-from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
+from dockerv6.firewall.overlaps import resolve_overlaps
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.lib.networking import InterfaceName
 from tests.unit.firewall.intents import (
@@ -53,15 +54,16 @@ def test_of_overlapping_networks_only_the_first_gets_elements_and_ports() -> Non
     wide = replace(SHOP, subnet=IPv6Network("fd12:3456:789a::/48"))
     asked = intent(wide, BLOG, ports=(WEB, replace(DNS, owner="shop")))
     assert render(asked).owners == {"blog"}
-    assert overlapping_subnets(asked) == {"shop": "blog"}
-    assert overlapping_subnets(intent(BLOG, SHOP)) == {}
+    assert resolve_overlaps(asked.networks).lost == {"shop": "blog"}
+    assert resolve_overlaps((BLOG, SHOP)).lost == {}
 
 
 def test_of_overlapping_external_prefixes_only_the_first_gets_rules() -> None:
     later = replace(HOME, owner="later", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge=InterfaceName("br-later"))
     asked = intent(later, HOME)
     assert {rule.owner for rule in render(asked).owned} == {"home"}
-    assert (overlapping_external_prefixes(asked), overlapping_subnets(asked)) == ({"later": "home"}, {})
+    separated = resolve_overlaps(asked.networks)
+    assert (separated.external_lost, separated.lost) == ({"later": "home"}, {})
     left_out = OUT.having(saddr="fd12:3456:789a:a::2", iif="br-later")
     assert forwarded(left_out, render(asked)) == "left"
     assert through(render(asked), "postrouting", left_out) == Fate(Verdict.ACCEPT, left_out)
