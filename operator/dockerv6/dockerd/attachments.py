@@ -5,7 +5,7 @@ See `decode` for what differs between engines.
 
 from __future__ import annotations
 
-from dockerv6.dockerd import fields, responses
+from dockerv6.dockerd import fields
 from dockerv6.dockerd.decode import CONTAINERS, endpoint_settings, own_name
 from dockerv6.dockerd.model import Attachment
 
@@ -52,7 +52,7 @@ def listed_containers(response: object) -> dict[str, object]:
             "State": {"Running": fields.text(entry, "State") in _RUNNING},
             "NetworkSettings": fields.member(entry, "NetworkSettings"),
         }
-        for entry in responses.listing(response, CONTAINERS)
+        for entry in fields.listing(response, CONTAINERS)
         if (found := fields.text(entry, "Id"))
     }
 

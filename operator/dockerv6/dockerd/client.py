@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import quote
 
-from dockerv6.dockerd import address, attachments, decode, encode, port_bindings, responses
+from dockerv6.dockerd import address, attachments, decode, encode, fields, port_bindings
 from dockerv6.dockerd.api_errors import AmbiguousName, EndpointExists, NoResponse, NotConnected
 from dockerv6.dockerd.events import EventStreams
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineUnavailable, NetworkNotFound
@@ -129,7 +129,7 @@ class DockerEngine:
     async def _oldest(self, name: str) -> Network | None:
         response = await self._transport.get("/networks", {"filters": json.dumps({"name": [name]})})
         # the filter also matches substrings of names
-        for entry in sorted(responses.listing(response, "networks"), key=decode.created):
+        for entry in sorted(fields.listing(response, "networks"), key=decode.created):
             (candidate,) = decode.networks([entry])
             if candidate.name == name:
                 return await self.network(candidate.id)
@@ -201,9 +201,9 @@ class DockerEngine:
             EngineApiError: an error response, no response, or one that is not ``what``.
         """
         try:
-            return responses.require(await self._transport.get(path, seconds=INSPECT_TIMEOUT), "Id", what)
+            return fields.require(await self._transport.get(path, seconds=INSPECT_TIMEOUT), "Id", what)
         except EngineUnavailable as error:
-            responses.require(await self._transport.get_unversioned("/version"), "Version", "its version")
+            fields.require(await self._transport.get_unversioned("/version"), "Version", "its version")
             raise NoResponse(str(error)) from error
 
     async def containers(self) -> tuple[Container, ...]:

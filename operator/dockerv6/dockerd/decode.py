@@ -38,7 +38,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dockerv6.dockerd import fields, port_bindings, responses
+from dockerv6.dockerd import fields, port_bindings
 from dockerv6.dockerd.model import (
     Container,
     ContainerEndpoint,
@@ -73,8 +73,8 @@ def engine_info(version: object, info: object) -> EngineInfo:
     Raises:
         EngineUnavailable: one of them is not that.
     """
-    responses.require(version, "Version", "its version")
-    responses.require(info, "ServerVersion", "information about itself")
+    fields.require(version, "Version", "its version")
+    fields.require(info, "ServerVersion", "information about itself")
     number = fields.text(version, "Version")
     release = _RELEASE.match(number)
     # "iptables", "iptables+firewalld", "nftables", "nftables+firewalld"
@@ -131,7 +131,7 @@ def networks(response: object) -> tuple[Network, ...]:
     Raises:
         EngineUnavailable: it is not a list.
     """
-    return tuple(_network(entry, None) for entry in responses.listing(response, "networks"))
+    return tuple(_network(entry, None) for entry in fields.listing(response, "networks"))
 
 
 def network(inspected: object) -> Network:
@@ -140,7 +140,7 @@ def network(inspected: object) -> Network:
     Raises:
         EngineUnavailable: it is not a network.
     """
-    responses.require(inspected, "Id", "a network")
+    fields.require(inspected, "Id", "a network")
     # swarm adds entries of its own ("lb-<network>"), whose ids are not ids of containers
     containers = fields.mapping(fields.member(inspected, "Containers"))
     endpoints = (_endpoint(container_id, entry) for container_id, entry in containers.items())
@@ -161,7 +161,7 @@ def created_id(response: object) -> str:
     Raises:
         EngineUnavailable: it has no id; the network may exist all the same.
     """
-    responses.require(response, "Id", "the id of the created network")
+    fields.require(response, "Id", "the id of the created network")
     return fields.text(response, "Id")
 
 
@@ -239,7 +239,7 @@ def containers(response: object, images: ImagesById) -> tuple[Container, ...]:
     Raises:
         EngineUnavailable: it is not a list.
     """
-    found = (_container(entry, images) for entry in responses.listing(response, CONTAINERS) if fields.text(entry, "Id"))
+    found = (_container(entry, images) for entry in fields.listing(response, CONTAINERS) if fields.text(entry, "Id"))
     return tuple(sorted(found, key=lambda container: container.id))
 
 
@@ -247,7 +247,7 @@ def image_ids(response: object) -> tuple[str, ...]:
     """Decode ``GET /containers/json`` into the ids of the images of all containers with labels. Raises as above."""
     return tuple(
         image_id
-        for entry in responses.listing(response, CONTAINERS)
+        for entry in fields.listing(response, CONTAINERS)
         if fields.member(entry, "Labels") and (image_id := fields.text(entry, "ImageID"))
     )
 
@@ -265,7 +265,7 @@ def image_labels(inspected: object) -> Mapping[str, str]:
 
 def container_ids(response: object) -> tuple[str, ...]:
     """Decode ``GET /containers/json`` into ids only. Raises as above."""
-    return tuple(found for entry in responses.listing(response, CONTAINERS) if (found := fields.text(entry, "Id")))
+    return tuple(found for entry in fields.listing(response, CONTAINERS) if (found := fields.text(entry, "Id")))
 
 
 def networks_in_use(response: object) -> frozenset[str]:
@@ -274,7 +274,7 @@ def networks_in_use(response: object) -> frozenset[str]:
     Raises:
         EngineUnavailable: it is not a list.
     """
-    entries = (entry for container in responses.listing(response, CONTAINERS) for entry in endpoint_settings(container))
+    entries = (entry for container in fields.listing(response, CONTAINERS) for entry in endpoint_settings(container))
     return frozenset(ref for name, settings in entries for ref in (name, fields.text(settings, "NetworkID")) if ref)
 
 

@@ -1,9 +1,19 @@
-"""Fields of JSON of unknown shape: a field that is missing or has another type reads as empty. Pure."""
+"""JSON of unknown shape: a field that is missing or has another type reads as empty. Pure.
 
+A response as a whole has to be what was asked for. A proxy, another server, or a truncated response is worse than none:
+read as an empty list, it would mean that nothing exists, and what exists would be forgotten or created again. null is
+refused too: for an empty list 20.10, 26.1 and 28.5 send [] (getNetworksList and reduceContainers in moby), as the API
+has promised since 1.13.
+"""
+
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.lib.text import escaped
 
 
 def member(value: object, key: str) -> object:
@@ -73,3 +83,37 @@ def address(text: str) -> IPv4Address | IPv6Address | None:
         if isinstance(found, IPv4Address) or found.scope_id is None:
             return found
     return None
+
+
+_SHOWN = 80  # characters of a response that is not the engine's
+
+
+def listing(response: object, what: str) -> list[object]:
+    """The items of a response that is a list.
+
+    Args:
+        response: decoded JSON.
+        what: it lists, such as "networks".
+
+    Raises:
+        EngineUnavailable: it is not a list.
+    """
+    if not isinstance(response, list):
+        raise _not_the_engines(f"a list of {what}", response)
+    return response
+
+
+def require(response: object, field: str, what: str) -> object:
+    """The response, which is an object with that field, as every engine sends it.
+
+    Raises:
+        EngineUnavailable: it is not.
+    """
+    if not text(response, field):
+        raise _not_the_engines(what, response)
+    return response
+
+
+def _not_the_engines(expected: str, response: object) -> EngineUnavailable:
+    found = escaped(json.dumps(response)[:_SHOWN])
+    return EngineUnavailable(f"the Docker Engine, or a proxy before it, did not send {expected}, but {found}")
