@@ -67,25 +67,20 @@ async def test_traffic_to_another_network_shows_the_routers_address_there(router
 
 
 @pytest.mark.parametrize("variant", XTABLES)
-async def test_excluded_destinations_stay_untranslated_though_the_engine_would_masquerade(
-    router: Router, variant: str
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(replace(BLOG, egress_exclude=(IPv6Network("2001:db8:ffff::/48"),)), id="destination"),
+        pytest.param(replace(BLOG, egress_interfaces=(InterfaceName("wg0"),)), id="interface"),
+    ],
+)
+async def test_what_is_excluded_stays_untranslated_though_the_engine_would_masquerade(
+    router: Router, variant: str, network: NetworkIntent
 ) -> None:
     router.ip6tables(
         variant, "-t", "nat", "-A", "POSTROUTING", "-s", str(BLOG.subnet), "!", "-o", "br-blog", "-j", "MASQUERADE"
     )
-    await router.want(replace(BLOG, egress_exclude=(IPv6Network("2001:db8:ffff::/48"),)))
-    assert seen_by_world(router, "blog") == CONTAINERS["blog"]
-    assert seen_by_world(router, "blog", "wg0") == ROUTER["wg0"]
-
-
-@pytest.mark.parametrize("variant", XTABLES)
-async def test_only_the_chosen_interfaces_translate_though_the_engine_would_masquerade(
-    router: Router, variant: str
-) -> None:
-    router.ip6tables(
-        variant, "-t", "nat", "-A", "POSTROUTING", "-s", str(BLOG.subnet), "!", "-o", "br-blog", "-j", "MASQUERADE"
-    )
-    await router.want(replace(BLOG, egress_interfaces=(InterfaceName("wg0"),)))
+    await router.want(network)
     assert seen_by_world(router, "blog") == CONTAINERS["blog"]
     assert seen_by_world(router, "blog", "wg0") == ROUTER["wg0"]
 
