@@ -20,8 +20,13 @@ WORKERS ?= 2
 LAB_WORKERS ?= 4
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# only the directories that have tests of the stage, because every test process imports what it collects
 E2E := $(PYTEST) -m e2e --numprocesses $(LAB_WORKERS)
+E2E_TESTS := tests/e2e tests/contract
 RECORDED := --matrix-results=docs/engines
+
+# Python would compile every module again in each of hundreds of processes: a daemon then needs twice its time to start
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: root help setup test lint unit host e2e test-matrix engines soak fuzz bench demo crds lock sbom audit clean
 
@@ -43,18 +48,18 @@ lint: setup ## style, format, types and layer contracts
 	$(BIN)/lint-imports
 
 unit: setup ## tests without root and engines: unit, property, golden, simulation, and contracts on the fakes
-	$(PYTEST) -m 'not host and not e2e' --numprocesses $(WORKERS)
+	$(PYTEST) -m 'not host and not e2e' --numprocesses $(WORKERS) --ignore=tests/host --ignore=tests/e2e
 
 host: root setup ## tests and contracts against the kernel, in separate network namespaces (root)
-	$(PYTEST) -m host --numprocesses $(LAB_WORKERS)
+	$(PYTEST) -m host --numprocesses $(LAB_WORKERS) tests/host tests/contract
 
 e2e: root setup ## tests and contracts with real engines and real packets (root); CELLS=core, all, or names of tests/lab/cells.py
 	$(BIN)/python -m tests.lab build '$(CELLS)'
-	$(E2E) --cells='$(CELLS)'
+	$(E2E) --cells='$(CELLS)' $(E2E_TESTS)
 
 test-matrix: root setup ## end-to-end tests on every engine, scenarios of the matrix in every cell; writes docs/engines.md (root)
 	$(BIN)/python -m tests.lab build all
-	status=0; $(E2E) --cells=all $(RECORDED) || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
+	status=0; $(E2E) --cells=all $(RECORDED) $(E2E_TESTS) || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
 
 engines: root setup ## only the scenarios of the matrix, on CELLS; writes their results to docs/engines.md (root)
 	$(BIN)/python -m tests.lab build '$(CELLS)'

@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-
 _ROOT = Path(__file__).parents[1]
 DPKG_QUERY = ("dpkg-query", "--show", "--showformat", "${Package}\\t${Version}\\t${Architecture}\\n")
 """The command whose output, from inside the image, `document` reads."""
@@ -57,6 +54,10 @@ def validate(found: dict[str, Any]) -> None:
     Raises:
         SbomError: it does not conform.
     """
+    # importing them takes seconds, and every process that collects the tests imports this module
+    from cyclonedx.schema import SchemaVersion  # noqa: PLC0415
+    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415
+
     if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(found)):
         raise SbomError(str(error))
 

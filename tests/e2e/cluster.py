@@ -63,7 +63,7 @@ def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) 
 
 def resource(operator: Operator, name: str, kind: str = "ipv6network") -> dict[str, Any]:
     """A resource as printed by `dockerv6 get -o json`."""
-    found: dict[str, Any] = json.loads(operator.cli("get", kind, name, "-o", "json").stdout)
+    found: dict[str, Any] = json.loads(operator.read("get", kind, name, "-o", "json").stdout)
     return found
 
 

@@ -165,6 +165,10 @@ class ContainerOperator(Operator):
             raise OperatorError("no standard input in the container")
         return self.engine.container_exec(self._container, "dockerv6", *arguments, check=check, timeout=timeout)
 
+    def read(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the container, where the state is."""
+        return self.cli(*arguments, check=check)
+
     def stop(self, patience: float = 10.0) -> int:
         """Stop the container; return the daemon's exit status."""
         self.engine.docker("stop", "-t", f"{patience:g}", self._container)

@@ -153,7 +153,7 @@ class Premises(Site):
 
     def events(self, name: str, kind: str = "ipv6network") -> str:
         """The events of a resource."""
-        return self.operator.cli("events", kind, name).stdout
+        return self.operator.read("events", kind, name).stdout
 
     def transitions(self, name: str, kind: str = "ipv6network") -> dict[str, tuple[str, str]]:
         """The status and last transition of each condition. Equal results mean that none changed in between."""

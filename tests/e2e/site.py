@@ -59,7 +59,8 @@ class Site:
 
     def remove(self, *containers: str) -> None:
         """Remove containers, running or not."""
-        self.engine.docker("rm", "-f", *containers)
+        for container in containers:
+            self.engine.client().remove_container(container, force=True)
 
     def start(self) -> None:
         """Start the operator and wait until it answers, so that a failed start fails here and not in each test.
@@ -71,7 +72,7 @@ class Site:
 
         def working() -> bool:
             assert self.operator.running, self.operator.log_tail()
-            return self.operator.cli("get", "v6net", check=False).returncode == 0
+            return self.operator.read("get", "v6net", check=False).returncode == 0
 
         eventually(working, "the operator answers")
 

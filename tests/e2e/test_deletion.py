@@ -51,7 +51,7 @@ def test_a_network_is_removed_once_its_containers_are_gone(lab: Lab) -> None:
     assert ping(engine, container, FAR_ADDRESS)
     engine.client().remove_container(container, force=True)
     eventually(lambda: network_id(engine, "blog") is None, "the network is removed")
-    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=60s")
+    operator.wait_deleted("ipv6network/blog")
     eventually(lambda: "blog" not in our_table(engine), "its rules are removed")
 
 
@@ -87,7 +87,7 @@ def test_an_orphaned_network_is_kept_and_its_rules_are_removed(lab: Lab) -> None
     operator.wait_ready("ipv6network/blog")
     before = network_id(engine, "blog")
     operator.remove_yaml("blog.yaml")
-    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=60s")
+    operator.wait_deleted("ipv6network/blog")
     assert "blog" not in our_table(engine)
     operator.stop()
     operator.start()
@@ -134,7 +134,7 @@ def test_sysctls_are_restored_when_nothing_needs_them(lab: Lab) -> None:
     operator.wait_ready("ipv6network/blog")
     assert forwarding(engine) == "1"
     operator.remove_yaml("blog.yaml")
-    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=60s")
+    operator.wait_deleted("ipv6network/blog")
     eventually(lambda: forwarding(engine) == "0", "forwarding is restored")
 
 

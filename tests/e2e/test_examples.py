@@ -89,7 +89,7 @@ def _observe(cell: Cell, lab: Lab, operator: Operator) -> None:
     container = lab.engine.run("one", "existing")
     _assert_translated(lab, container)
     operator.remove_yaml("04-observe-existing-network.yaml")
-    operator.cli("wait", "v6net/observed", "--for=delete", "--timeout=60s")
+    operator.wait_deleted("v6net/observed")
     assert network_id(lab.engine, "existing") == network
     # only the engine's own behaviour remains
     deadline = deadline_for(expected=cell.ipv6_rules)
@@ -143,7 +143,7 @@ def _recreate(_cell: Cell, lab: Lab, operator: Operator) -> None:
     assert "www" in endpoint["Aliases"]
     _assert_translated(lab, container)
     operator.remove_yaml(name)
-    operator.cli("wait", "v6net/changing", "--for=delete", "--timeout=60s")
+    operator.wait_deleted("v6net/changing")
     assert network_id(engine, "changing") is not None
     assert ping(engine, container, "fd12:3456:789a:8::1")
 

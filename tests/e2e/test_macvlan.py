@@ -85,7 +85,7 @@ def test_a_container_on_macvlan_is_a_host_of_the_lan(lab: Lab) -> None:
     )
     assert network_id(engine, "lan") == before
     engine.docker("rm", "-f", "web")
-    operator.cli("wait", "v6net/lan", "--for=delete", "--timeout=60s")
+    operator.wait_deleted("v6net/lan")
     assert network_id(engine, "lan") is None
 
 

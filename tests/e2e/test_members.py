@@ -161,7 +161,7 @@ def test_a_network_without_ipv4_does_not_change_the_stacks_ipv4(site: Site) -> N
     assert _ipv4_gateway(site, "wordpress-wordpress-1") == _STACK
     site.remove("wordpress-random-1")
     site.operator.remove_yaml("six.yaml")
-    site.operator.cli("wait", "ipv6network/six", "--for=delete", "--timeout=60s")
+    site.operator.wait_deleted("ipv6network/six")
     _stack_works(site)
 
 
@@ -211,7 +211,7 @@ def test_a_restart_of_the_operator_changes_nothing(blog: Site) -> None:
 
 def test_a_deleted_resource_leaves_the_stack_unchanged(blog: Site) -> None:
     blog.operator.remove_yaml(_FILE)
-    blog.operator.cli("wait", "ipv6network/wordpress", "--for=delete", "--timeout=60s")
+    blog.operator.wait_deleted("ipv6network/wordpress")
     assert network_id(blog.engine, "wordpress") is None
     _stack_works(blog)
     assert _ipv4_gateway(blog, "wordpress-wordpress-1") == _STACK

@@ -279,7 +279,7 @@ def test_a_deleted_policy_removes_its_rules_and_keeps_the_networks(site: Site, c
     networks = {name: network_id(site.engine, name) for name in ("bridge", "docker_gwbridge", "late", "shop_default")}
     text = (site.operator.config_dir / "all.yaml").read_text()
     site.operator.remove_yaml("all.yaml")
-    site.operator.cli("wait", f"ipv6policy/{_ALL}", "--for=delete", "--timeout=60s")
+    site.operator.wait_deleted(f"ipv6policy/{_ALL}")
     eventually(lambda: "789a:" not in our_table(site.engine), "its rules are removed")
     assert {name: network_id(site.engine, name) for name in networks} == networks
     # only the engine's own behaviour remains

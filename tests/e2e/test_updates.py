@@ -103,7 +103,7 @@ def test_an_observed_network_gets_nat_and_is_not_changed(lab: Lab) -> None:
     container = engine.run("web", "theirs")
     assert ping(engine, container, FAR_ADDRESS)
     operator.remove_yaml("theirs.yaml")
-    operator.cli("wait", "ipv6network/theirs", "--for=delete", "--timeout=60s")
+    operator.wait_deleted("ipv6network/theirs")
     assert network_id(engine, "theirs") == before
 
 

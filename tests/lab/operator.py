@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dockerv6.cli.main import main
 from tests.lab.namespace import start
-from tests.lab.process import MARK, end, run
+from tests.lab.process import MARK, CommandFailedError, end, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,6 +113,26 @@ class Operator:
         """Run `dockerv6 ARGUMENTS` to its end; errors as in `process.run`."""
         return run(self._beside(*arguments), check=check, timeout=timeout, env=self._environment(), stdin=stdin)
 
+    def read(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command that only reads the state, such as `get` and `wait`, to its end in this process.
+
+        Tests ask for the state all the time, and most of what a process costs is the start of Python. A test of the
+        command itself uses `cli`. Errors as in `process.run`.
+        """
+        if self.launcher:  # only there is the state directory what the daemon sees
+            return self.cli(*arguments, check=check)
+        argv = [*arguments, "--state-dir", str(self.state_dir)]
+        output, errors = StringIO(), StringIO()
+        with redirect_stdout(output), redirect_stderr(errors):
+            try:
+                main.main(argv, prog_name="dockerv6")
+            except SystemExit as ended:
+                status = ended.code if isinstance(ended.code, int) else 0
+        completed = subprocess.CompletedProcess(["dockerv6", *argv], status, output.getvalue(), errors.getvalue())
+        if check and status != 0:
+            raise CommandFailedError(completed)
+        return completed
+
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `dockerv6 ARGUMENTS` with pipes, for commands that watch."""
         return start(self.engine.session.id, self._beside(*arguments), self._environment())
@@ -134,7 +157,11 @@ class Operator:
         Raises:
             CommandFailedError: it does not have it after `timeout` seconds.
         """
-        self.cli("wait", resource, f"--for=condition={condition}", f"--timeout={timeout:g}s", timeout=timeout + 15.0)
+        self.read("wait", resource, f"--for=condition={condition}", f"--timeout={timeout:g}s")
+
+    def wait_deleted(self, resource: str, *, timeout: float = 60.0) -> None:
+        """Wait until a resource, `KIND/NAME`, no longer exists; errors as in `wait_ready`."""
+        self.read("wait", resource, "--for=delete", f"--timeout={timeout:g}s")
 
     def log_tail(self, lines: int = 80) -> str:
         """Return the last lines of the daemon's log."""

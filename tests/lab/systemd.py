@@ -139,6 +139,10 @@ class ServiceOperator(Operator):
         """Run `dockerv6 ARGUMENTS` on the host as root, without the restrictions of the service."""
         return self.exec("dockerv6", *arguments, check=check, timeout=timeout, stdin=stdin)
 
+    def read(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command on the host, where the state is; errors as in `process.run`."""
+        return self.cli(*arguments, check=check)
+
     def kill(self) -> None:
         """Kill the daemon; systemd starts it again."""
         self.systemctl("kill", "--signal=KILL", SERVICE)

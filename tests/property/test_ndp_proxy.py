@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+from itertools import islice
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, Set
 from tests.unit.planning.scene import route, running
 
 LINKS = [IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64")]
-SUBNETS = [IPv6Network("fd00:1::/64"), *(n for link in LINKS for n in (link, *list(link.subnets(16))[5:7]))]
+SUBNETS = [IPv6Network("fd00:1::/64"), *(n for link in LINKS for n in (link, *islice(link.subnets(16), 5, 7)))]
 names = st.sampled_from(["eth0", "eth1", "eth2"])
 suffixes = st.integers(1, 6)
 addresses = st.builds(lambda prefix, suffix: prefix[suffix], st.sampled_from(SUBNETS), suffixes)

@@ -80,3 +80,11 @@ def test_light_module_loads_no_heavy_library(module: str) -> None:
     program = f"import sys, {module}; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert not set(_HEAVY) & set(loaded)
+
+
+# `make host` and `make e2e` collect only these directories
+@pytest.mark.parametrize("stage", ["host", "e2e"])
+def test_tests_of_a_stage_are_where_it_collects_them(stage: str) -> None:
+    tests = _ROOT / "tests"
+    marked = {path for path in tests.rglob("*.py") if f"mark.{stage}" in path.read_text()}
+    assert {str(path) for path in marked if path.relative_to(tests).parts[0] not in (stage, "contract")} == set()

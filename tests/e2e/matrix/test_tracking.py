@@ -110,7 +110,7 @@ def test_nothing_stale_is_left_of_what_was_removed_while_the_operator_was_killed
     reach(world.neighbour, Port("tcp", HOST_ADDRESS, 8080), name="web")
     assert_closed(world.neighbour, *ports)
     operator.start("--firewall-backend", "nftables")
-    operator.cli("wait", "ipv6network/brief", "--for=delete", "--timeout=60s")
+    operator.wait_deleted("ipv6network/brief")
     eventually(lambda: not any(each in our_table(engine) for each in (*addresses, "789a:9:")), "no rule is left")
     world.run("heir", "front", ports={"80/tcp": 8065})
     reach(world.neighbour, ports[1], name="heir")

@@ -6,8 +6,11 @@ own.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from docker.errors import NotFound
 
 from tests.e2e.cluster import network_yaml
 from tests.e2e.site import Site
@@ -73,7 +76,8 @@ class World(Site):
     def forget(self) -> None:
         """Remove the containers of a scenario."""
         for name in self._own:
-            self.engine.docker("rm", "-f", name, check=False)
+            with suppress(NotFound):  # a scenario may have removed it
+                self.engine.client().remove_container(name, force=True)
         self._own.clear()
 
     def build(self) -> None:

@@ -235,15 +235,6 @@ def test_every_directory_above_the_root_is_checked(root: Path, tmp_path: Path) -
     assert list_root(str(root), TRUST).problems == ()
 
 
-@pytest.mark.host  # only the sticky directories of root are trusted
-def test_a_sticky_directory_above_the_root_is_trusted(root: Path, tmp_path: Path) -> None:
-    (root / "x.yaml").touch(mode=0o644)
-    tmp_path.chmod(0o1777)
-    assert found(root, list_root(str(root), TRUST)) == ["x.yaml"]
-    os.chown(root, 4711, 4711)
-    assert "owned by user 4711" in list_root(str(root), TRUST).problems[0]
-
-
 def test_directories_above_a_link_on_the_way_are_checked(root: Path, tmp_path: Path) -> None:
     base = tmp_path.resolve()
     (root / "x.yaml").touch(mode=0o644)
