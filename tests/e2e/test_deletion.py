@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.lab.lab import Lab
     from tests.lab.operator import Operator
 
-pytestmark = pytest.mark.cells("20.10-off", "28.5")
+pytestmark = pytest.mark.core_cells("28.5")
 
 
 def _started(lab: Lab, *names: str) -> Operator:
@@ -37,6 +37,7 @@ def _started(lab: Lab, *names: str) -> Operator:
     return operator
 
 
+@pytest.mark.core_cells("20.10-off", "28.5")
 def test_a_network_is_removed_once_its_containers_are_gone(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab, "blog")
     container = engine.run("web", "blog")

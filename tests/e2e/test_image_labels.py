@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.lab.cells import Cell
     from tests.lab.lab import EnginePool, Lab
 
-pytestmark = pytest.mark.cells("20.10-off", "28.5")
+pytestmark = pytest.mark.core_cells("28.5")
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 _CLAIMED = {_PROJECT: "wordpress", _SERVICE: "db", "app": "shop"}

@@ -22,7 +22,7 @@ def run_behind(engine: Engine, owner: str) -> None:
     engine.docker("run", "-d", "--name", "app", *options, IMAGE, "sleep", "3600")
 
 
-@pytest.mark.core_cells("20.10-off", "28.5")
+@pytest.mark.core_cells("28.5")
 def test_a_service_in_the_network_of_a_member_is_no_finding(lab: Lab) -> None:
     lab.engine.run("vpn", None)
     run_behind(lab.engine, "vpn")

@@ -15,7 +15,7 @@ _PROJECT = "com.docker.compose.project"
 _REMEDY = f"set spec.members: {{matchLabels: {{{_PROJECT}: monitoring}}}}"
 
 
-@pytest.mark.core_cells("20.10-off", "28.5")
+@pytest.mark.core_cells("28.5")
 def test_a_network_without_ipv6_leads_to_members(lab: Lab) -> None:
     label = f"{_PROJECT}=monitoring"
     lab.engine.docker("network", "create", "--label", label, "monitoring_default")

@@ -23,7 +23,7 @@ def answers(lab: Lab) -> bool:
     return lab.neighbour.namespace.exec("curl", "-s", "--max-time", "2", url, check=False).returncode == 0
 
 
-@pytest.mark.core_cells("20.10-off", "28.5")
+@pytest.mark.core_cells("28.5")
 def test_a_port_that_is_refused_over_ipv6_is_named_with_its_container(lab: Lab) -> None:
     lab.engine.docker("network", "create", "studio_default")
     command = ("httpd", "-f", "-p", "0.0.0.0:80", "-h", "/etc")

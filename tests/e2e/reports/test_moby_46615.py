@@ -20,7 +20,7 @@ def add_vpn(lab: Lab) -> None:
         lab.engine.netexec("ip", "link", "set", name, "up")
 
 
-@pytest.mark.core_cells("20.10-off", "28.5")
+@pytest.mark.core_cells("28.5")
 def test_the_route_is_named_while_it_is_there(lab: Lab) -> None:
     operator, host = lab.operator(), lab.engine.netexec
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
