@@ -122,5 +122,5 @@ def test_a_reload_of_firewalld_leaves_no_alarm(firewalld: tuple[Host, HostFirewa
 
     eventually(creates, "the engine has its chains again, by itself")
     eventually(has_condition(host.operator, "blog", "Ready", "True", "ReconcileSucceeded"), "it is Ready")
-    # a unit test has the grace period on a simulated clock: on a busy machine, an engine needs longer to make its chains
+    # a unit test has the grace period on a simulated clock: on a busy machine, an engine takes longer than that
     eventually(lambda: host.operator.cli("plan", check=False).returncode == 0, "there is nothing to do")
