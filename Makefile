@@ -66,9 +66,10 @@ engines: root setup ## only the scenarios of the matrix, on CELLS; writes their 
 	status=0; $(E2E) --cells='$(CELLS)' $(RECORDED) tests/e2e/matrix || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
 
 # the long runs of what `make test` samples; each starts even if the one before failed
-soak: root setup ## SOAK_SEEDS simulated histories; faults for CHAOS_MINUTES and churn for SOAK_MINUTES on a real engine; writes docs/reliability.md (root)
+soak: root setup ## ten times the examples of property tests; SOAK_SEEDS simulated histories; faults for CHAOS_MINUTES and churn for SOAK_MINUTES on a real engine; writes docs/reliability.md (root)
 	$(BIN)/python -m tests.lab build 28.5
 	status=0; \
+	$(PYTEST) -m 'hypothesis and not host' --hypothesis-profile soak --timeout 3600 --numprocesses $(WORKERS) || status=$$?; \
 	seq $(SOAK_FROM) 250 $$(($(SOAK_FROM) + $(SOAK_SEEDS) - 1)) | xargs -P $(WORKERS) -I FROM $(BIN)/python -m tests.simulation --seeds 250 --from FROM || status=$$?; \
 	$(BIN)/python -m tests.chaos --minutes $(CHAOS_MINUTES) --record || status=$$?; \
 	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) --record || status=$$?; \

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.lab.cells import choose
 from tests.lab.session import Session, sweep
+from tests.property.examples import SAMPLE, SOAK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 _TOOLS = ("ip", "nsenter", "unshare", "nft", "ip6tables", "ping", "sysctl", "mount")
 
 # No limit on the time of an example: it depends on what else the machine does. In CI the examples are always the same.
-settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=SAMPLE)
+settings.register_profile("soak", settings.get_profile("local"), max_examples=SOAK)
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 

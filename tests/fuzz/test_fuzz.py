@@ -5,7 +5,6 @@ A hang ends with the timeout of a test. `make fuzz` looks for further inputs, gu
 
 from __future__ import annotations
 
-import os
 import tracemalloc
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,10 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.mutations import damaged
 from tests.fuzz.targets import CORPUS, MEMORY_BOUND, TARGETS, kept, peak_memory
+from tests.property.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +42,7 @@ def test_damaged_inputs_are_decoded_or_refused(name: str) -> None:
     target = TARGETS[name]
     valid = (*target.seeds, *(path.read_bytes() for path in kept(name)))
 
-    @settings(max_examples=_EXAMPLES, suppress_health_check=list(HealthCheck))
+    @settings(examples(50), suppress_health_check=list(HealthCheck))
     @given(damaged(valid))
     def check(data: bytes) -> None:
         assert peak_memory(target, data) < MEMORY_BOUND

@@ -19,6 +19,9 @@ _ENGINE = re.compile(r"\[.*?(\d\d\.\d+(?:-off|-on)?(?:-(?:nft|legacy)-(?:no)?pro
 # directories whose modules share fixtures on an engine
 _SHARING = ("tests/e2e/matrix/", "tests/e2e/reports/", "tests/contract/")
 
+# tests that run many examples and share nothing: a module of them would keep one process busy alone at the end
+_APART = ("tests/property/",)
+
 # seconds on a quiet machine: for the setup of a group, and for each of its tests
 _COSTS = (
     ("tests/e2e/test_packaging.py", (20.0, 6.0)),
@@ -27,12 +30,15 @@ _COSTS = (
     ("tests/e2e/reports/", (2.0, 3.0)),
     ("tests/e2e/", (2.0, 4.0)),
     ("tests/contract/", (2.0, 0.5)),
+    ("tests/property/", (0.0, 5.0)),
     ("", (0.0, 0.3)),
 )
 
 
 def group(test: str) -> str:
     """The group of a test: its module and engine, or its directory and engine if modules share fixtures."""
+    if test.startswith(_APART):
+        return test
     module = test.partition("::")[0]
     where = next((directory for directory in _SHARING if module.startswith(directory)), module)
     engine = _ENGINE.search(test)

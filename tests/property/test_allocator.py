@@ -23,6 +23,7 @@ from dockerv6.ipam.block import (
 from dockerv6.ipam.ledger import Allocation, AllocationState, LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.ipam.sqlite import SqliteLedger
+from tests.property.examples import examples
 
 T = TypeVar("T")
 
@@ -336,4 +337,4 @@ def _same(first: object, second: object) -> bool:
 
 
 TestLedgerHistory = LedgerHistory.TestCase
-TestLedgerHistory.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLedgerHistory.settings = settings(examples(20), stateful_step_count=30)

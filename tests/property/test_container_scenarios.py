@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dockerv6.api.kinds import NETWORK, POLICY
@@ -19,6 +19,7 @@ from dockerv6.planning.firewall.port_claims import PortKey
 from dockerv6.planning.network import plan_network
 from dockerv6.planning.policy import plan_policy
 from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5
+from tests.property.examples import examples
 from tests.simulation.resources import network, policy
 from tests.world import Host
 
@@ -234,7 +235,7 @@ async def run_scenario(scenario: ContainerScenario, steps: list[tuple[object, ..
         assert (host.ports(), host.firewall.commits) == (ports, commits)
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(
     st.lists(runs, min_size=2, max_size=4),
     st.lists(actions, min_size=2, max_size=10),

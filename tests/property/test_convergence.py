@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dockerv6.api.kinds import NETWORK
@@ -21,6 +21,7 @@ from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.reconciler.handler import TemporaryError
 from tests.condition_rules import check_conditions
 from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5
+from tests.property.examples import examples
 from tests.simulation.crashes import SIDE_EFFECTS
 from tests.simulation.resources import network
 from tests.world import Bench, Host
@@ -205,7 +206,7 @@ def test_a_plan_is_empty_after_it_was_applied(first: tuple[NetworkResource, ...]
     asyncio.run(run())
 
 
-@settings(max_examples=300)
+@examples(150)
 @given(resources(), resources(), st.booleans(), st.integers(1, 60), st.booleans())
 def test_a_process_killed_at_any_step_converges_to_the_same_state(
     first: tuple[NetworkResource, ...],
@@ -256,7 +257,7 @@ def conflict(resources: tuple[NetworkResource, ...]) -> bool:
 ERRORS: dict[str, type[EngineError]] = {"refused": EngineConflict, "gone": EngineUnavailable}
 
 
-@settings(max_examples=200)
+@examples(100)
 @given(
     resources(),
     resources(),
@@ -331,7 +332,7 @@ DAMAGES: dict[str, Callable[[Host], Awaitable[None]]] = {
 }
 
 
-@settings(max_examples=150)
+@examples(75)
 @given(resources(), st.lists(st.sampled_from(sorted(DAMAGES)), min_size=1, max_size=4), st.booleans(), st.booleans())
 def test_damage_is_repaired_with_all_attachments(
     first: tuple[NetworkResource, ...],

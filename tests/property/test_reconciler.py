@@ -3,13 +3,14 @@
 import asyncio
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dockerv6.reconciler.handler import Key, PermanentError, Requeue, TemporaryError
 from dockerv6.reconciler.queue import KeyedQueue, QueueDepth
 from tests.fakes.clock import FakeClock
+from tests.property.examples import examples
 from tests.unit.reconciler.harness import Bench, Step
 
 QUEUE_KEYS = st.sampled_from([Key("Thing", name) for name in "abcd"])
@@ -146,7 +147,7 @@ async def simulate(changes: list[Change], steps: dict[Key, list[Step]], workers:
         assert bench.manager.depth == QueueDepth(ready=0, processing=0, retrying=0)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(50)
 @given(CHANGES, st.dictionaries(KEYS, st.lists(STEPS, max_size=6)), st.integers(1, 4))
 def test_every_change_is_followed_by_a_run_and_no_key_runs_beside_itself(
     changes: list[Change], steps: dict[Key, list[Step]], workers: int

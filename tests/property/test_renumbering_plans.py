@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv6Network
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerv6.api.network import IPv6Network as NetworkResource
@@ -13,6 +13,7 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.steps import CreateNetwork
+from tests.property.examples import examples
 from tests.property.renumbering_model import Crash, RenumberingModel
 from tests.simulation.resources import network, pool
 from tests.unit.planning.scene import NOW, container, foreign
@@ -124,7 +125,7 @@ def check(model: RenumberingModel, before: dict[str, dict[str, Attachment]]) -> 
         assert {a.aliases for a in now.values()} == {a.aliases for a in before[name].values()}
 
 
-@settings(max_examples=80, deadline=None)
+@examples(40)
 @given(st.data())
 def test_renumbering_converges_with_all_attachments_restored(data: st.DataObject) -> None:
     model = RenumberingModel(
@@ -168,7 +169,7 @@ def _without_duplicates(networks: tuple[Network, ...]) -> tuple[Network, ...]:
     return tuple(kept)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(st.data())
 def test_subnets_keep_their_numbers_and_containers_their_suffixes(data: st.DataObject) -> None:
     model = RenumberingModel(
@@ -200,7 +201,7 @@ def _numbers(model: RenumberingModel) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(data=st.data())
 def test_no_more_networks_are_unavailable_than_the_pool_allows(limit: int, data: st.DataObject) -> None:
     model = RenumberingModel(

@@ -4,12 +4,13 @@ import asyncio
 from ipaddress import IPv6Network
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE_MOST
 from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5, EngineVersion
+from tests.property.examples import examples
 from tests.simulation.scenario import FOLLOWING, NETWORKS, TRANSLATED_NETWORK, Incident, Scenario, subnet_of
 
 FIRST = "2001:db8:a00::/56"
@@ -103,7 +104,7 @@ async def check_final_state(scenario: Scenario, last: str, update_strategies: tu
     await scenario.stop_operator()
 
 
-@settings(max_examples=40)
+@examples(20)
 @given(
     update_strategies,
     st.integers(1, 2),
@@ -129,7 +130,7 @@ def test_attachments_are_restored_after_any_history(
     asyncio.run(run())
 
 
-@settings(max_examples=30)
+@examples(15)
 @given(
     st.integers(1, 2),
     prefixes,
@@ -165,7 +166,7 @@ def test_a_renumbering_that_was_interrupted_anywhere_is_completed_or_rolled_back
     asyncio.run(run())
 
 
-@settings(max_examples=30)
+@examples(15)
 @given(
     st.integers(1, 2),
     st.sampled_from(LARGE[:1]),

@@ -14,6 +14,7 @@ from tests.lab.schedule import estimate, group
         ("tests/e2e/reports/test_moby_41858.py::test_x[28.5-nft-proxy]", "tests/e2e/reports/ 28.5-nft-proxy"),
         ("tests/contract/test_engine.py::test_x[28.5]", "tests/contract/ 28.5"),
         ("tests/unit/lib/test_clock.py::test_x", "tests/unit/lib/test_clock.py"),
+        ("tests/property/test_api.py::test_x", "tests/property/test_api.py::test_x"),
     ],
 )
 def test_tests_that_share_fixtures_on_an_engine_are_one_group(test: str, expected: str) -> None:
