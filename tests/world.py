@@ -15,7 +15,7 @@ from random import Random
 from typing import ParamSpec, TypeVar
 
 from dockerv6.api import conditions as cond
-from dockerv6.api.conditions import Condition, Conditions
+from dockerv6.api.conditions import Condition, Conditions, ConditionType, Reason
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.scheme import Resource
 from dockerv6.controller import network, policy
@@ -299,9 +299,15 @@ class Bench:
         await self.context.inventory.write((replace(stored, deleting_since=self.host.clock.now()),))
 
     async def reconcile(self, name: str = "blog", kind: str = NETWORK) -> Requeue | None:
-        """Run the handler once."""
+        """Run the handler once, and again if its status waits for a packet walk, as the queue does."""
         handler = policy.reconcile if kind == POLICY else network.reconcile
-        return await handler(Key(kind, name), self.context)
+        again = await handler(Key(kind, name), self.context)
+        waiting = await self.host.condition(name, ConditionType.FIREWALL_READY, kind)
+        if again is None and waiting is not None and waiting.reason == Reason.FLOWS_NOT_FOLLOWED:
+            self.context.world.host_changed()
+            await self.context.firewall.follow_flows()
+            again = await handler(Key(kind, name), self.context)
+        return again
 
     async def finalize(self, name: str = "blog", kind: str = NETWORK) -> Requeue | None:
         """Run the finalizer once, and remove the tombstone if it is complete."""

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     FIREWALL_BLOCKED = "FirewallBlocked"
     FIREWALL_UNAVAILABLE = "FirewallUnavailable"
     FIREWALL_UNKNOWN = "FirewallUnknown"
+    FLOWS_NOT_FOLLOWED = "FlowsNotFollowed"
     FOREIGN_NETWORK = "ForeignNetwork"
     FOREIGN_RULES = "ForeignRules"
     HOST_DENIED = "HostDenied"

@@ -88,6 +88,7 @@ class Context:
     """Writes the state file again if it was removed or damaged; returns what happened, "": nothing."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
     drift: DriftObserver = field(default_factory=NullDriftObserver)
+    next_first_walk: float = 0.0  # monotonic: until then, statuses wait for their first packet walk
     prune_held: frozenset[str] = frozenset()  # "Kind/name" of the resources that the prune guard keeps
     unallocated: set[str] = field(default_factory=set)
     """Networks whose subnet is not the one that their resource asks for: a released subnet may help them."""

@@ -104,6 +104,10 @@ class FirewallReconciler:
         self._contributions.on_change = self.refused.on_change = callback
         self._walks.on_owner_changed(callback)
 
+    def recall(self, ready: Iterable[str]) -> None:
+        """These owners were Ready when the operator stopped: until the first packet walk, that is the best evidence."""
+        self._walks.recall(ready)
+
     # ---- observe
 
     def invalidate(self, generation: int | None = None) -> None:
@@ -151,7 +155,7 @@ class FirewallReconciler:
             host_filter, filter_problem = await self._filter.get(), ""
         except FirewallError as error:  # that it drops nothing is not known then
             host_filter, filter_problem = self._filter.last or HostFilterState(), str(error)
-        desired = snapshot.attainable
+        desired, host = snapshot.attainable, self._world.host_view.last
         return RulesView(
             change=snapshot.change,
             snapshot=snapshot,
@@ -160,6 +164,7 @@ class FirewallReconciler:
             filter_problem=filter_problem,
             filter_read=self._filter.last is not None,
             flow_problems=self._walks.flow_problems,
+            unfollowed=self._walks.unfollowed(snapshot.table, host) if host is not None else frozenset(),
             backend=self._backend.backend,
             overlapping=snapshot.overlapping,
             shared_networks=desired.shared_networks,

@@ -28,8 +28,8 @@ from dockerv6.planning.steps import CreateNetwork, RemoveNetwork
 from dockerv6.reconciler.handler import Key, Requeue
 from dockerv6.store.model import StoredObject
 
-WAITING = frozenset({Reason.NO_ENDPOINT, Reason.ADDRESS_PENDING, Reason.NO_MEMBER})
-"""Findings that appear in the status but are no events: containers come and go."""
+WAITING = frozenset({Reason.NO_ENDPOINT, Reason.ADDRESS_PENDING, Reason.NO_MEMBER, Reason.FLOWS_NOT_FOLLOWED})
+"""Findings that appear in the status but are no events: containers come and go, and packet walks follow."""
 
 
 async def reconcile(key: Key, context: Context) -> Requeue | None:
@@ -160,7 +160,7 @@ def _inputs(desired: Desired, stored: StoredObject, observed: Observed, context:
         (rules.pending_changes(stored.name), rules.overlapping.get(stored.name)),
         rules.shared_networks.get(stored.name),
         rules.refused.get(stored.name),
-        (rules.untranslated.get(stored.name), rules.flow_problems.get(stored.name)),
+        (rules.untranslated.get(stored.name), rules.flow_problems.get(stored.name), stored.name in rules.unfollowed),
         (rules.problem, rules.filter, rules.filter_problem, rules.filter_read, rules.backend, rules.rival),
         (rules.ports.get(stored.name, ()), rules.port_problems.get(stored.name, ())),
     )

@@ -2,25 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from random import Random
 
-from dockerv6.api.conditions import Reason
+from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller import host, network, policy, pool
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.polling import Polling
 from dockerv6.controller.sources import Read, SourceReconciler
-from dockerv6.controller.status import report_fault
+from dockerv6.controller.status import condition_status, report_fault
 from dockerv6.controller.triggers import Triggers
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.ipam.ledger import LedgerError
 from dockerv6.lib.clock import wait_for
 from dockerv6.lib.tasks import Supervisor
 from dockerv6.lib.text import shell_quoted
-from dockerv6.planning.firewall.contributions import resource_of
+from dockerv6.planning.firewall.contributions import POLICY_OWNER, resource_of
 from dockerv6.reconciler.handler import Handler, Key, ReconcileError, Registry, Requeue, TemporaryError
 from dockerv6.reconciler.manager import Manager, Observer
 from dockerv6.store.port import StoreError
@@ -114,6 +114,7 @@ class Operator:
         await context.firewall.recorded.load(await _boot_id(context))
         await context.problems.load()
         await context.engine_chains.load()
+        context.firewall.recall(_ready_owners(context))
         context.enqueue = self.manager.enqueue
         context.firewall.on_owner_changed(self._owner_changed)
         self.manager.start()
@@ -265,6 +266,13 @@ async def _boot_id(context: Context) -> str:
         return await context.world.host.sysctl(BOOT_ID) or ""
     except HostNetError:
         return ""
+
+
+def _ready_owners(context: Context) -> Iterator[str]:
+    """The owners of rules whose stored status is Ready."""
+    for stored in context.inventory.objects:
+        if condition_status(stored, ConditionType.READY) == "True":
+            yield f"{POLICY_OWNER if stored.kind == POLICY else ''}{stored.name}"
 
 
 def _crash(name: str, cause: str) -> str:

@@ -1,10 +1,15 @@
-"""Follows representative flows through the host's filters, and keeps what is in the way of each resource."""
+"""Follows representative flows through the host's filters, and keeps what is in the way of each resource.
+
+A network whose flows were never followed is no evidence of anything. Its status says so (ADR 0052).
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address
+from itertools import zip_longest
 
+from dockerv6.firewall.elements import NETWORKS
 from dockerv6.firewall.model import FlowProblem
 from dockerv6.firewall.port import HostFilter
 from dockerv6.firewall.ruleset import Ruleset
@@ -13,14 +18,22 @@ from dockerv6.firewall.walk.packet import Flow, Link, Paths
 from dockerv6.firewall.walk.remedies import remedy
 from dockerv6.firewall.walk.verdicts import FlowVerdict
 from dockerv6.planning.inputs import HostView
+from dockerv6.reconciler.handler import Key
+
+FLOWS = Key("Host", "flows")
+"""The key of a packet walk that a status waits for. The other walks are paced."""
 
 _LOOPBACK = "lo"
 _ROUTED_ELSEWHERE = "routing rules may choose another interface (ip -6 rule)"
 _MAIN_TABLE, _LOCAL_TABLE = 254, 255  # RT_TABLE_*
 
 
+_NetworkRules = tuple[str, str, str]
+"""A network in our table: its owner, subnet and bridge."""
+
+
 class PacketWalks:
-    """The latest problems, by owner.
+    """The latest problems, by owner, and whose flows were followed.
 
     Attributes:
         flow_problems: for each owner whose flows don't pass for certain.
@@ -31,6 +44,9 @@ class PacketWalks:
         self._host_filter = host_filter
         self._mark = mark
         self.flow_problems: dict[str, tuple[FlowProblem, ...]] = {}
+        self._followed: frozenset[_NetworkRules] = frozenset()
+        self._ready_before: frozenset[str] = frozenset()
+        self._unfollowed: tuple[tuple[object, ...], frozenset[str]] = ((), frozenset())
         self._following = asyncio.Lock()
         self._changed: Callable[[str], None] = lambda _: None
 
@@ -38,14 +54,47 @@ class PacketWalks:
         """Call back with each owner whose problems change: its status has to be written again."""
         self._changed = callback
 
+    def recall(self, ready: Iterable[str]) -> None:
+        """Until the first walk, rely on the process before this one for the owners that it found Ready."""
+        self._ready_before = frozenset(ready)
+
     async def follow(self, table: Ruleset, host: HostView) -> None:
         """Follow the flows that our table lets through. Raises `FirewallUnavailable` if no thread can be started."""
         async with self._following:  # else a walk that began earlier could end later, with what was
             found = await find_flow_problems(self._host_filter, table, host, self._mark)
             before, self.flow_problems = self.flow_problems, found
-        for owner in sorted(before.keys() | found.keys()):
-            if before.get(owner) != found.get(owner):
-                self._changed(owner)
+            known, complete = self._followed, _complete(host)
+            self._followed = frozenset(each for each in _networks(table) if each in known or each[2] in complete)
+            self._ready_before = frozenset()
+        changed = {owner for owner in before.keys() | found.keys() if before.get(owner) != found.get(owner)}
+        for owner in sorted(changed | {owner for owner, _, _ in self._followed - known}):
+            self._changed(owner)
+
+    def unfollowed(self, table: Ruleset, host: HostView) -> frozenset[str]:
+        """The owners of which a network has its rules and its bridge, and whose flows no walk has followed yet."""
+        inputs = (table, host, self._followed, self._ready_before)
+        if any(one is not other for one, other in zip_longest(inputs, self._unfollowed[0])):
+            missing = (each for each in _networks(table) - self._followed if _is_up(each[2], host))
+            self._unfollowed = inputs, frozenset(owner for owner, _, _ in missing) - self._ready_before
+        return self._unfollowed[1]
+
+
+def _networks(table: Ruleset) -> frozenset[_NetworkRules]:
+    found = table.set(NETWORKS)
+    return frozenset((e.owner, e.key[0], e.key[1]) for e in found.elements if e.owner) if found else frozenset()
+
+
+def _is_up(bridge: str, host: HostView) -> bool:
+    """Where it is not, other findings say so."""
+    return bridge in host.interfaces and host.interfaces[bridge].up
+
+
+def _complete(host: HostView) -> frozenset[str]:
+    """The interfaces that were read with the routes of their addresses: a new bridge is there before them."""
+    routed = {each.interface for each in host.routes}
+    return frozenset(
+        each.name for each in host.interfaces.values() if each.up and (each.name in routed or not each.addresses)
+    )
 
 
 async def find_flow_problems(

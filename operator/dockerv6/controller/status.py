@@ -14,6 +14,7 @@ from dockerv6.api.options import IPVLAN_MODE, LAYER_3_MODES, Driver
 from dockerv6.api.traffic import Egress
 from dockerv6.controller.context import Context
 from dockerv6.controller.converge import ConvergeResult, requeue_after
+from dockerv6.controller.packet_walk import FLOWS
 from dockerv6.dockerd.model import Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translate_subnet
@@ -258,6 +259,8 @@ async def report(
         prune_held=f"{stored.kind}/{stored.name}" in context.prune_held,
         messages=facts.messages,
     )
+    if any(finding.reason == Reason.FLOWS_NOT_FOLLOWED for finding in plan.findings):
+        context.enqueue(FLOWS, f"{stored.kind}/{stored.name} waits for its first packet walk")
     before = conditions_before(stored)
     after = (
         suspended_conditions(before, inputs, plan.findings[0].message) if suspended else conditions_of(before, inputs)

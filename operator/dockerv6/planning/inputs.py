@@ -106,6 +106,7 @@ class RulesView:
         filter_problem: why the host's own filter can't be read, so that `filter` is that of before; "": it can.
         filter_read: whether it could be read before.
         flow_problems: what keeps an owner's flows from passing, or may do so, by owner; as of the latest packet walk.
+        unfollowed: the owners of networks whose flows no packet walk has followed yet.
         backend: the name of the backend.
         overlapping: why an owner's elements are not in the table, by owner: others overlap them.
         shared_networks: why an owner has no rules for a Docker network that another resource has, by owner.
@@ -125,6 +126,7 @@ class RulesView:
     filter_problem: str = ""
     filter_read: bool = True
     flow_problems: Mapping[str, tuple[FlowProblem, ...]] = field(default_factory=dict)
+    unfollowed: frozenset[str] = frozenset()
     backend: str = ""
     overlapping: Mapping[str, str] = field(default_factory=dict)
     shared_networks: Mapping[str, str] = field(default_factory=dict)

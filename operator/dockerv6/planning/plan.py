@@ -34,13 +34,13 @@ class Finding:
     message: str  # the cause, then the remedy
     blocks: bool = True  # nothing is done for the resource until it is resolved
     retry: float | None = None  # seconds until the next try; None: only a change can help
-    unknown: bool = False  # it may be harmless: the condition becomes Unknown, not False
+    unknown: bool = False  # it may be harmless, or is not known yet: the condition becomes Unknown, not False
     waits: bool = False  # others end it, without a change by the user: Ready is Reconciling, not Stalled
 
     @property
     def prevents_ready(self) -> bool:
         """Whether the resource is not Ready because of it. All other findings are warnings."""
-        return self.blocks or not self.unknown
+        return self.blocks or self.waits or not self.unknown
 
 
 @dataclass(frozen=True, slots=True)

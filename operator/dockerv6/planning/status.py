@@ -151,8 +151,9 @@ def _readiness(found: list[Condition], inputs: StatusInputs) -> list[Condition]:
     counts = {ConditionType.ACCEPTED, *inputs.domain}
     causes = (c for c in found if (c.type in counts and c.status == "False") or c.type == ConditionType.PRUNE_HELD)
     cause = next(causes, None)
-    if cause is None and (blocked := inputs.plan.blocked) is not None:
-        cause = _make(inputs, blocked.condition, "False", blocked.reason, blocked.message)
+    if cause is None and inputs.plan.obstacles:  # whose condition is Unknown, or of no domain
+        first = inputs.plan.blocked or inputs.plan.obstacles[0]
+        cause = _make(inputs, first.condition, "False", first.reason, first.message)
     if cause is None:
         message = inputs.messages.get(ConditionType.READY, "the resource is applied")
         return [_make(inputs, ConditionType.READY, "True", Reason.RECONCILE_SUCCEEDED, message)]

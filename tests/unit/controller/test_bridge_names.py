@@ -1,12 +1,12 @@
 """Rules never name an interface of the host that is not the bridge of the network, whoever writes its name."""
 
 from dataclasses import replace
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
 from dockerv6.dockerd.port import EngineApiError
-from dockerv6.hostnet.model import Interface
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from tests.simulation.coupled import ETH0
 from tests.simulation.resources import network, policy
 from tests.world import Host
@@ -106,6 +106,7 @@ async def test_an_observed_network_that_names_an_interface_which_is_no_bridge() 
         assert not host.rules_of("blog")
         host.net.remove_interface("eth1")
         host.net.add_interface(interface("eth1", "bridge"))
+        host.net.add_route(Route(IPv6Network("2001:db8:77::/64"), "eth1", RouteProtocol.KERNEL, table=254))
         await it.let(60)
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
         assert host.rules_of("blog")

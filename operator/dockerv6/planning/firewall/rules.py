@@ -112,6 +112,9 @@ def flow_findings(rules: RulesView, owner: str) -> tuple[Finding, ...]:
         # never read, such as without a capability, is no evidence at all
         reason = Reason.FIREWALL_UNKNOWN if rules.filter_read else Reason.FIREWALL_UNAVAILABLE
         return (_finding(reason, message, retry=EXCLUDED_RETRY, unknown=rules.filter_read),)
+    if owner in rules.unfollowed:
+        message = "the flows of this network have not been followed yet through the filters of the host"
+        return (replace(_finding(Reason.FLOWS_NOT_FOLLOWED, message, unknown=True), waits=True),)
     if problems:
         return (_finding(Reason.FIREWALL_UNKNOWN, _problems_text(problems), unknown=True),)
     return ()
