@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 from dockerv6.controller.packet_walk import find_flow_problems
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dockerv6.firewall.port import FirewallBackend
 
 SUBNET = IPv6Network("fd12:3456:789a:1::/64")
+NETWORK = NetworkIntent("blog", SUBNET, InterfaceName("br-blog"))
 _LINKS = """
 ip link set lo up
 ip link add eth0 type veth peer name far
@@ -58,18 +59,21 @@ class FlowSite:
     async def set_up(self) -> None:
         for line in _LINKS.strip().splitlines():
             run(line)
-        network = NetworkIntent("blog", SUBNET, InterfaceName("br-blog"))
-        port = PortIntent("blog", TransportProtocol.TCP, 8080, SUBNET[2], 80)
+        await self.want(NETWORK, PortIntent("blog", TransportProtocol.TCP, 8080, SUBNET[2], 80))
+
+    async def want(self, network: NetworkIntent, *ports: PortIntent) -> None:
         bridges = None if self.firewall.matches_link_kinds else ("br-blog",)
-        desired = render(FirewallIntent((network,), ports=(port,), guest_bridges=bridges))
+        desired = render(FirewallIntent((network,), ports=ports, guest_bridges=bridges))
         await self.firewall.apply(diff(desired, await self.firewall.observe()))
 
-    async def problems(self, uplink_kind: str = "veth") -> tuple[FlowProblem, ...]:
+    async def problems(
+        self, uplink_kind: str = "veth", containers: frozenset[IPv6Address] = frozenset()
+    ) -> tuple[FlowProblem, ...]:
         self.world.host_changed()
         host = await self.world.host_view.get()
         uplink = replace(host.interfaces["eth0"], kind=uplink_kind)
         host = replace(host, interfaces={**host.interfaces, "eth0": uplink})
-        found = await find_flow_problems(self.filter, await self.firewall.observe(), host, MARK)
+        found = await find_flow_problems(self.filter, await self.firewall.observe(), host, MARK, containers)
         assert found.keys() <= {"blog"}
         return found.get("blog", ())
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
+from dockerv6.firewall.model import Ingress
 from dockerv6.firewall.nftables.session import NftSession
-from tests.host.flow_site import SUBNET, FlowSite, run
+from dockerv6.lib.networking import TransportProtocol
+from tests.host.flow_site import NETWORK, SUBNET, FlowSite, run
 from tests.host.network import nft
 
 if TYPE_CHECKING:
@@ -235,3 +238,20 @@ async def test_a_route_that_a_rule_chooses_is_a_doubt(site: FlowSite) -> None:
     found = await site.problems()
     assert found
     assert not any(each.certain for each in found), found
+
+
+@pytest.mark.parametrize("number", [2, 0x77])
+async def test_what_engine_28_drops_in_raw_is_named_for_a_running_container_and_the_remedy_works(
+    site: FlowSite, number: int
+) -> None:
+    """Real rules of the shape that it writes for each endpoint, but no engine; `test_remedies` has one."""
+    await site.want(replace(NETWORK, ingress=(Ingress(ports=((TransportProtocol.TCP, 443),)),)))
+    running = frozenset({SUBNET[number]})
+    assert await site.problems(containers=running) == ()
+    run(f"ip6tables-nft -t raw -A PREROUTING -d {SUBNET[number]} ! -i br-blog -j DROP")
+    (found,) = await site.problems(containers=running)
+    assert found.certain
+    assert "(firewall.ingress) are dropped by ip6 table raw, chain PREROUTING (iptables-nft)" in found.message
+    for command in found.commands:
+        run(command)
+    assert await site.problems(containers=running) == ()

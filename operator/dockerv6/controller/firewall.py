@@ -15,7 +15,7 @@ from dockerv6.controller.cached import Cached, CachedTable
 from dockerv6.controller.contributions import Contributions
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.narrowing import RefusedOwners, refused_rules
-from dockerv6.controller.packet_walk import PacketWalks
+from dockerv6.controller.packet_walk import PacketWalks, addresses_of
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World
 from dockerv6.firewall.model import Claim, ForwardDrop, HostFilterState, PortIntent
@@ -164,6 +164,7 @@ class FirewallReconciler:
             filter_problem=filter_problem,
             filter_read=self._filter.last is not None,
             flow_problems=self._walks.flow_problems,
+            followed_containers=self._walks.containers,
             unfollowed=self._walks.unfollowed(snapshot.table, host) if host is not None else frozenset(),
             backend=self._backend.backend,
             overlapping=snapshot.overlapping,
@@ -244,7 +245,8 @@ class FirewallReconciler:
 
     async def follow_flows(self) -> None:
         """Find out which flows pass the filters of the host; the status of each owner tells. Raises `FirewallError`."""
-        await self._walks.follow(await self._table.get(), await self._world.present_host())
+        containers = addresses_of(self._world.known_containers)
+        await self._walks.follow(await self._table.get(), await self._world.present_host(), containers)
 
     async def sweep(self) -> None:
         """Remove everything of ours, the accept rules in the host's filter included."""

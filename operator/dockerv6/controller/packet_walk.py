@@ -6,9 +6,10 @@ A network whose flows were never followed is no evidence of anything. Its status
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from itertools import zip_longest
 
+from dockerv6.dockerd.model import Container
 from dockerv6.firewall.elements import NETWORKS
 from dockerv6.firewall.model import FlowProblem
 from dockerv6.firewall.port import HostFilter
@@ -37,6 +38,7 @@ class PacketWalks:
 
     Attributes:
         flow_problems: for each owner whose flows don't pass for certain.
+        containers: the addresses of the containers that ran then.
     """
 
     def __init__(self, host_filter: HostFilter, mark: int) -> None:
@@ -44,6 +46,7 @@ class PacketWalks:
         self._host_filter = host_filter
         self._mark = mark
         self.flow_problems: dict[str, tuple[FlowProblem, ...]] = {}
+        self.containers: frozenset[IPv6Address] = frozenset()
         self._followed: frozenset[_NetworkRules] = frozenset()
         self._ready_before: frozenset[str] = frozenset()
         self._unfollowed: tuple[tuple[object, ...], frozenset[str]] = ((), frozenset())
@@ -58,16 +61,21 @@ class PacketWalks:
         """Until the first walk, rely on the process before this one for the owners that it found Ready."""
         self._ready_before = frozenset(ready)
 
-    async def follow(self, table: Ruleset, host: HostView) -> None:
+    async def follow(self, table: Ruleset, host: HostView, containers: frozenset[IPv6Address] = frozenset()) -> None:
         """Follow the flows that our table lets through. Raises `FirewallUnavailable` if no thread can be started."""
         async with self._following:  # else a walk that began earlier could end later, with what was
-            found = await find_flow_problems(self._host_filter, table, host, self._mark)
+            found = await find_flow_problems(self._host_filter, table, host, self._mark, containers)
+            started, self.containers = containers - self.containers, containers
             before, self.flow_problems = self.flow_problems, found
             known, complete = self._followed, _complete(host)
             self._followed = frozenset(each for each in _networks(table) if each in known or each[2] in complete)
             self._ready_before = frozenset()
         changed = {owner for owner in before.keys() | found.keys() if before.get(owner) != found.get(owner)}
-        for owner in sorted(changed | {owner for owner, _, _ in self._followed - known}):
+        changed |= {owner for owner, _, _ in self._followed - known}
+        for owner, subnet, _ in self._followed if started else ():
+            if any(address in IPv6Network(subnet) for address in started):
+                changed.add(owner)
+        for owner in sorted(changed):
             self._changed(owner)
 
     def unfollowed(self, table: Ruleset, host: HostView) -> frozenset[str]:
@@ -98,10 +106,17 @@ def _complete(host: HostView) -> frozenset[str]:
 
 
 async def find_flow_problems(
-    host_filter: HostFilter, table: Ruleset, host: HostView, mark: int
+    host_filter: HostFilter,
+    table: Ruleset,
+    host: HostView,
+    mark: int,
+    containers: frozenset[IPv6Address] = frozenset(),
 ) -> dict[str, tuple[FlowProblem, ...]]:
-    """What is in the way of the flows that our table lets through, by owner."""
-    paths = paths_of(host)
+    """What is in the way of the flows that our table lets through, by owner.
+
+    ``containers`` are the addresses of running ones.
+    """
+    paths = paths_of(host, containers)
     flows = representative_flows(table, paths)
     found: dict[str, dict[FlowProblem, None]] = {}
     for flow, verdict in zip(flows, await host_filter.follow(flows, paths) if flows else (), strict=True):
@@ -121,7 +136,12 @@ def _routed_elsewhere(flow: Flow, host: HostView) -> bool:
     )
 
 
-def paths_of(host: HostView) -> Paths:
+def addresses_of(containers: Iterable[Container]) -> frozenset[IPv6Address]:
+    """The IPv6 addresses of the containers on all networks."""
+    return frozenset(end.ipv6 for each in containers for end in each.endpoints if end.ipv6 is not None)
+
+
+def paths_of(host: HostView, containers: frozenset[IPv6Address]) -> Paths:
     """Where the host sends packets."""
     links = {each.name: Link(each.name, each.index, each.kind) for each in host.interfaces.values()}
     bridges = (each for each in host.interfaces.values() if each.kind == "bridge")
@@ -139,6 +159,7 @@ def paths_of(host: HostView) -> Paths:
         tuple((each.destination, each.interface or "") for each in main),
         {IPv6Address("::1"): _LOOPBACK, **addresses},
         frozenset(each.name for each in bridges if host.bridge_netfilter or each.bridge_netfilter),
+        containers,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dockerv6.controller.engine_chains import ENGINE_CHAINS, EngineChains
-from dockerv6.controller.packet_walk import find_flow_problems
+from dockerv6.controller.packet_walk import addresses_of, find_flow_problems
 from dockerv6.controller.world import World
 from dockerv6.daemon import checks
 from dockerv6.daemon.checks import HostCheck
@@ -169,7 +169,8 @@ async def _flow_problems(sources: _Sources, hostfilter: LinuxHostFilter) -> tupl
     finally:
         await backend.close()
     host = await sources.world.host_view.get()
-    found = await find_flow_problems(hostfilter, table, host, sources.settings.fwmark)
+    running = await _try("containers", sources.engine.containers, []) or ()
+    found = await find_flow_problems(hostfilter, table, host, sources.settings.fwmark, addresses_of(running))
     return tuple(problem for owner in sorted(found) for problem in found[owner])
 
 

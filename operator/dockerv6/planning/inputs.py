@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
@@ -106,6 +106,7 @@ class RulesView:
         filter_problem: why the host's own filter can't be read, so that `filter` is that of before; "": it can.
         filter_read: whether it could be read before.
         flow_problems: what keeps an owner's flows from passing, or may do so, by owner; as of the latest packet walk.
+        followed_containers: the addresses of the containers that ran at that time.
         unfollowed: the owners of networks whose flows no packet walk has followed yet.
         backend: the name of the backend.
         overlapping: why an owner's elements are not in the table, by owner: others overlap them.
@@ -126,6 +127,7 @@ class RulesView:
     filter_problem: str = ""
     filter_read: bool = True
     flow_problems: Mapping[str, tuple[FlowProblem, ...]] = field(default_factory=dict)
+    followed_containers: frozenset[IPv6Address] = frozenset()
     unfollowed: frozenset[str] = frozenset()
     backend: str = ""
     overlapping: Mapping[str, str] = field(default_factory=dict)
@@ -140,6 +142,14 @@ class RulesView:
     def excludes(self, owner: str) -> bool:
         """Whether an owner has no rules for a Docker network or subnet, because another resource has them."""
         return owner in self.overlapping or owner in self.shared_networks
+
+    def tried(self, network: Network, containers: Iterable[Container]) -> bool:
+        """Whether the latest packet walk followed flows of a running container of the network."""
+        return any(
+            end.network_id == network.id and end.ipv6 in self.followed_containers
+            for container in containers
+            for end in container.endpoints
+        )
 
     def pending_changes(self, owner: str) -> tuple[str, ...]:
         """What has to change for the owner's rules, in words; what all owners share comes first."""

@@ -6,7 +6,7 @@ from math import inf
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import POLICY
-from dockerv6.api.policy import IPv6Policy, NetworkSelector
+from dockerv6.api.policy import IPv6Policy, IPv6PolicySpec, NetworkSelector
 from dockerv6.dockerd.model import Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.prefixes import PrefixSet
@@ -121,7 +121,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         *chains_findings(observed),
         *rules_findings(observed.rules, owner, observed.host),
         *ipv4_only_findings(observed.rules.ports.get(owner, ()), observed.containers, observed.ipv4_only),
-        *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
+        *_raw_drops(spec, observed, networks),
         *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.tracked),
         *icc_findings(observed.host, icc=not separate),
         *(_firewall_finding(f, unknown=False) for f in bridge_findings(observed.host, networks)),
@@ -144,6 +144,12 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     containers = observed.containers if observed.engine is not None else None
     steps += ndp_proxy_steps(proxied, observed.proxied_subnets, containers, observed.host)
     return Plan("IPv6Policy", name, tuple(steps), findings, rules_drift(observed, owner))
+
+
+def _raw_drops(spec: IPv6PolicySpec, observed: Observed, networks: Iterable[Network]) -> Iterator[Finding]:
+    for network in networks:
+        tried = observed.rules.tried(network, observed.containers)
+        yield from raw_drop_findings(spec.egress, spec.firewall, observed, network.options, tried=tried)
 
 
 def _selection_findings(selector: NetworkSelector, observed: Observed) -> Iterator[Finding]:

@@ -48,10 +48,11 @@ def traffic_findings(
     options = network.options if network is not None else {}
     subnets = {c.subnet for c in (network.ipam if network is not None else ()) if isinstance(c.subnet, IPv6Network)}
     there = (live,) if live is not None else ()
+    tried = live is not None and observed.rules.tried(live, observed.containers)
     return (
         *rules_findings(observed.rules, desired.name, observed.host),
         *ipv4_only_findings(observed.rules.ports.get(desired.name, ()), observed.containers, observed.ipv4_only),
-        *raw_drop_findings(spec.egress, spec.firewall, observed.engine, options),
+        *raw_drop_findings(spec.egress, spec.firewall, observed, options, tried=tried),
         *translation_findings(spec.egress, subnets, holdings.tracked),
         *icc_findings(observed.host, icc=spec.bridge.icc),
         *bridge_findings(observed.host, there),

@@ -277,3 +277,9 @@ class TestPacketWalks:
         assert walks.unfollowed(self.TABLE, self.host()) == frozenset()
         await walks.follow(EMPTY, self.host())
         assert walks.unfollowed(self.TABLE, self.host()) == {"blog"}
+
+    async def test_an_owner_is_told_of_the_first_walk_with_a_new_container(self) -> None:
+        walks, heard = await self.walked(self.host())
+        for containers in ({BLOG.subnet[9]}, {BLOG.subnet[9]}, {BLOG.subnet[9], SHOP.subnet[9]}, set()):
+            await walks.follow(self.TABLE, self.host(), frozenset(containers))
+        assert heard == ["blog", "blog"]

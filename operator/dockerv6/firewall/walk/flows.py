@@ -1,7 +1,8 @@
 """The flows that stand for what our table lets through: one of a kind for each network and published port. Pure.
 
 They are made from the table that is in the kernel, so they are the same for the daemon and for `dockerv6 doctor`, and a
-resource without rules has none. A network's container is a published one, or the first address that an engine gives.
+resource without rules has none. A network's container is a published one, or a running one, because a filter may have
+rules for single containers; or the first address that an engine gives.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -60,11 +61,12 @@ _Sets = Mapping[str, frozenset[Element]]
 
 
 def _subnets(sets: _Sets, paths: Paths) -> Iterator[_Subnet]:
-    targets = sorted(IPv6Network(e.value).network_address for e in sets.get(PUBLISHED_TO, ()))
+    published = sorted(IPv6Network(e.value).network_address for e in sets.get(PUBLISHED_TO, ()))
+    candidates = (*published, *sorted(paths.containers))
     for element in sorted(sets.get(NETWORKS, ())):
         prefix, bridge = IPv6Network(element.key[0]), element.key[1]
         if bridge in paths.links:
-            first = next((each for each in targets if each in prefix), prefix[min(2, prefix.num_addresses - 1)])
+            first = next((each for each in candidates if each in prefix), prefix[min(2, prefix.num_addresses - 1)])
             leads = paths.route(exact_address(first))
             if leads is not None and leads.name == bridge:  # a new bridge is there before its route
                 yield _Subnet(element.owner, prefix, bridge, first)

@@ -63,12 +63,14 @@ class Paths:
         routes: destinations with the interfaces that lead there, the preferred one first.
         addresses: the host's own addresses, each with its interface.
         bridge_filtered: bridges whose frames pass the IPv6 filters (br_netfilter).
+        containers: the addresses of running containers.
     """
 
     links: Mapping[str, Link] = field(default_factory=dict)
     routes: tuple[tuple[IPv6Network, str], ...] = ()
     addresses: Mapping[IPv6Address, str] = field(default_factory=dict)
     bridge_filtered: frozenset[str] = frozenset()
+    containers: frozenset[IPv6Address] = frozenset()
 
     def is_local(self, address: Bits) -> Answer:
         """Whether it is an address of the host."""

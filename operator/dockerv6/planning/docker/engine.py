@@ -1,5 +1,6 @@
 """Findings about the Docker Engine: unavailable, too old, in another network namespace, or dropping packets."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from dockerv6.dockerd.model import EngineInfo, Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE
+from dockerv6.planning.host.interfaces import default_route_interfaces
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import (
@@ -180,25 +182,35 @@ def namespace_findings(observed: Observed) -> tuple[Finding, ...]:
 
 
 def raw_drop_findings(
-    egress: Egress, firewall: Firewall, engine: EngineInfo | None, options: Mapping[str, str]
+    egress: Egress, firewall: Firewall, observed: Observed, options: Mapping[str, str], *, tried: bool
 ) -> tuple[Finding, ...]:
     """The engine drops packets to container addresses before our rules see them (see `RAW_DROP_SINCE`).
 
     This breaks replies of untranslated flows, and incoming flows without a published port, unless a driver option of
     the network prevents it.
+
+    Args:
+        egress: the resource's.
+        firewall: the resource's.
+        observed: the engine and the host.
+        options: the network's.
+        tried: a packet walk has followed such flows of a container: what it found tells, and its remedy helps.
     """
+    engine = observed.engine
     translated = egress.mode is EgressMode.PREFIX_TRANSLATION  # then packets are sent to external addresses
     affected = [
-        *(["egress.mode: Routed"] if egress.mode is EgressMode.ROUTED else []),
+        *(["egress.mode: Routed"] if egress.mode is EgressMode.ROUTED and not tried else []),
         *(["egress.exclude"] if egress.exclude else []),
-        *(["firewall.ingress"] if firewall.ingress and not translated else []),
+        *(["firewall.ingress"] if firewall.ingress and not translated and not tried else []),
         *(["firewall.isolation: false"] if not firewall.isolation else []),
     ]
     prevented = options.get(GATEWAY_MODE_IPV6) in UNDROPPED_MODES or TRUSTED_INTERFACES in options
     if not affected or engine is None or engine.release < RAW_DROP_SINCE or prevented:
         return ()
+    # the engine separates the names by colons
+    uplinks = ":".join(egress.interfaces or default_route_interfaces(observed.host)) or "<interface>"
     message = (
         f"Docker Engine {engine.version} drops packets that are sent to container addresses; for spec.{affected[0]} to"
-        f" work, set options: {{{TRUSTED_INTERFACES}: <interface>}} or {GATEWAY_MODE_IPV6}: routed"
+        f" work, set options: {{{TRUSTED_INTERFACES}: {json.dumps(uplinks)}}} or {GATEWAY_MODE_IPV6}: routed"
     )
     return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, message, blocks=False, unknown=True),)

@@ -40,6 +40,15 @@ def test_containers_reach_the_internet_by_the_default_route() -> None:
     assert ends(flows(replace(A, egress=EgressMode.ROUTED))) == ends(flows())
 
 
+def test_a_running_container_stands_for_a_network_without_published_ports() -> None:
+    """An engine has rules for single containers."""
+    there = replace(PATHS, containers=frozenset(map(IPv6Address, ("fd12::9", "fd12::7", "fd99::1"))))
+    assert ends(flows(paths=there))[0][1] == "fd12::7"
+    assert ends(flows(A, WEB, paths=there))[0][1] == "fd12::5"
+    elsewhere = replace(PATHS, containers=frozenset({IPv6Address("fd99::1")}))
+    assert ends(flows(paths=elsewhere)) == ends(flows())
+
+
 def test_egress_interfaces_are_followed_each() -> None:
     pinned = replace(A, egress_interfaces=(InterfaceName("eth0"), InterfaceName("wg0"), InterfaceName("gone")))
     assert ends(flows(pinned)) == [
