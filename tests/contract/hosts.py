@@ -42,6 +42,7 @@ class World(Protocol):
     def remove_bridge(self, name: str) -> None: ...
     def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None: ...
     def add_rule(self, rule: RoutingRule, *arguments: str) -> None: ...
+    def reject(self, kind: str, destination: IPv6Network) -> None: ...
     def set_sysctl(self, name: str, value: str) -> None: ...
     def commit(self, table: str) -> None: ...
     def enslave(self, port: str, bridge: str) -> None: ...
@@ -90,6 +91,9 @@ class FakeWorld:
 
     def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
         self.net.add_route(Route(destination, name, protocol, table=254, metric=77))
+
+    def reject(self, kind: str, destination: IPv6Network) -> None:
+        self.net.add_route(Route(destination, "lo", RouteProtocol.STATIC, table=254, metric=77, rejects=kind))
 
     def add_rule(self, rule: RoutingRule, *arguments: str) -> None:
         del arguments  # `rule` says the same
@@ -179,7 +183,11 @@ class LinuxWorld:
         ip("route", "add", str(destination), "dev", name, "metric", "77", "proto", protocol)
 
     def add_rule(self, rule: RoutingRule, *arguments: str) -> None:
-        ip("rule", "add", *arguments, "priority", str(rule.priority), "table", str(rule.table))
+        action = (rule.rejects,) if rule.rejects else ("table", str(rule.table))
+        ip("rule", "add", *arguments, "priority", str(rule.priority), *action)
+
+    def reject(self, kind: str, destination: IPv6Network) -> None:
+        ip("route", "add", kind, str(destination), "metric", "77", "proto", "static")
 
     def set_sysctl(self, name: str, value: str) -> None:
         set_sysctl(name, value)

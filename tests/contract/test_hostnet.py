@@ -88,6 +88,13 @@ async def test_a_default_route_has_a_prefix_of_length_0(world: World) -> None:
     assert Route(IPv6Network("::/0"), "br0", RouteProtocol.RA, table=254, metric=77) in await world.net.routes()
 
 
+@pytest.mark.parametrize("kind", ["unreachable", "blackhole", "prohibit", "throw"])
+async def test_rejecting_routes_are_listed_with_their_type(world: World, kind: str) -> None:
+    for prefix in (REMOTE, IPv6Network("::/0")):
+        world.reject(kind, prefix)
+        assert Route(prefix, "lo", RouteProtocol.STATIC, 254, 77, kind) in await world.net.routes()
+
+
 async def test_routes_and_sysctls_are_removed_with_their_interface(world: World) -> None:
     world.add_route("br0", REMOTE, RouteProtocol.STATIC)
     world.remove_bridge("br0")

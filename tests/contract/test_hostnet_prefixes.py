@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
-from dockerv6.hostnet.model import ChangeKind, HostPrefix, PrefixOrigin, ProxyNeighbour, RouteProtocol
+from dockerv6.hostnet.model import ChangeKind, HostPrefix, PrefixOrigin, ProxyNeighbour, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNetError
 from tests.contract.hosts import HOSTS, World, new_host, reported, subscribed
 
@@ -158,9 +158,10 @@ async def test_a_delegation_belongs_to_the_host_and_its_changes_are_reported(wor
     assert await world.net.prefixes() == ()
 
 
-async def test_a_delegation_is_not_a_unicast_route(world: World) -> None:
+async def test_a_delegation_is_a_rejecting_route(world: World) -> None:
     world.delegate(DELEGATED)
-    assert DELEGATED not in {route.destination for route in await world.net.routes()}
+    (route,) = (route for route in await world.net.routes() if route.destination == DELEGATED)
+    assert route == Route(DELEGATED, "lo", RouteProtocol.DHCP, table=254, metric=1024, rejects="unreachable")
 
 
 async def test_a_host_has_no_proxy_entries_at_first(world: World) -> None:

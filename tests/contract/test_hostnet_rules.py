@@ -15,6 +15,8 @@ CASES = [
     (RoutingRule(102, 51820), ("not", "fwmark", "0xca6c")),
     (RoutingRule(103, 254), ("suppress_prefixlength", "0")),
     (RoutingRule(104, 7), ("from", "2001:db8::/64", "iif", "lo")),
+    (RoutingRule(105, 0, rejects="prohibit"), ("to", "fd00::/48")),
+    (RoutingRule(106, 0, rejects="blackhole"), ()),
 ]
 """Rules as they are added, and their other arguments."""
 
@@ -23,7 +25,9 @@ READ = (
     RoutingRule(101, 1000, IPv6Network("fd00::/64")),
     RoutingRule(102, 51820, None, frozenset({"not", "fwmark"})),
     RoutingRule(103, 254, suppressed=0),
-    RoutingRule(104, 7, None, frozenset({"from", "iif"})),
+    RoutingRule(104, 7, None, frozenset({"from", "iif"}), source=IPv6Network("2001:db8::/64"), interface="lo"),
+    RoutingRule(105, 0, IPv6Network("fd00::/48"), rejects="prohibit"),
+    RoutingRule(106, 0, rejects="blackhole"),
 )
 """The same as they are read."""
 

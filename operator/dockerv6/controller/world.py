@@ -328,13 +328,15 @@ class World:
 
     async def _read_host(self) -> HostView:
         interfaces = await self.host.interfaces()
-        routes = await self.host.routes()
+        found = await self.host.routes()
+        routes = tuple(each for each in found if not each.rejects)
         values = {name: await self.host.sysctl(accept_ra(name)) for name in ra_interfaces(interfaces, routes)}
         view = HostView(
             forwarding=await self.host.sysctl(FORWARDING),
             accept_ra={name: values[name] or "" for name in ra_disabled_by_forwarding(interfaces, routes, values)},
             interfaces={i.name: i for i in interfaces},
             routes=routes,
+            rejecting=tuple(each for each in found if each.rejects),
             rules=await self.host.rules(),
             proxies=await self.host.proxy_neighbours(),
             bridge_netfilter={"1": True, "0": False}.get(await self.host.sysctl(BRIDGE_NETFILTER) or ""),

@@ -110,25 +110,33 @@ class RouteProtocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A unicast IPv6 route of any table but `local`. A multipath route is one value for each next hop."""
+    """An IPv6 route of any table but `local`. A multipath route is one value for each next hop.
+
+    ``rejects`` is "" for a unicast route; else the type (ip-route(8)): "unreachable", "blackhole" and "prohibit" drop
+    the packet, "throw" ends the lookup in the table.
+    """
 
     destination: IPv6Network  # ::/0 for a default route
     interface: str | None
     protocol: RouteProtocol
     table: int
     metric: int = 0
+    rejects: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingRule:
-    """A routing policy rule that chooses a table (ip-rule(8)).
+    """A routing policy rule that chooses a table, or drops (ip-rule(8)).
 
     Attributes:
         priority: the lowest is consulted first.
-        table: the table that is looked up.
+        table: the table that is looked up; 0 if the rule drops.
         destination: only packets to this prefix; None: to any.
         conditions: names of what else restricts it to some packets, such as "from" or "fwmark"; "not": all others.
         suppressed: a route of this prefix length or shorter does not count (``suppress_prefixlength``).
+        rejects: "unreachable", "blackhole" or "prohibit": packets are dropped; "": a table is looked up.
+        source: of the condition "from".
+        interface: of the condition "iif".
     """
 
     priority: int
@@ -136,6 +144,9 @@ class RoutingRule:
     destination: IPv6Network | None = None
     conditions: frozenset[str] = frozenset()
     suppressed: int | None = None
+    rejects: str = ""
+    source: IPv6Network | None = None
+    interface: str = ""
 
 
 class ChangeKind(StrEnum):

@@ -63,7 +63,10 @@ class HostNet(Protocol):
         """All interfaces, by index."""
 
     async def routes(self) -> tuple[Route, ...]:
-        """All unicast IPv6 routes, except those in table local and those to link-local destinations."""
+        """All unicast and rejecting IPv6 routes, except those in table local and those to link-local destinations.
+
+        The rejecting ones that the kernel makes itself, such as for a missing default route, are left out.
+        """
 
     async def rules(self) -> tuple[RoutingRule, ...]:
         """The IPv6 routing policy rules that choose a table, by priority. Their changes are ROUTE changes."""

@@ -11,7 +11,7 @@ from socket import AF_INET6
 
 from dockerv6.hostnet.links import interface_name
 from dockerv6.hostnet.model import Route, RouteProtocol, RoutingRule
-from dockerv6.lib.netlink import NETLINK_ROUTE, Buffer, Payload, attributes, dump
+from dockerv6.lib.netlink import NETLINK_ROUTE, Buffer, Payload, attributes, dump, text
 
 _RTM_GETROUTE = 26
 
@@ -26,7 +26,7 @@ RTA_MULTIPATH = 9
 _RTA_TABLE = 15
 RT_TABLE_LOCAL = 255
 RTN_UNICAST = 1
-_REJECTING_TYPES = frozenset({6, 7, 8, 9})  # RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW
+REJECTING_TYPES = {6: "blackhole", 7: "unreachable", 8: "prohibit", 9: "throw"}  # RTN_*, by name in ip-route(8)
 _LONGEST_DELEGATION = 64  # longer prefixes are subnets of a pool, or blocked destinations
 
 RTPROT_KERNEL = 2
@@ -60,7 +60,7 @@ class RouteReader:
         self._known: dict[bytes, tuple[_Hop, ...]] = {}
 
     def read(self) -> tuple[Route, ...]:
-        """All unicast IPv6 routes, except those in table local and those to link-local destinations. Blocks.
+        """All IPv6 routes that `port.HostNet.routes` lists. Blocks.
 
         Raises:
             OSError: the kernel's error.
@@ -102,7 +102,10 @@ def _decode_route(buffer: Buffer, start: int, end: int, names: dict[int, str]) -
             (metric,) = _U32.unpack_from(buffer, value)
         elif kind == _RTA_TABLE:
             (table,) = _U32.unpack_from(buffer, value)
-    if route_type != RTN_UNICAST or table == RT_TABLE_LOCAL or is_link_local(destination, length):
+    rejects = REJECTING_TYPES.get(route_type, "")
+    if table == RT_TABLE_LOCAL or is_link_local(destination, length):
+        return
+    if route_type != RTN_UNICAST and (not rejects or protocol == RTPROT_KERNEL):
         return
     network = IPv6Network((destination, length))
     for hop in hops or [None]:
@@ -114,6 +117,7 @@ def _decode_route(buffer: Buffer, start: int, end: int, names: dict[int, str]) -
                 protocol=_PROTOCOLS.get(protocol, RouteProtocol.OTHER),
                 table=table,
                 metric=metric,
+                rejects=rejects,
             ),
         )
 
@@ -135,7 +139,7 @@ def is_delegation(length: int, table: int, protocol: int, route_type: int) -> bo
     return (
         0 < length <= _LONGEST_DELEGATION
         and protocol != RTPROT_KERNEL
-        and route_type in _REJECTING_TYPES
+        and route_type in REJECTING_TYPES
         and table != RT_TABLE_LOCAL
     )
 
@@ -153,12 +157,13 @@ def next_hops(buffer: Buffer, start: int, end: int) -> Iterator[int]:
 _RTM_GETRULE = 34
 _RULE = struct.Struct("=BBBBBxxBI")  # fib_rule_hdr: family, dst len, src len, tos, table, action, flags
 _TO_TABLE = 1  # FR_ACT_TO_TBL
+_REJECTING = {6: "blackhole", 7: "unreachable", 8: "prohibit"}  # FR_ACT_*
 _INVERT = 2  # FIB_RULE_INVERT
 _UNSET = 0xFFFFFFFF
-_FRA_DST, _FRA_PRIORITY, _FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE = 1, 6, 14, 15
+_FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE = 1, 2, 3, 6, 14, 15
 _CONDITIONS = {
-    2: "from",
-    3: "iif",
+    _FRA_SRC: "from",
+    _FRA_IIFNAME: "iif",
     10: "fwmark",
     17: "oif",
     19: "l3mdev",
@@ -171,7 +176,7 @@ _CONDITIONS = {
 
 
 def rules() -> tuple[RoutingRule, ...]:
-    """The IPv6 rules that choose a table, by priority; none on a kernel without policy routing.
+    """The IPv6 rules that choose a table or drop, by priority; none on a kernel without policy routing.
 
     Raises:
         OSError: the kernel's error.
@@ -187,15 +192,19 @@ def rules() -> tuple[RoutingRule, ...]:
 
 
 def decode_rule(buffer: Buffer, start: int, end: int) -> RoutingRule | None:
-    """One message of a dump; None for a rule that chooses no table (unreachable, goto)."""
-    _, length, _, tos, table, action, flags = _RULE.unpack_from(buffer, start)
+    """One message of a dump; None for a rule that does neither (goto, nop)."""
+    _, length, source_length, tos, table, action, flags = _RULE.unpack_from(buffer, start)
     conditions = {name for name, given in (("tos", tos), ("not", flags & _INVERT)) if given}
-    priority, destination, suppressed = 0, None, None
+    priority, destination, suppressed, source, interface = 0, None, None, None, ""
     for kind, value, stop in attributes(buffer, start + _RULE.size, end):
         if kind in _CONDITIONS:
             conditions.add(_CONDITIONS[kind])
-        elif kind == _FRA_DST:
+        if kind == _FRA_DST:
             destination = IPv6Network((bytes(buffer[value:stop]), length))
+        elif kind == _FRA_SRC:
+            source = IPv6Network((bytes(buffer[value:stop]), source_length))
+        elif kind == _FRA_IIFNAME:
+            interface = text(buffer, value, stop)
         elif kind == _FRA_PRIORITY:
             (priority,) = _U32.unpack_from(buffer, value)
         elif kind == _FRA_TABLE:
@@ -203,6 +212,8 @@ def decode_rule(buffer: Buffer, start: int, end: int) -> RoutingRule | None:
         elif kind == _FRA_SUPPRESS_PREFIXLEN:
             (number,) = _U32.unpack_from(buffer, value)
             suppressed = None if number == _UNSET else number
-    if action != _TO_TABLE:
+    rejects = _REJECTING.get(action, "")
+    if action != _TO_TABLE and not rejects:
         return None
-    return RoutingRule(priority, table, destination, frozenset(conditions), suppressed)
+    at = 0 if rejects else table
+    return RoutingRule(priority, at, destination, frozenset(conditions), suppressed, rejects, source, interface)

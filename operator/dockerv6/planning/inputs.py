@@ -74,7 +74,8 @@ class HostView:
         forwarding: net.ipv6.conf.all.forwarding; None: the kernel has no IPv6.
         accept_ra: the present values on uplinks that need 2 before forwarding is enabled, by interface.
         interfaces: all interfaces, by name; empty: the host has not been observed.
-        routes: all IPv6 routes.
+        routes: all unicast IPv6 routes.
+        rejecting: the routes that drop packets, or end the lookup in their table.
         rules: the routing policy rules, by priority.
         proxies: the kernel's NDP proxy entries.
         proxy_ndp: the present values on external interfaces, by interface.
@@ -86,6 +87,7 @@ class HostView:
     accept_ra: Mapping[str, str] = field(default_factory=dict)
     interfaces: Mapping[str, Interface] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    rejecting: tuple[Route, ...] = ()
     rules: tuple[RoutingRule, ...] = ()
     proxies: frozenset[ProxyNeighbour] = frozenset()
     proxy_ndp: Mapping[str, str] = field(default_factory=dict)

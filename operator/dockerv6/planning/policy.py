@@ -126,7 +126,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         *icc_findings(observed.host, icc=not separate),
         *(_firewall_finding(f, unknown=False) for f in bridge_findings(observed.host, networks)),
         *source_findings(observed.host, spec.firewall, networks),
-        *route_findings(observed.host, networks),
+        *route_findings(observed.host, networks, spec.egress),
         *ndp_proxy_findings(proxied, observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, networks, managed=False),
     )

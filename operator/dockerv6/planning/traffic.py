@@ -57,7 +57,7 @@ def traffic_findings(
         *icc_findings(observed.host, icc=spec.bridge.icc),
         *bridge_findings(observed.host, there),
         *source_findings(observed.host, spec.firewall, there),
-        *route_findings(observed.host, there),
+        *route_findings(observed.host, there, spec.egress),
         *ndp_proxy_findings(_proxied_subnets(desired, observed), observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, there, managed=not desired.resource.observed),
     )

@@ -95,7 +95,7 @@ class FakeHostNet:
 
     async def routes(self) -> tuple[Route, ...]:
         """See `port.HostNet.routes`."""
-        return tuple(self._routes)
+        return (*self._routes, *self._prefixes.rejecting_routes())
 
     async def rules(self) -> tuple[RoutingRule, ...]:
         """See `port.HostNet.rules`."""

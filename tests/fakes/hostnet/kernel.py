@@ -182,6 +182,13 @@ class FakePrefixes:
         """Remove the rejecting route. Raises `KeyError` if there is none."""
         del self._delegations[prefix]
 
+    def rejecting_routes(self) -> tuple[Route, ...]:
+        """The routes of the delegations."""
+        return tuple(
+            Route(prefix, "lo", RouteProtocol.DHCP if by_dhcp else RouteProtocol.BOOT, 254, 1024, "unreachable")
+            for prefix, (_, by_dhcp) in self._delegations.items()
+        )
+
     def is_autoconfigured(self, interface: str) -> bool:
         """Whether an address of the interface has a finite lifetime."""
         return any(of.valid is not None for (name, _), of in self._deadlines.items() if name == interface)

@@ -53,10 +53,22 @@ def test_link_local_destinations_are_left_out(kernel: Kernel, destination: str, 
     assert bool(routes()) is listed
 
 
-@pytest.mark.parametrize(("table", "kind"), [(255, 1), (254, 2), (254, 5), (254, 7)])
+@pytest.mark.parametrize(("table", "kind"), [(255, 1), (254, 2), (254, 5), (255, 7)])
 def test_routes_that_are_local_or_not_unicast_are_left_out(kernel: Kernel, table: int, kind: int) -> None:
     kernel.dumps[GETROUTE] = [route(attribute(4, u32(5)), table=table, kind=kind)]
     assert routes() == ()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(6, "blackhole"), (7, "unreachable"), (8, "prohibit"), (9, "throw")])
+def test_rejecting_routes_have_their_type_unless_the_kernel_made_them(kernel: Kernel, kind: int, name: str) -> None:
+    kernel.dumps[GETROUTE] = [
+        route(attribute(4, u32(5)), kind=kind, protocol=protocol, table=table)
+        for protocol, table in ((2, 254), (4, 254), (3, 7))
+    ]
+    assert [(each.rejects, each.protocol, each.table) for each in routes()] == [
+        (name, RouteProtocol.STATIC, 254),
+        (name, RouteProtocol.BOOT, 7),
+    ]
 
 
 def to(number: int, index: int = 5) -> bytes:

@@ -1,8 +1,11 @@
-"""Routes of others that take the packets for a Docker network away from its bridge (moby/moby#46615).
+"""Routes and rules of others that take the packets of a Docker network away from their way (moby/moby#46615).
 
-A VPN or a routing daemon may add one at any time. The kernel prefers the longest prefix, then the lowest metric, in the
-first table that a rule chooses and that has a route (ip-rule(8)). What can't be told: routes that a rule chooses for
-some packets only, and rejecting routes, which are not read.
+A VPN, a kill switch or a routing daemon may add one at any time. Packets for the containers have to go to their bridge,
+and what containers send to the internet to the default route. Both ways are looked up as in the kernel: the rules by
+priority (ip-rule(8)), and in the first table that has a route, the longest prefix, then the lowest metric. Routes and
+rules that reject (`unreachable`, `blackhole`, `prohibit`) take packets as well; `throw` ends the lookup in a table.
+
+What can't be told: what a rule chooses for some packets only.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,57 +14,111 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.traffic import Egress
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Route, RoutingRule
 from dockerv6.lib.memoize import memoize_by_identity
+from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.text import shell_quoted
+from dockerv6.planning.host.interfaces import GLOBAL_UNICAST, LONGEST_DEFAULT, default_route_interfaces
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.plan import Finding
 
 MAIN, LOCAL = 254, 255
+_THROW = "throw"
 _ALL_BUT_MARKED = frozenset({"fwmark", "not"})
 """A condition that most packets meet, as VPN programs write it: all but the VPN's own packets."""
+_OF_CONTAINERS = frozenset({"from", "iif"})
+"""Conditions by which a rule can be for the packets of containers."""
+_WORST = 2**32 - 1
+"""The metric of a route that stands for a default route only while there is none."""
+
+Taker = Route | RoutingRule
 
 
 @dataclass(frozen=True, slots=True)
 class RouteConflict:
-    """A route that takes packets for a subnet elsewhere. ``certain``: it takes all that it names."""
+    """What takes packets for a subnet elsewhere or drops them; or, if ``leaving``, packets to the internet from it.
+
+    ``certain``: it takes all that it names.
+    """
 
     network: str
     bridge: str
     subnet: IPv6Network
-    route: Route
+    taker: Taker
     certain: bool
+    leaving: bool = False
 
     @property
     def message(self) -> str:
         """The cause and the remedy."""
-        to, interface = self.route.destination, self.route.interface or ""
-        table = "" if self.route.table == MAIN else f" table {self.route.table}"
-        device = f" dev {shell_quoted(interface)}" if interface else ""
-        takes = "takes" if self.certain else "may take"
-        remedy = f"remove it (`ip -6 route del {to}{device}{table}`)"
-        if to.prefixlen < self.subnet.prefixlen:  # others need it, such as a VPN's default route
-            remedy = f"keep it from the subnet (`ip -6 rule add to {self.subnet} lookup main pref 1`)"
+        what, where = f"{self.subnet} of Docker network {self.network}", f"its bridge {self.bridge}"
+        certain, perhaps = ("drops", "may drop") if self.taker.rejects else ("takes", "may take")
+        does = certain if self.certain else perhaps
+        if self.leaving:
+            effect = f"{does} what containers in {what} send to the internet"
+        elif self.taker.rejects:
+            effect = f"{does} packets for {what} instead of sending them to {where}, so that containers get no replies"
+        else:
+            effect = f"{does} packets for {what} away from {where}, so that containers get no replies"
+        return f"the host's {_named(self.taker)} {effect}; {self._remedy}"
+
+    @property
+    def _remedy(self) -> str:
+        delete = f"remove it (`{_deletion(self.taker)}`)"
+        if self.leaving:
+            return f"{delete}, or the program that adds it"
+        shorter = self.taker.destination is None or self.taker.destination.prefixlen < self.subnet.prefixlen
+        if shorter:  # others need it, such as a VPN's default route
+            delete = f"keep it from the subnet (`ip -6 rule add to {self.subnet} lookup main pref {_EARLY}`)"
         return (
-            f"the host's route {to} on {interface or 'no interface'} ({self.route.protocol},"
-            f" {table.strip() or 'table main'}) {takes} packets for {self.subnet} of Docker network {self.network} away"
-            f" from its bridge {self.bridge}, so that containers get no replies; {remedy}, exclude the"
-            " subnet in the program that adds it (such as AllowedIPs of a VPN), or give the network another subnet"
+            f"{delete}, exclude the subnet in the program that adds it (such as AllowedIPs of a VPN), or give the"
+            " network another subnet"
         )
+
+
+_EARLY = 1
+"""The priority of the rule that a message offers: behind the local table."""
+
+
+def _named(taker: Taker) -> str:
+    if isinstance(taker, RoutingRule):
+        return f"routing rule {taker.priority} ({_selector(taker)}{taker.rejects})"
+    table = f"table {taker.table}" if taker.table != MAIN else "table main"
+    if taker.rejects:
+        return f"route {taker.rejects} {taker.destination} ({taker.protocol}, metric {taker.metric}, {table})"
+    return f"route {taker.destination} on {taker.interface or 'no interface'} ({taker.protocol}, {table})"
+
+
+def _selector(rule: RoutingRule) -> str:
+    ends = (("from", rule.source), ("to", rule.destination), ("iif", rule.interface))
+    negated = "not " if "not" in rule.conditions else ""
+    return negated + "".join(f"{word} {shell_quoted(str(value))} " for word, value in ends if value)
+
+
+def _deletion(taker: Taker) -> str:
+    if isinstance(taker, RoutingRule):
+        return f"ip -6 rule del pref {taker.priority} {_selector(taker)}{taker.rejects}"
+    table = "" if taker.table == MAIN else f" table {taker.table}"
+    if taker.rejects:  # the device and the metric distinguish it from the bridge's route to the same prefix
+        return f"ip -6 route del {taker.rejects} {taker.destination} dev lo metric {taker.metric}{table}"
+    device = f" dev {shell_quoted(taker.interface)}" if taker.interface else ""
+    return f"ip -6 route del {taker.destination}{device}{table}"
 
 
 class _RouteIndex:
     """The routes of one host by table, in the order of their addresses."""
 
-    __slots__ = ("_tables", "rules")
+    __slots__ = ("_tables", "leads_out", "rules")
 
     def __init__(self, host: HostView) -> None:
         self.rules = host.rules
         self._tables: dict[int, list[tuple[int, int, int, Route]]] = {}
-        for number, route in enumerate(host.routes):
+        for number, route in enumerate((*host.routes, *host.rejecting)):
             key = int(route.destination.network_address), route.destination.prefixlen, number, route
             self._tables.setdefault(route.table, []).append(key)
+        self.leads_out = bool(default_route_interfaces(host))
         for rows in self._tables.values():
             rows.sort(key=lambda row: row[:3])
 
@@ -72,58 +129,143 @@ class _RouteIndex:
         found = rows[bisect_left(rows, (first,)) : bisect_right(rows, (last, 129))]
         return [row[3] for row in found if row[1] >= subnet.prefixlen]
 
-    def covering(self, table: int, subnet: IPv6Network) -> list[Route]:
-        """The routes to larger prefixes that contain the subnet, such as default routes."""
+    def covering(self, table: int, subnet: IPv6Network) -> Route | None:
+        """The route that the kernel prefers among those to larger prefixes that contain the subnet."""
         rows = self._tables.get(table, [])
-        return [row[3] for row in rows if row[1] < subnet.prefixlen and subnet.subnet_of(row[3].destination)]
+        return _preferred(row[3] for row in rows if row[1] < subnet.prefixlen and subnet.subnet_of(row[3].destination))
+
+    def default(self, table: int, suppressed: int | None) -> Route | None:
+        """The route to the internet, or what VPN programs add in its place."""
+        rows = self._tables.get(table, [])
+        shortest = -1 if suppressed is None else suppressed
+        return _preferred(row[3] for row in rows if shortest < row[1] and _is_default(row[3].destination))
 
 
 _index = memoize_by_identity(_RouteIndex)
 
 
+def _preferred(routes: Iterable[Route]) -> Route | None:
+    return min(routes, key=lambda route: (-route.destination.prefixlen, route.metric), default=None)
+
+
+def _is_default(prefix: IPv6Network) -> bool:
+    return prefix.prefixlen <= LONGEST_DEFAULT and prefix.overlaps(GLOBAL_UNICAST)
+
+
 def route_conflicts(host: HostView, networks: Iterable[Network]) -> Iterator[RouteConflict]:
-    """The routes that take packets for these networks elsewhere."""
+    """What takes packets for these networks, or from them to the internet, elsewhere or drops them."""
     index = _index(host)
     for network in networks:
         if network.bridge is None or network.bridge not in host.interfaces:
             continue
         for config in network.ipv6:
             if isinstance(config.subnet, IPv6Network):
-                for route, certain in _takers(index, network.bridge, config.subnet):
-                    yield RouteConflict(network.name, network.bridge, config.subnet, route, certain)
+                for taker, certain in _takers(index, network.bridge, config.subnet):
+                    yield RouteConflict(network.name, network.bridge, config.subnet, taker, certain)
+                for taker, certain in () if network.internal else _rejecting(index, network.bridge, config.subnet):
+                    yield RouteConflict(network.name, network.bridge, config.subnet, taker, certain, leaving=True)
 
 
-def route_findings(host: HostView, networks: Iterable[Network]) -> tuple[Finding, ...]:
+def route_findings(host: HostView, networks: Iterable[Network], egress: Egress) -> tuple[Finding, ...]:
     """As `route_conflicts`, as findings of HostReady."""
     return tuple(
         Finding(ConditionType.HOST_READY, Reason.ROUTE_CONFLICT, each.message, blocks=False, unknown=not each.certain)
         for each in route_conflicts(host, networks)
+        if not (each.leaving and egress.mode is EgressMode.NONE)
     )
 
 
-def _takers(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tuple[Route, bool]]:
+# ---- to the containers
+
+
+def _takers(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tuple[Taker, bool]]:
     for rule in _before_main(index.rules, subnet):
-        inside = index.within(rule.table, subnet)
-        if any(r.interface == bridge and r.destination == subnet for r in inside):
-            continue  # a copy of the main table, as for a VRF
-        yield from ((r, not rule.conditions) for r in inside if r.interface != bridge)
         for_most = not rule.conditions or rule.conditions == _ALL_BUT_MARKED
-        if for_most:  # the table may have an exception that is not read
-            yield from ((r, False) for r in index.covering(rule.table, subnet) if r.interface not in (bridge, "lo"))
-    inside = index.within(MAIN, subnet)
+        if rule.rejects:
+            if for_most or (rule.destination is not None and rule.destination.subnet_of(subnet)):
+                yield rule, not rule.conditions
+            continue
+        inside = index.within(rule.table, subnet)
+        for route, certain in _preferred_to_own(inside, bridge, subnet):
+            if route.rejects != _THROW:  # the next rule is tried
+                yield route, certain and not rule.conditions
+        whole = for_most and not any(route.destination == subnet for route in inside)
+        cover = index.covering(rule.table, subnet) if whole else None
+        if cover is not None and cover.rejects != _THROW and (cover.rejects or cover.interface not in (bridge, "lo")):
+            yield cover, bool(cover.rejects) and not rule.conditions
+    yield from _preferred_to_own(index.within(MAIN, subnet), bridge, subnet)
+
+
+def _preferred_to_own(inside: list[Route], bridge: str, subnet: IPv6Network) -> Iterator[tuple[Route, bool]]:
+    """The routes within the subnet that the kernel prefers to the bridge's; False: if it was added first.
+
+    The bridge's route is in the main table, and in copies of it, as for a VRF.
+    """
     own = min((r.metric for r in inside if r.interface == bridge and r.destination == subnet), default=None)
     for route in inside:
         longer = route.destination.prefixlen > subnet.prefixlen
         if route.interface != bridge and (longer or own is None or route.metric <= own):
-            yield route, True
+            yield route, longer or not route.rejects or route.metric != own
 
 
 def _before_main(rules: Iterable[RoutingRule], subnet: IPv6Network) -> Iterator[RoutingRule]:
-    """The rules whose tables are consulted before the main one, which has the route to the bridge."""
+    """The rules that decide before the main table, which has the route to the bridge."""
     for rule in rules:
-        if rule.table == LOCAL or (rule.destination is not None and not rule.destination.overlaps(subnet)):
+        if (rule.table == LOCAL and not rule.rejects) or not _may_concern(rule, subnet):
             continue
         if rule.table != MAIN:
             yield rule
         elif not rule.conditions and (rule.suppressed is None or rule.suppressed < subnet.prefixlen):
             return
+        if rule.rejects and not rule.conditions and _covers(rule, subnet):
+            return
+
+
+def _may_concern(rule: RoutingRule, subnet: IPv6Network) -> bool:
+    if rule.destination is None:
+        return True
+    if rule.conditions == {"not"}:  # all other destinations
+        return not subnet.subnet_of(rule.destination)
+    return rule.destination.overlaps(subnet)
+
+
+def _covers(rule: RoutingRule, subnet: IPv6Network) -> bool:
+    return rule.destination is None or subnet.subnet_of(rule.destination)
+
+
+# ---- from the containers to the internet
+
+
+def _rejecting(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tuple[Taker, bool]]:
+    """What rejects packets from the subnet to the internet before a route leads there."""
+    for rule in index.rules:
+        chosen = _chosen_for_containers(rule, bridge, subnet)
+        if chosen is None or (rule.destination is not None and not _is_default(rule.destination)):
+            continue
+        if rule.rejects:
+            yield rule, chosen
+        elif rule.table != LOCAL:
+            route = index.default(rule.table, rule.suppressed)
+            if route is None or route.rejects == _THROW:
+                continue
+            if route.rejects and rule.table != MAIN:
+                yield route, chosen
+            elif route.rejects and route.metric != _WORST:
+                yield route, chosen and index.leads_out
+        else:
+            continue
+        if chosen:
+            return
+
+
+def _chosen_for_containers(rule: RoutingRule, bridge: str, subnet: IPv6Network) -> bool | None:
+    """Whether a rule is for all packets that containers send; None: for none of them, or it can't be told."""
+    if not rule.conditions:
+        return True
+    if rule.conditions == _ALL_BUT_MARKED:
+        return False
+    if not rule.conditions <= _OF_CONTAINERS or (rule.interface and rule.interface != bridge):
+        return None
+    if rule.source is None or subnet.subnet_of(rule.source):
+        return True
+    return False if rule.source.overlaps(subnet) else None

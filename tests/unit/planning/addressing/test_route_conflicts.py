@@ -5,6 +5,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
+from dockerv6.api.traffic import Egress
 from dockerv6.hostnet.model import Route, RouteProtocol, RoutingRule
 from dockerv6.planning.addressing.route_conflicts import route_conflicts, route_findings
 from dockerv6.planning.inputs import HostView
@@ -25,7 +26,7 @@ def view(*routes: Route, rules: tuple[RoutingRule, ...] = (LOCAL, MAIN), own: tu
 
 
 def takers(on: HostView) -> list[tuple[str, bool]]:
-    return [(str(each.route.destination), each.certain) for each in route_conflicts(on, (NET,))]
+    return [(str(each.taker.destination), each.certain) for each in route_conflicts(on, (NET,))]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ class TestRules:
         # an exit node of Tailscale
         seen = view(vpn("::/0", table=52), rules=(LOCAL, RoutingRule(5270, 52), MAIN))
         assert takers(seen) == [("::/0", False)]
-        (found,) = route_findings(seen, (NET,))
+        (found,) = route_findings(seen, (NET,), Egress())
         assert "`ip -6 rule add to fd12:3456:789a:1::/64 lookup main pref 1`" in found.message
         exception = RoutingRule(1, 254, IPv6Network("fd12:3456:789a:1::/64"))  # what that command adds
         assert takers(replace(seen, rules=(LOCAL, exception, *seen.rules[1:]))) == []
@@ -109,7 +110,7 @@ class TestRules:
 
 
 def test_the_finding_names_the_route_and_how_to_remove_it() -> None:
-    (found,) = route_findings(view(vpn()), (NET,))
+    (found,) = route_findings(view(vpn()), (NET,), Egress())
     assert (str(found.condition), found.reason, found.blocks, found.unknown) == (
         "HostReady",
         "RouteConflict",
@@ -119,10 +120,10 @@ def test_the_finding_names_the_route_and_how_to_remove_it() -> None:
     assert "route fd12:3456:789a:1::/64 on wg0 (static, table main) takes packets" in found.message
     assert "`ip -6 route del fd12:3456:789a:1::/64 dev wg0`" in found.message
     rules = (LOCAL, RoutingRule(1, 52, conditions=frozenset({"fwmark"})), MAIN)
-    (found,) = route_findings(view(vpn(table=52), rules=rules), (NET,))
+    (found,) = route_findings(view(vpn(table=52), rules=rules), (NET,), Egress())
     assert found.unknown
     assert "`ip -6 route del fd12:3456:789a:1::/64 dev wg0 table 52`" in found.message
 
 
 def test_a_network_without_its_bridge_has_no_finding() -> None:
-    assert route_findings(host(routes=(vpn(),)), (NET,)) == ()
+    assert route_findings(host(routes=(vpn(),)), (NET,), Egress()) == ()
