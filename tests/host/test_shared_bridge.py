@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import socket
+import time
+from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dockerv6.dockerd.model import BRIDGE_NAME
 from dockerv6.firewall.model import NetworkIntent
 from dockerv6.hostnet import links
+from dockerv6.hostnet.model import RouteProtocol
+from dockerv6.hostnet.routes import RouteReader
 from dockerv6.lib.networking import EgressMode, InterfaceName
 from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent
-from dockerv6.planning.host.bridge_ports import other_ports
+from dockerv6.planning.host.bridge_ports import not_validated
+from dockerv6.planning.host.interfaces import is_default_route, other_ports, uplink_bridges
 from dockerv6.planning.inputs import HostView
+from tests.host.advertisements import advertise
 from tests.host.router import ask, opened
 from tests.host.test_source_validation import arrives
 from tests.host.topology import CONTAINERS, ROUTER, SUBNETS, WORLD, Topology, endpoint
+from tests.unit.planning.scene import foreign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,12 +49,17 @@ async def router(make_netns: Callable[[], Namespace], backend: str) -> AsyncIter
         yield made
 
 
-async def plan_and_apply(router: Router) -> tuple[str, ...]:
-    """Read the links, as the operator does when one changes, and apply the rules. Return the other ports of blog."""
+async def plan_and_apply(router: Router) -> HostView:
+    """Read the links and routes, as the operator does when one changes, and apply the rules."""
     with router.topology.router.entered():
-        view = HostView(interfaces={each.name: each for each in links.interfaces()})
-    contributions = (FirewallContribution("blog", (BLOG,)),)
-    await router.want(*firewall_intent(contributions, shared_bridges=frozenset(other_ports(view))).networks)
+        view = HostView(interfaces={each.name: each for each in links.interfaces()}, routes=RouteReader().read())
+    shared, uplinks = frozenset(other_ports(view)), uplink_bridges(view)
+    wanted = firewall_intent((FirewallContribution("blog", (BLOG,)),), shared_bridges=shared, uplinks=uplinks)
+    await router.want(*wanted.networks, uplink_bridges=wanted.uplink_bridges)
+    return view
+
+
+def ports_of_blog(view: HostView) -> tuple[str, ...]:
     return other_ports(view).get("br-blog", ())
 
 
@@ -77,18 +91,18 @@ async def test_hosts_behind_another_port_are_not_cut_off(
     router: Router, make_netns: Callable[[], Namespace], how: str
 ) -> None:
     topology, lan = router.topology, make_netns()
-    assert await plan_and_apply(router) == ()
+    assert ports_of_blog(await plan_and_apply(router)) == ()
     with endpoint(topology.world, NEAR) as world, endpoint(topology.router, HOST, 53) as service:
         assert not arrives(router, NOBODY, world.getsockname()[:2], world)
         port = join_lan(router, lan, how)
-        assert await plan_and_apply(router) == (port,)
+        assert ports_of_blog(await plan_and_apply(router)) == (port,)
         lan.exec("ping", "-6", "-q", "-c", "1", "-w", "30", f"{LAN}::1")  # once the port forwards
         with endpoint(lan, f"{LAN}::5") as other:
             assert ask(other, (HOST, 53), service) == f"{LAN}::5"
         with endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog:
             assert ask(blog, (HOST, 53), service) == CONTAINERS["blog"]
         topology.router.exec("ip", "link", "set", port, "nomaster")
-        assert await plan_and_apply(router) == ()
+        assert ports_of_blog(await plan_and_apply(router)) == ()
         assert not arrives(router, NOBODY, world.getsockname()[:2], world)
 
 
@@ -98,7 +112,7 @@ async def test_a_host_behind_a_veth_is_a_container(router: Router, make_netns: C
     topology.add_neighbour(lxc)
     topology.router.exec(*f"ip address add {LAN}::1/64 dev br-blog nodad".split())
     lxc.exec(*f"ip address add {LAN}::5/64 dev eth0 nodad".split())
-    assert await plan_and_apply(router) == ()
+    assert ports_of_blog(await plan_and_apply(router)) == ()
     with endpoint(topology.router, HOST, 53) as service:
         with endpoint(lxc, f"{LAN}::5") as other:
             other.sendto(b"dropped", (HOST, 53))
@@ -107,3 +121,57 @@ async def test_a_host_behind_a_veth_is_a_container(router: Router, make_netns: C
         service.setblocking(False)
         with pytest.raises(BlockingIOError):
             service.recv(100, socket.MSG_DONTWAIT)
+
+
+def advertise_until_routed(router: Router, namespace: Namespace) -> None:
+    """Send router advertisements from a namespace's eth0 until the host has their default route."""
+    host = router.topology.router
+    for setting in ("br-blog.accept_ra=2", "br-blog.forwarding=1"):
+        host.exec("sysctl", "-q", "-w", f"net.ipv6.conf.{setting}")
+    while "default" not in host.exec("ip", "-6", "route", "show", "default", "dev", "br-blog", "proto", "ra").stdout:
+        with namespace.entered(), suppress(OSError):  # the link may not be ready
+            advertise("eth0", IPv6Network(f"{LAN}::/64"))
+        time.sleep(0.02)
+
+
+DOCKER = replace(foreign("blog", str(BLOG.subnet)), options={BRIDGE_NAME: "br-blog"})
+
+
+async def test_a_container_that_advertises_itself_as_a_router_does_not_end_the_validation(router: Router) -> None:
+    topology = router.topology
+    await plan_and_apply(router)
+    with endpoint(topology.world, NEAR) as world, endpoint(topology.router, HOST, 53) as service:
+        to_world = world.getsockname()[:2]
+        assert not arrives(router, NOBODY, to_world, world)
+        advertise_until_routed(router, topology.containers["blog"])
+        view = await plan_and_apply(router)
+        led = [each.protocol for each in view.routes if is_default_route(each) and each.interface == "br-blog"]
+        assert led == [RouteProtocol.RA]
+        assert (uplink_bridges(view), not_validated(view, DOCKER)) == ((), "")
+        assert not arrives(router, NOBODY, to_world, world)
+        assert not arrives(router, NEAR, (HOST, 53), service)
+        with endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog:
+            assert ask(blog, (HOST, 53), service) == CONTAINERS["blog"]
+        topology.router.exec("ip", "link", "set", "v-blog", "nomaster")  # its route outlives its port
+        assert uplink_bridges(await plan_and_apply(router)) == ()
+
+
+async def test_a_bridge_with_a_nic_is_an_uplink_once_a_router_behind_it_advertises_itself(
+    router: Router, make_netns: Callable[[], Namespace]
+) -> None:
+    topology, lan = router.topology, make_netns()
+    join_lan(router, lan, "a NIC")
+    lan.exec("ping", "-6", "-q", "-c", "1", "-w", "30", f"{LAN}::1")
+    advertise_until_routed(router, lan)
+    view = await plan_and_apply(router)
+    assert uplink_bridges(view) == ("br-blog",)
+    assert "nic (macvlan) is a port of it" in not_validated(view, DOCKER)
+    topology.router.exec("ip", "link", "set", "nic", "nomaster")
+    assert uplink_bridges(await plan_and_apply(router)) == ()
+
+
+async def test_a_route_that_a_person_added_makes_any_bridge_an_uplink(router: Router) -> None:
+    router.topology.router.exec("ip", "-6", "route", "replace", "default", "via", CONTAINERS["blog"])
+    view = await plan_and_apply(router)
+    assert uplink_bridges(view) == ("br-blog",)
+    assert "the default route leads through it" in not_validated(view, DOCKER)

@@ -40,8 +40,7 @@ from dockerv6.planning.firewall.desired import (
     intact_owners,
     published_ports,
 )
-from dockerv6.planning.host.bridge_ports import other_ports
-from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, uplink_bridges
+from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, other_ports, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
 from dockerv6.planning.inputs import Identity
 from dockerv6.planning.policy import PolicyAssignment, assign_networks

@@ -18,8 +18,7 @@ from dockerv6.dockerd.port import EngineError, EngineUnavailable
 from dockerv6.hostnet.model import ChangeKind, HostChange, ProxyNeighbour
 from dockerv6.planning.addressing.route_conflicts import route_conflicts
 from dockerv6.planning.firewall.contributions import resource_of
-from dockerv6.planning.host.bridge_ports import other_ports
-from dockerv6.planning.host.interfaces import HostAddresses, external_interfaces, host_addresses, is_default_route
+from dockerv6.planning.host import interfaces
 from dockerv6.planning.host.parents import watched_interfaces
 from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.inputs import NAME, HostView
@@ -54,7 +53,7 @@ class Triggers:
         self._foreign_rules_changed = False
         # As of the last reading of the host:
         self._world_version = 0
-        self._addresses: HostAddresses = {}
+        self._addresses: interfaces.HostAddresses = {}
         self._uplinks: tuple[object, ...] = ()
         self._other_ports: Mapping[str, tuple[str, ...]] = {}  # of bridges
         self._proxies: frozenset[ProxyNeighbour] = frozenset()
@@ -300,7 +299,7 @@ class Triggers:
                 self._world_version = self._context.world.version
                 self.repair_firewall_soon()
             links |= _bridges_of(links, view)
-            before, self._other_ports = self._other_ports, other_ports(view)
+            before, self._other_ports = self._other_ports, interfaces.other_ports(view)
             links |= {b for b in before.keys() | self._other_ports.keys() if before.get(b) != self._other_ports.get(b)}
             conflicts = frozenset(route_conflicts(view, self._context.world.known_networks))
             if (uplinks := (*_uplink_state(view), conflicts)) != self._uplinks:
@@ -312,7 +311,8 @@ class Triggers:
                 self._enqueue_ndp_proxies()
             self._enqueue_bound_to_changed_addresses(view)
             # an unreachable route is announced without an interface, or with loopback
-            if not links.isdisjoint({"", "lo", *external_interfaces(view), *tracked_interfaces(self._context)}):
+            external = interfaces.external_interfaces(view)
+            if not links.isdisjoint({"", "lo", *external, *tracked_interfaces(self._context)}):
                 self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as for an uplink that now accepts router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
@@ -343,7 +343,7 @@ class Triggers:
 
     def _enqueue_bound_to_changed_addresses(self, view: HostView) -> None:
         """Reconcile the resources with ports on an address that came, went, or ended duplicate address detection."""
-        before, self._addresses = self._addresses, host_addresses(view)
+        before, self._addresses = self._addresses, interfaces.host_addresses(view)
         changed = {a for a in before.keys() | self._addresses.keys() if before.get(a) != self._addresses.get(a)}
         for owner in sorted(self._context.firewall.bound_to(changed)) if changed else ():
             self._context.enqueue(Key(*resource_of(owner)), "an address of the host changed")
@@ -392,8 +392,8 @@ def _bridges_of(ports: Iterable[str], view: HostView) -> frozenset[str]:
 
 def _uplink_state(view: HostView) -> tuple[object, ...]:
     """What the conditions of hosts depend on: default routes, and the links and addresses of the uplinks."""
-    links = (view.interfaces[name] for name in external_interfaces(view))
+    links = (view.interfaces[name] for name in interfaces.external_interfaces(view))
     return (
-        frozenset((r.destination, r.interface) for r in view.routes if is_default_route(r)),
+        frozenset((r.destination, r.interface) for r in view.routes if interfaces.is_default_route(r)),
         frozenset((i.name, i.up, i.mtu, i.addresses, i.tentative, i.dad_failed) for i in links if i.addresses),
     )

@@ -20,9 +20,14 @@ from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.docker.engine import INSPECT_RETRY
-from dockerv6.planning.host.bridge_ports import other_ports
 from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
-from dockerv6.planning.host.interfaces import external_addresses, external_interfaces, guest_bridges, uplink_bridges
+from dockerv6.planning.host.interfaces import (
+    external_addresses,
+    external_interfaces,
+    guest_bridges,
+    other_ports,
+    uplink_bridges,
+)
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
 from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, disable_ipv6, proxy_ndp
 from dockerv6.planning.inputs import HostView, NetworkIndex

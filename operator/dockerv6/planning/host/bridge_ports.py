@@ -9,40 +9,17 @@ A veth of another program (LXC, Podman, systemd-nspawn) looks like one of the en
 address of another prefix on the bridge does not end the validation either. ADR 0041 says why.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.traffic import Firewall
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface
-from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.lib.text import shell_quoted
-from dockerv6.planning.host.interfaces import uplink_bridges
+from dockerv6.planning.host.interfaces import other_ports, uplink_bridges
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.plan import Finding
-
-_VETH = "veth"
-
-
-@memoize_by_identity
-def other_ports(host: HostView) -> Mapping[str, tuple[str, ...]]:
-    """The ports that are no container's, by bridge; bridges without any are left out."""
-    by_index = {each.index: each for each in host.interfaces.values()}
-    found: dict[str, list[str]] = {}
-    for port in host.interfaces.values():
-        bridge = by_index.get(port.master) if port.master is not None else None
-        if bridge is not None and bridge.kind == "bridge" and not _is_containers(port, by_index):
-            found.setdefault(bridge.name, []).append(port.name)
-    return {bridge: tuple(sorted(ports)) for bridge, ports in found.items()}
-
-
-def _is_containers(port: Interface, by_index: Mapping[int, Interface]) -> bool:
-    if port.kind != _VETH:
-        return False
-    # while an engine starts a container, both ends are here for a moment, and the other one is no port
-    other_end = by_index.get(port.link) if port.link is not None else None
-    return other_end is None or other_end.master in (None, port.master)
 
 
 def source_findings(host: HostView, firewall: Firewall, networks: Iterable[Network]) -> tuple[Finding, ...]:

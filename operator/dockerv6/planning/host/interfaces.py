@@ -1,13 +1,15 @@
-"""The roles of the host's interfaces: default route, uplink, guest bridge; and its own addresses."""
+"""The roles of the host's interfaces: default route, uplink, guest bridge, a bridge's ports; and its own addresses."""
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.hostnet.model import Route, RouteProtocol
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.planning.inputs import HostView
 
 GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291, 2.4, as far as IANA has assigned it
+
+_VETH = "veth"
 
 LONGEST_DEFAULT = 4
 """Bits. VPN programs add routes to 2000::/4 and 3000::/4, which are more specific than the default route."""
@@ -46,9 +48,37 @@ def accepts_ra(host: HostView) -> tuple[str, ...]:
     )
 
 
+@memoize_by_identity
+def other_ports(host: HostView) -> Mapping[str, tuple[str, ...]]:
+    """The ports that are no container's, by bridge; bridges without any are left out."""
+    by_index = {each.index: each for each in host.interfaces.values()}
+    found: dict[str, list[str]] = {}
+    for port in host.interfaces.values():
+        bridge = by_index.get(port.master) if port.master is not None else None
+        if bridge is not None and bridge.kind == "bridge" and not _is_containers(port, by_index):
+            found.setdefault(bridge.name, []).append(port.name)
+    return {bridge: tuple(sorted(ports)) for bridge, ports in found.items()}
+
+
+def _is_containers(port: Interface, by_index: Mapping[int, Interface]) -> bool:
+    if port.kind != _VETH:
+        return False
+    # while an engine starts a container, both ends are here for a moment, and the other one is no port
+    other_end = by_index.get(port.link) if port.link is not None else None
+    return other_end is None or other_end.master in (None, port.master)
+
+
 def uplink_bridges(host: HostView) -> tuple[str, ...]:
-    """The bridges that have a default route, such as br0 of a host whose LAN is bridged."""
-    uplinks = {r.interface for r in host.routes if is_default_route(r)}
+    """The bridges that have a default route, such as br0 of a host whose LAN is bridged.
+
+    Containers can send router advertisements too. A route of one counts only where something else is attached.
+    """
+    others = other_ports(host)
+    uplinks = {
+        route.interface
+        for route in host.routes
+        if is_default_route(route) and (route.protocol is not RouteProtocol.RA or route.interface in others)
+    }
     return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name in uplinks))
 
 

@@ -10,7 +10,8 @@ from dockerv6.firewall.model import NetworkIntent
 from dockerv6.hostnet.model import Interface
 from dockerv6.lib.networking import InterfaceName
 from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent
-from dockerv6.planning.host.bridge_ports import not_validated, other_ports, source_findings
+from dockerv6.planning.host.bridge_ports import not_validated, source_findings
+from dockerv6.planning.host.interfaces import other_ports
 from dockerv6.planning.inputs import HostView
 from tests.unit.planning.scene import foreign, host, route
 

@@ -1,6 +1,8 @@
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface
 
+import pytest
+
 from dockerv6.hostnet.model import Interface, RouteProtocol
 from dockerv6.planning.host.interfaces import (
     external_interfaces,
@@ -29,9 +31,23 @@ def test_the_hosts_addresses_tell_their_state() -> None:
 
 def test_only_bridges_with_a_default_route_lead_outside() -> None:
     bridges = [Interface(i, name, "bridge", up=True, mtu=1500) for i, name in enumerate(("br0", "docker0"), 7)]
+    nic = Interface(5, "eth1", "", up=True, mtu=1500, master=7)
     routes = (route("::/0", "br0", RouteProtocol.RA), route("::/0", "eth0"), route("fd00::/64", "docker0"))
-    assert uplink_bridges(host(*bridges, routes=routes)) == ("br0",)
+    assert uplink_bridges(host(*bridges, nic, routes=routes)) == ("br0",)
     assert uplink_bridges(host(*bridges, routes=(route("2000::/3", "br0", RouteProtocol.STATIC),))) == ("br0",)
+
+
+@pytest.mark.parametrize("kinds", [(), ("veth",), ("veth", "veth")])
+@pytest.mark.parametrize("to", ["::/0", "2000::/3"])
+def test_what_only_containers_advertise_is_no_uplink(kinds: tuple[str, ...], to: str) -> None:
+    bridge = Interface(7, "br-x", "bridge", up=True, mtu=1500)
+    ports = [Interface(i, f"veth{i}", kind, up=True, mtu=1500, master=7) for i, kind in enumerate(kinds, 20)]
+    view = host(bridge, *ports, routes=(route(to, "br-x", RouteProtocol.RA),))
+    assert uplink_bridges(view) == ()
+    assert guest_bridges(view) == ("br-x",)
+    assert uplink_bridges(host(bridge, *ports, routes=(route(to, "br-x"),))) == ("br-x",)
+    tap = Interface(40, "tap0", "tun", up=True, mtu=1500, master=7)
+    assert uplink_bridges(host(bridge, *ports, tap, routes=view.routes)) == ("br-x",)
 
 
 def test_a_good_host_is_described_by_what_is_in_place() -> None:
