@@ -167,7 +167,7 @@ ENGINE = (
 async def test_the_remedy_is_that_of_the_program_which_drops(site: FlowSite) -> None:
     run(FIREWALLD)
     assert {each.commands for each in await site.problems()} == {
-        ("firewall-cmd --permanent --zone=trusted --add-interface=br-blog", "firewall-cmd --reload")
+        ("firewall-cmd --permanent --zone=trusted --change-interface=br-blog", "firewall-cmd --reload")
     }
     run("nft delete table inet firewalld")
     run(ENGINE)

@@ -36,9 +36,9 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     await track_prefixes(context)
     context.inventory.sources_listed = admission.complete
     with suppress(FirewallError, HostNetError):  # the plans themselves report it
-        await context.firewall.follow_flows()
         await context.world.refresh()
         await context.firewall.observe()
+        await context.firewall.follow_flows()
         await context.listening.refresh()
     plans = []
     for stored in context.inventory.objects:

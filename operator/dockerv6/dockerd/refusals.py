@@ -149,10 +149,10 @@ CATALOGUE: tuple[Refusal, ...] = (
         "choose another networkName, or run `docker network rm {name}`",
     ),
     _refusal(
-        r"endpoint with name (?P<name>\S+) already exists in network",
+        r"endpoint with name (?P<name>\S+) already exists in network (?P<network>\S+)",
         "NameConflict",
         "the network still has an endpoint of that name, of a container that is gone",
-        "run `docker network disconnect --force <network> {name}`",
+        "run `docker network disconnect --force {network} {name}`",
     ),
     _refusal(
         r"is ambiguous",

@@ -8,6 +8,7 @@ from dockerv6.api.network import DeletionPolicy, ManagementPolicy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import AllocationState
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.pools import cooldown
 from dockerv6.planning.docker.engine import engine_finding
 from dockerv6.planning.docker.members import release_members
@@ -73,11 +74,14 @@ def _waiting(name: str, finding: Finding) -> Plan:
 
 def _attached(network: str, running: list[Attachment]) -> Finding:
     names = ", ".join(a.container_name for a in running)
+    commands = ", ".join(
+        f"`docker network disconnect {shell_quoted(network)} {shell_quoted(a.container_name)}`" for a in running
+    )
     return Finding(
         ConditionType.READY,
         Reason.ENDPOINTS_ATTACHED,
         f"Docker network {network} is removed when no running container is attached; attached are: {names};"
-        " stop them, or run `docker network disconnect`",
+        f" stop them, or run {commands}",
     )
 
 

@@ -39,7 +39,7 @@ FLUSHED_PORT = (
          "addressing.subnet"),
         ("network with name blog already exists", Reason.NAME_CONFLICT, "docker network rm blog"),
         ("endpoint with name web already exists in network blog", Reason.NAME_CONFLICT,
-         "docker network disconnect --force <network> web"),
+         "docker network disconnect --force blog web"),
         (("driver failed programming external connectivity on endpoint web: Bind for 0.0.0.0:8080 failed: port is"
          " already allocated"), Reason.PORT_TAKEN, "ss -lntup"),
         (("failed to set up container networking: driver failed programming external connectivity on endpoint web:"

@@ -15,6 +15,7 @@ from dockerv6.firewall.walk.evaluator import FORWARD
 from dockerv6.firewall.walk.loads import number
 from dockerv6.firewall.walk.packet import TCP, UDP, Flow, Packet, Tracking
 from dockerv6.firewall.walk.verdicts import FilterPlace
+from dockerv6.firewall.xtables.rule import FILTER
 from dockerv6.lib.text import shell_quoted
 
 ENGINE_TABLE = "docker-bridges"
@@ -49,15 +50,16 @@ def remedy(place: FilterPlace, packet: Packet, flow: Flow, mark: int) -> Remedy:
     if place.table == _FIREWALLD and place.hook == FORWARD:
         bridge = shell_quoted(_bridge(packet, flow))
         return Remedy(
-            (f"firewall-cmd --permanent --zone=trusted --add-interface={bridge}", "firewall-cmd --reload"),
+            (f"firewall-cmd --permanent --zone=trusted --change-interface={bridge}", "firewall-cmd --reload"),
             "--permanent keeps it",
         )
     if place.variant in _PROGRAMS:
         program = _PROGRAMS[FilterVariant(place.variant)]
-        commands = tuple(
-            f"{program} -t {place.table} -I {place.base} {each} -j ACCEPT"
-            for each in _conditions(place, packet, flow, mark, _XTABLES)
-        )
+        if place.table == FILTER and _is_marked(place, packet, mark):
+            conditions = _marked_of_bridge(_bridge(packet, flow), mark)
+        else:
+            conditions = _conditions(place, packet, flow, mark, _XTABLES)
+        commands = tuple(f"{program} -t {place.table} -I {place.base} {each} -j ACCEPT" for each in conditions)
         return Remedy(commands, "save the rules as this host does, so that they are there after a restart")
     where = f"{place.family} {shell_quoted(place.table)} {shell_quoted(place.base)}"
     commands = tuple(f"nft insert rule {where} {each} accept" for each in _conditions(place, packet, flow, mark, _NFT))
@@ -73,8 +75,17 @@ def _is_marked(place: FilterPlace, packet: Packet, mark: int) -> bool:
 def _bridge(packet: Packet, flow: Flow) -> str:
     if flow.iif and flow.subnet is not None and flow.source in flow.subnet:
         return flow.iif
-    link = packet.oif or packet.iif
+    link = packet.iif if packet.reply else packet.oif or packet.iif
     return link.name if link is not None else ""
+
+
+def _marked_of_bridge(bridge: str, mark: int) -> Iterator[str]:
+    """What is marked, of one network, in both directions.
+
+    A rule for the mark alone would be our accept rule, which is kept behind the host's drops (ADR 0051).
+    """
+    for direction in _XTABLES.interfaces:
+        yield f"{direction} {shell_quoted(bridge)} {_XTABLES.mark.format(mark)}"
 
 
 class _Words(NamedTuple):
