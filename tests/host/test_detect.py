@@ -12,6 +12,7 @@ import pytest
 from dockerv6.firewall import detect
 from dockerv6.firewall.diff import diff
 from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.firewall.xtables import legacy as kernel
@@ -54,6 +55,18 @@ async def test_a_change_of_backend_removes_the_rules_of_the_other(session: NftSe
         await other.sweep()
     assert await old.observe() == EMPTY
     assert await new.observe() == render(INTENT)
+
+
+async def test_without_python_iptables_only_nftables_can_be_chosen(
+    session: NftSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "iptc", None)
+    choice = await detect.choose("auto", session)
+    assert choice.backend == "nftables"
+    for other in detect.others(choice, session):
+        await other.sweep()
+    with pytest.raises(FirewallUnavailable, match=r"python-iptables is not installed.*pip install"):
+        await detect.choose("iptables", session)
 
 
 LOOK = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from dockerv6.daemon import checks, cleanup, doctor
 from dockerv6.daemon.checks import CheckStatus
 from dockerv6.daemon.settings import Settings
 from dockerv6.firewall.port import FirewallRejected
+from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.xtables import OFF, VARIANTS, recorded, restore, saved
 
@@ -54,6 +56,20 @@ def test_who_may_not_look_into_the_packet_filter_says_nothing_of_it(
     found = statuses(settings)
     assert found["privileges"] is CheckStatus.FAIL
     assert not {"nf_tables", "firewall backend", "host filter", "docker-ipv6nat"} & found.keys()
+
+
+def test_a_missing_python_iptables_is_a_finding_where_the_engine_writes_legacy_tables(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "iptc", None)
+    assert "legacy tables" not in statuses(settings)
+    restore("legacy", "*nat\n:DOCKER - [0:0]\n-A OUTPUT -j DOCKER\nCOMMIT\n", family="ip")
+    assert "legacy tables" not in statuses(settings)
+    restore("legacy", "*filter\n:FORWARD DROP [0:0]\n:DOCKER - [0:0]\nCOMMIT\n")
+    (found,) = (each for each in doctor.examine(settings) if each.name == "legacy tables")
+    assert (found.status, found.remedy) == (CheckStatus.FAIL, (libiptc.REMEDY,))
+    monkeypatch.delitem(sys.modules, "iptc")
+    assert statuses(settings)["legacy tables"] is CheckStatus.OK
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

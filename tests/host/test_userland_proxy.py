@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.userland_proxy import NAMES, in_use
+from dockerv6.firewall.userland_proxy import in_use
+from dockerv6.firewall.xtables.legacy import IPV4, used_tables
 from tests.host.xtables import VARIANTS, restore
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ OUTPUT = "-m addrtype --dst-type LOCAL -j DOCKER"
 
 async def test_an_unused_host_gets_no_table(session: NftSession) -> None:
     assert await in_use(session) is None
-    assert NAMES.read_text() == ""
+    assert used_tables(IPV4) == frozenset()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

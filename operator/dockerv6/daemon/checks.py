@@ -9,6 +9,7 @@ from dockerv6.dockerd.model import EngineInfo, Network
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
 from dockerv6.firewall.model import FilterVariant, FlowProblem, HostFilterState
+from dockerv6.firewall.xtables.libiptc import MISSING, REMEDY
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.prefix_candidates import candidates
@@ -157,6 +158,26 @@ def engine_rules(
             name,
             "the engine's firewall backend is nftables, with which dockerv6 has not been tested: see `host filter`",
         )
+
+
+def legacy_tables(engine: Collection[FilterVariant], state: HostFilterState, *, installed: bool) -> Iterator[HostCheck]:
+    """Where legacy tables are in use, whether they can be written.
+
+    Args:
+        engine: the variants that have the engine's chains.
+        state: where the host's filter drops.
+        installed: there is python-iptables.
+    """
+    name, legacy = "legacy tables", FilterVariant.XTABLES_LEGACY
+    dropping = [drop for drop in state.forward_drops if drop.variant is legacy]
+    if not dropping and legacy not in engine:
+        return
+    if installed:
+        yield ok(name, "in use, and python-iptables is installed")
+    elif all(drop.has_accept_rule for drop in dropping):
+        yield warn(name, f"{MISSING}; at present, none has to be written", REMEDY)
+    else:
+        yield fail(name, MISSING, REMEDY)
 
 
 def engine_chains(missing: str) -> HostCheck:

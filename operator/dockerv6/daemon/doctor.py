@@ -25,6 +25,7 @@ from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
 from dockerv6.firewall.model import FlowProblem
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError
+from dockerv6.firewall.xtables import libiptc
 from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.lock import namespace_in_use
 from dockerv6.hostnet.port import HostNetError
@@ -39,8 +40,8 @@ from dockerv6.store.tables import read_problems, read_records
 
 T = TypeVar("T")
 
-_EXPECTED = (EngineError, FirewallError, HostNetError, StateFileError, OSError, ImportError)
-"""Errors that become a failed check, after which the others go on. ImportError: no libiptc."""
+_EXPECTED = (EngineError, FirewallError, HostNetError, StateFileError, OSError)
+"""Errors that become a failed check, after which the others go on."""
 
 _STATUS = Path("/proc/self/status")
 
@@ -157,6 +158,7 @@ async def _filters(sources: _Sources, presence: IPv6NatPresence | None, info: En
         problems = await _try("host filter", lambda: _flow_problems(sources, hostfilter), found)
         await hostfilter.close()
         found += checks.host_filter(state, problems or ())
+        found += checks.legacy_tables(variants or (), state, installed=libiptc.installed())
     return found
 
 

@@ -21,6 +21,7 @@ from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallBackend, FirewallError, FirewallRejected, FirewallUnavailable, Sweepable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
+from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.legacy import LegacyReader
 from dockerv6.lib.networking import EgressMode, InterfaceName
 
@@ -125,6 +126,8 @@ async def _missing_nftables(session: NftSession) -> str:
 
 def _missing_iptables() -> str:
     """Why the legacy tables don't work; empty if they do. Runs on a thread in the namespace in question."""
+    if not libiptc.installed():
+        return f"{libiptc.MISSING}: {libiptc.REMEDY}"
     tables = LegacyReader()
     try:
         if tables.has_table("mangle") and tables.has_table("nat"):

@@ -40,7 +40,7 @@ def _in_legacy() -> set[str]:
         f"{family} {table}"
         for family, reader in readers.items()
         for table in _TABLES
-        if CHAIN in chain_names(reader.raw_entries(table))
+        if CHAIN in chain_names(reader.raw(table).data)
     }
 
 

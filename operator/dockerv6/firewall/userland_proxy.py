@@ -4,18 +4,23 @@ With a proxy, its rules leave out 127.0.0.0/8, where the proxy listens; without 
 28.5).
 """
 
-from pathlib import Path
+from collections.abc import Iterator
 
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallUnavailable
-from dockerv6.firewall.xtables import libiptc, nft
+from dockerv6.firewall.xtables import nft
+from dockerv6.firewall.xtables.entries import NAME_AT, OFFSETS, TARGET_HEAD, VERDICT
+from dockerv6.firewall.xtables.legacy import IPV4, LegacyReader, LegacyTable
 from dockerv6.firewall.xtables.rule import NAT, ChainTarget
-
-NAMES = Path("/proc/thread-self/net/ip_tables_names")
-"""The legacy IPv4 tables of this thread's network namespace that a program has used; reading another would make it."""
 
 _OUTPUT = "OUTPUT"
 _ENGINE_CHAIN = "DOCKER"
+
+_HEAD = 112
+"""sizeof(struct ipt_entry), which begins with struct ipt_ip (linux/netfilter_ipv4/ip_tables.h)"""
+
+_OFFSETS_AT = 88
+_DESTINATION_MASK = slice(12, 16)
 
 
 async def in_use(session: NftSession) -> bool | None:
@@ -30,26 +35,44 @@ async def in_use(session: NftSession) -> bool | None:
     for each in chain.rules if chain is not None else ():
         if each.rule.target == ChainTarget(_ENGINE_CHAIN, jump=True):
             return bool(each.rule.destination)
-    return await session.call(_in_use_legacy)
+    return in_legacy(await session.call(lambda: LegacyReader(IPV4).raw(NAT)))
 
 
-def _in_use_legacy() -> bool | None:
-    try:
-        if NAT not in NAMES.read_text(encoding="ascii").split():
-            return None
-    except OSError:  # a kernel without ip_tables
-        return None
-    iptc = libiptc.library()
-    from iptc.easy import decode_iptc_rule  # noqa: PLC0415 - heavy, and few hosts need it
+def in_legacy(table: LegacyTable) -> bool | None:
+    """The same, from the legacy IPv4 table nat. Of its rules, only the engine's jump is looked for."""
+    entries = tuple(_entries(table.data))
+    # a chain begins behind the entry that has its name
+    chains = {start + len(entry): name for start, entry in entries if (name := _chain_name(entry))}
+    output = next(((first, policy) for name, first, policy in table.hooks if name == _OUTPUT), (0, 0))
+    for start, entry in entries:
+        if output[0] <= start < output[1] and chains.get(_jump(entry)) == _ENGINE_CHAIN:
+            return any(entry[_DESTINATION_MASK])
+    return None
 
-    try:
-        with libiptc.locked():
-            table = iptc.Table(NAT, autocommit=False)
-            rules = [decode_iptc_rule(rule) for rule in iptc.Chain(table, _OUTPUT).rules]
-            table.close()
-    except iptc.IPTCError:
-        return None
-    finally:  # what is closed must not stay in the library's caches (see `libiptc.opened`)
-        iptc.Table._cache.clear()  # noqa: SLF001 - the library has no other way
-        iptc.Chain._cache.clear()  # noqa: SLF001 - as above
-    return next(("dst" in rule for rule in rules if rule.get("target") == _ENGINE_CHAIN), None)
+
+def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The entries and where they are, up to the first that is damaged."""
+    at = 0
+    while at + _HEAD <= len(data):
+        target, size = OFFSETS.unpack_from(data, at + _OFFSETS_AT)
+        if not _HEAD + TARGET_HEAD.size <= target + TARGET_HEAD.size <= size <= len(data) - at:
+            return
+        yield at, data[at : at + size]
+        at += size
+
+
+def _target(entry: bytes) -> tuple[bytes, bytes]:
+    """The name of the target, and what belongs to it."""
+    at = OFFSETS.unpack_from(entry, _OFFSETS_AT)[0]
+    return entry[at + NAME_AT : at + TARGET_HEAD.size].partition(b"\0")[0], entry[at + TARGET_HEAD.size :]
+
+
+def _chain_name(entry: bytes) -> str:
+    name, content = _target(entry)
+    return content.partition(b"\0")[0].decode(errors="surrogateescape") if name == b"ERROR" else ""
+
+
+def _jump(entry: bytes) -> int:
+    """Where the entry jumps to; -1: nowhere."""
+    name, content = _target(entry)
+    return VERDICT.unpack_from(content)[0] if not name and len(content) >= VERDICT.size else -1

@@ -113,6 +113,29 @@ def test_an_engine_with_nftables_is_a_warning() -> None:
     assert [check.status for check in found] == [CheckStatus.OK, CheckStatus.WARN]
 
 
+@pytest.mark.parametrize(
+    ("engine", "drops", "installed", "statuses"),
+    [
+        ({NFT}, (), False, []),
+        (set(), (ForwardDrop(NFT, "filter", "FORWARD", has_accept_rule=False),), False, []),
+        ({LEGACY}, (), True, [CheckStatus.OK]),
+        ({NFT, LEGACY}, (), False, [CheckStatus.WARN]),
+        (set(), (ForwardDrop(LEGACY, "filter", "FORWARD", has_accept_rule=True),), False, [CheckStatus.WARN]),
+        (set(), (ForwardDrop(LEGACY, "filter", "FORWARD", has_accept_rule=False),), False, [CheckStatus.FAIL]),
+        ({LEGACY}, (ForwardDrop(LEGACY, "filter", "DOCKER-USER", has_accept_rule=False),), False, [CheckStatus.FAIL]),
+    ],
+)
+def test_python_iptables_is_missed_only_where_legacy_tables_are_in_use(
+    engine: set[FilterVariant],
+    drops: tuple[ForwardDrop, ...],
+    installed: bool,  # noqa: FBT001
+    statuses: list[CheckStatus],
+) -> None:
+    found = list(checks.legacy_tables(engine, HostFilterState(drops), installed=installed))
+    assert [each.status for each in found] == statuses
+    assert all(bool(each.remedy) is not installed for each in found)
+
+
 @pytest.mark.parametrize("proxy", [True, False, None])
 def test_the_userland_proxy_may_be_on_or_off(proxy: bool | None) -> None:  # noqa: FBT001
     assert checks.userland_proxy(in_use=proxy).status is CheckStatus.OK

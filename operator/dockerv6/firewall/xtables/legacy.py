@@ -246,10 +246,10 @@ class LegacyReader:
         """
         return self._repeated(name, partial(self._read, name, known)) if name in used_tables() else ABSENT
 
-    def raw_entries(self, name: str) -> bytes:
-        """The entries of a table of any family; empty when no program has used it. Raises as `read`."""
+    def raw(self, name: str) -> LegacyTable:
+        """A table of any family, not checked; `ABSENT` when no program has used it. Raises as `read`."""
         used = name in used_tables(self.family)
-        return self._repeated(name, lambda: self._entries(name, self._info(name)[1])) if used else b""
+        return self._repeated(name, partial(self._raw, name)) if used else ABSENT
 
     def _repeated(self, name: str, read: Callable[[], T]) -> T:
         for _ in range(_ATTEMPTS):
@@ -290,11 +290,14 @@ class LegacyReader:
         return hooks, info[13]
 
     def _read(self, name: str, known: LegacyTable) -> LegacyTable:
-        hooks, size = self._info(name)
-        data = self._entries(name, size)
-        if hooks == known.hooks and known.equals(data):
+        found = self._raw(name)
+        if found.hooks == known.hooks and known.equals(found.data):
             return known
-        return _table(hooks, data)
+        return _table(found.hooks, found.data)
+
+    def _raw(self, name: str) -> LegacyTable:
+        hooks, size = self._info(name)
+        return LegacyTable(hooks, self._entries(name, size))
 
     def _entries(self, name: str, size: int) -> bytes:
         buffer = ctypes.create_string_buffer(_HEADER.size + size)

@@ -6,6 +6,9 @@ which also keeps this process's own threads apart (flock(2): by open file, not b
 
 python-iptables costs 13 MB and may run modprobe when it is imported, so it is imported by the first `opened`. Its calls
 that take entries as bytes are used; its `Rule6` would cost 0.2 ms a rule.
+
+It is an extra of the distribution (`dockerv6[iptables]`), because it has to be compiled, and only hosts where legacy
+tables are in use need it.
 """
 
 import ctypes
@@ -14,6 +17,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from warnings import catch_warnings, simplefilter
@@ -28,6 +32,11 @@ if TYPE_CHECKING:
 
 LOCK = Path("/run/xtables.lock")
 """What ip6tables-legacy locks (XTABLES_LOCKFILE is for its tests)."""
+
+MISSING = "python-iptables is not installed, without which legacy tables can't be written"
+
+REMEDY = "pip install 'dockerv6[iptables]', with gcc and libc6-dev; the Debian package and the image have it"
+"""For `MISSING`."""
 
 POLL = 0.05
 POLLS = 200
@@ -97,8 +106,15 @@ def opened(name: str) -> Iterator["iptc.Table6"]:
         iptc.Chain._cache.clear()  # noqa: SLF001 - they hold the tables
 
 
+def installed() -> bool:
+    """Whether there is python-iptables; imports nothing."""
+    return find_spec("iptc") is not None
+
+
 def library() -> "ModuleType":
-    """python-iptables. Raises `FirewallUnavailable` where libip6tc or libxtables is missing."""
+    """python-iptables. Raises `FirewallUnavailable` where it is missing, or libip6tc or libxtables."""
+    if not installed():
+        raise FirewallUnavailable(f"{MISSING}: {REMEDY}")
     try:
         with catch_warnings():
             simplefilter("ignore", DeprecationWarning)  # python-iptables 1.2.0 asks distutils first where there is one
