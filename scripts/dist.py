@@ -1,7 +1,7 @@
 """Build the packages of this checkout in dist/: wheel, sdist, Debian package, their SBOM and checksums; `make dist`.
 
-Two runs on one machine give the same bytes: every time is SOURCE_DATE_EPOCH, by default that of the last commit. What is
-downloaded is in the lock files with its hash, and is kept in build/, so a second run needs no network.
+Two runs on one machine give the same bytes: every time is SOURCE_DATE_EPOCH, by default that of the last commit. What
+is downloaded is in the lock files with its hash, and is kept in build/, so a second run needs no network.
 """  # noqa: INP001
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 
@@ -157,7 +158,7 @@ def _pythons() -> str:
     """The dependency on one of `PYTHONS`."""
     minors = [int(each.partition(".")[2]) for each in PYTHONS]
     conditions = [f"python3 (>= 3.{minors[0]}~), python3 (<< 3.{minors[-1] + 1}~)"]
-    for before, after in zip(minors, minors[1:], strict=False):
+    for before, after in pairwise(minors):
         conditions.append(f"python3 (<< 3.{before + 1}~) | python3 (>= 3.{after}~)")
     return ", ".join(conditions)
 

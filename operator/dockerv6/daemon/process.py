@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import remove_everything
 from dockerv6.controller.operator import Operator
 from dockerv6.controller.status import conditions_before
-from dockerv6.daemon import heap
+from dockerv6.daemon import heap, systemd
 from dockerv6.daemon.http import serve
 from dockerv6.daemon.observer import MetricsObserver
 from dockerv6.daemon.settings import Settings
@@ -73,34 +72,71 @@ class RunningOperator:
     metrics: Metrics
 
 
-def run(settings: Settings) -> int:
-    """Run the daemon until SIGTERM or SIGINT; returns the exit code.
+def run(settings: Settings, reread: Callable[[], Settings]) -> int:
+    """Run the daemon until SIGTERM or SIGINT; returns the exit code. At SIGHUP it begins anew, in the same process.
+
+    Args:
+        settings: of the start.
+        reread: the settings as they are at a reload; raises ValueError or OSError if they can't be used.
 
     Raises:
         AlreadyRunning: another process uses the state directory.
         NamespaceInUse: another operator manages the network namespace.
         StoreError, LedgerError, ListenError, FirewallUnavailable, OSError: it can't start; the message says why.
     """
-    configure("json" if settings.log_format == "json" else "text", settings.log_level, sys.stderr)
+    _configure_logging(settings)
     heap.use_one_arena()
     heap.freeze_modules()
-    return asyncio.run(_run(settings))
+    return asyncio.run(_run(settings, reread))
 
 
-async def _run(settings: Settings) -> int:
-    stop = asyncio.Event()
+def _configure_logging(settings: Settings) -> None:
+    configure("json" if settings.log_format == "json" else "text", settings.log_level, sys.stderr)
+
+
+async def _run(settings: Settings, reread: Callable[[], Settings]) -> int:
+    received: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(settings):
-        trimming = asyncio.create_task(heap.give_back(SystemClock()))
-        logger.info("dockerv6 %s watches %s", version("dockerv6"), ", ".join(settings.config_dirs))
-        notify_systemd("READY=1")
-        await stop.wait()
-        trimming.cancel()
-        notify_systemd("STOPPING=1")
-        logger.info("stopping; networks and rules stay as they are")
-    return 0
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, received.put_nowait, number)
+    trimming = asyncio.create_task(heap.give_back(SystemClock()))
+    wanted, used = settings, None
+    while True:
+        async with AsyncExitStack() as stack:
+            used = await _start(stack, wanted, used)
+            logger.info("dockerv6 %s watches %s", version("dockerv6"), ", ".join(used.config_dirs))
+            systemd.notify(systemd.READY)
+            if await received.get() is not signal.SIGHUP:
+                trimming.cancel()
+                systemd.notify(systemd.STOPPING)
+                logger.info("stopping; networks and rules stay as they are")
+                return 0
+            systemd.notify_reloading()
+            wanted = _reread(reread, used)
+            logger.info("reloading; networks and rules stay as they are")
+
+
+async def _start(stack: AsyncExitStack, wanted: Settings, used: Settings | None) -> Settings:
+    """Start with the wanted settings, or else with those that were used before; returns which."""
+    _configure_logging(wanted)
+    try:
+        await stack.enter_async_context(running(wanted))
+    except Exception as error:
+        if used is None or used == wanted:
+            raise
+        _configure_logging(used)
+        logger.error("the new settings can't be used, so the previous ones still are: %s", error)  # noqa: TRY400
+        await stack.enter_async_context(running(used))
+        return used
+    return wanted
+
+
+def _reread(reread: Callable[[], Settings], used: Settings) -> Settings:
+    try:
+        return reread()
+    except (OSError, ValueError) as error:
+        logger.error("the settings can't be read, so the previous ones are still used: %s", error)  # noqa: TRY400
+        return used
 
 
 def apply(settings: Settings, timeout: float) -> tuple[ApplyResult, ...]:
@@ -113,7 +149,7 @@ def apply(settings: Settings, timeout: float) -> tuple[ApplyResult, ...]:
     Raises:
         The same as `run`.
     """
-    configure("json" if settings.log_format == "json" else "text", settings.log_level, sys.stderr)
+    _configure_logging(settings)
     return asyncio.run(_apply(settings, timeout))
 
 
@@ -167,7 +203,9 @@ async def _uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, .
 async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
     """Run an operator for the time of the block, alone with its state directory."""
     async with AsyncExitStack() as stack:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WORKERS, thread_name_prefix="worker"))
+        workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="worker")
+        asyncio.get_running_loop().set_default_executor(workers)
+        stack.callback(workers.shutdown, wait=False)
         stack.enter_context(InstanceLock(Path(settings.state_dir)))
         stack.enter_context(NamespaceLock())
         state = await stack.enter_async_context(open_state(settings))
@@ -191,8 +229,8 @@ async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
         stack.enter_context(serve(settings.address, health, metrics))
         await operator.start()
         stack.push_async_callback(operator.stop)
-        beating = asyncio.create_task(heart.run(HEARTBEAT))
-        stack.callback(beating.cancel)
+        for work in (heart.run(HEARTBEAT), systemd.feed_watchdog(context.clock, stuck.check)):
+            stack.callback(asyncio.create_task(work).cancel)
         yield RunningOperator(operator, context, health, metrics)
 
 
@@ -209,15 +247,3 @@ def build_health(context: Context, heart: Heartbeat, stuck: StuckWork) -> Health
     health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem or context.world.events_problem)
     health.add(Probe.READINESS, "reconciles", stuck.check)
     return health
-
-
-def notify_systemd(state: str) -> None:
-    """Send a state to systemd, if it started the daemon with ``Type=notify`` (sd_notify(3), NOTIFY_SOCKET)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    import socket  # noqa: PLC0415 - only under systemd
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.connect("\0" + address[1:] if address.startswith("@") else address)
-        channel.sendall(state.encode())

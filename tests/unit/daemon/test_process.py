@@ -5,8 +5,9 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,21 +141,59 @@ class TestRun:
 
             following = threading.Thread(target=follow)
             following.start()
-            assert process.run(settings) == 0
+            assert process.run(settings, lambda: settings) == 0
             following.join()
         assert states == [b"READY=1", b"STOPPING=1"]
 
-    def test_the_socket_of_systemd_may_be_abstract(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        name = f"dockerv6-test-{os.getpid()}"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-            systemd.bind(f"\0{name}")
-            monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
-            process.notify_systemd("READY=1")
-            assert systemd.recv(100) == b"READY=1"
+    def test_a_reload_uses_new_settings_and_resources_and_wrong_ones_change_nothing(
+        self, host: Host, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        assert host
+        other = tmp_path / "other"
+        other.mkdir()
+        answers: Iterator[Settings | ValueError] = iter(
+            [
+                replace(settings, listen="192.0.2.1:1"),
+                ValueError("no"),
+                replace(settings, config_dirs=(*settings.config_dirs, str(other))),
+            ]
+        )
+        used: list[tuple[str, ...]] = []
 
-    def test_without_systemd_nothing_is_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-        process.notify_systemd("READY=1")
+        def reread() -> Settings:
+            answer = next(answers)
+            if isinstance(answer, ValueError):
+                raise answer
+            return answer
+
+        @asynccontextmanager
+        async def running(now: Settings) -> AsyncIterator[None]:
+            async with real(now):
+                used.append(now.config_dirs)
+                yield
+
+        real = process.running
+        monkeypatch.setattr(process, "running", running)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind(str(tmp_path / "notify"))
+            systemd.settimeout(60)
+            monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+            states: list[str] = []
+
+            def follow() -> None:
+                for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+                    while not states or not states[-1].startswith("READY"):
+                        states.append(systemd.recv(100).decode())
+                    os.kill(os.getpid(), number)
+                    states.append(systemd.recv(100).decode().partition("\n")[0])
+
+            following = threading.Thread(target=follow)
+            following.start()
+            assert process.run(settings, reread) == 0
+            following.join()
+        assert states == [*["READY=1", "RELOADING=1"] * 3, "READY=1", "STOPPING=1"]
+        before = settings.config_dirs
+        assert used == [before, before, before, (*before, str(other))]
 
 
 class TestUninstall:
