@@ -21,14 +21,14 @@ LAB_WORKERS ?= 4
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # only the directories that have tests of the stage, because every test process imports what it collects
-E2E := $(PYTEST) -m e2e --numprocesses $(LAB_WORKERS)
+E2E := $(PYTEST) -m 'e2e and not dist' --numprocesses $(LAB_WORKERS)
 E2E_TESTS := tests/e2e tests/contract
 RECORDED := --matrix-results=docs/engines
 
 # Python would compile every module again in each of hundreds of processes: a daemon then needs twice its time to start
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: root help setup test lint unit host e2e test-matrix engines soak fuzz bench demo crds lock sbom audit clean
+.PHONY: root help setup test lint unit host e2e test-matrix engines soak fuzz bench demo crds dist test-dist lock sbom audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,13 @@ demo: root setup ## demonstrate networks from YAML files and their repair; leave
 
 crds: setup ## write the CustomResourceDefinitions and the JSON Schema from the models
 	$(BIN)/dockerv6 crds --dir crds
+
+dist: setup ## write the packages of this version to dist/: wheel, sdist, Debian package, SBOM, checksums (network at first)
+	$(BIN)/python -m scripts.dist
+
+test-dist: root dist ## install the packages of dist/ in fresh Debian roots, and run them with engines and systemd (root)
+	$(BIN)/python -m tests.lab build 28.5
+	$(PYTEST) -m dist --numprocesses $(WORKERS) tests/e2e/packaging
 
 lock: setup ## write requirements*.lock: the distributions that the image installs, with their hashes (network)
 	scripts/lock

@@ -84,8 +84,12 @@ def _tools() -> Path:
     return python
 
 
+def wheels() -> list[Path]:
+    """The locked distributions as wheels, for each of `PYTHONS`, after a build."""
+    return sorted(_kept("wheels", _LOCK, _BUILD_LOCK).glob("*.whl"))
+
+
 def _distributions(tools: Path) -> list[Path]:
-    """The locked distributions as wheels, for each of `PYTHONS`; they are kept."""
     directory = _kept("wheels", _LOCK, _BUILD_LOCK)
     if not directory.exists():
         unfinished = directory.with_suffix(".unfinished")
@@ -102,7 +106,7 @@ def _distributions(tools: Path) -> list[Path]:
             _run(tools, *wheel, "--no-build-isolation", "--wheel-dir", unfinished, archive, environment=environment)
             archive.unlink()
         unfinished.rename(directory)
-    return sorted(directory.glob("*.whl"))
+    return wheels()
 
 
 def _kept(name: str, *inputs: Path) -> Path:

@@ -219,7 +219,7 @@ def _served_directory() -> Path:
             shutil.rmtree(unfinished, ignore_errors=True)
             (unfinished / "debian").mkdir(parents=True)
             (unfinished / "wheels").mkdir()
-            _index(download((*_BASE_PACKAGES, *debs), unfinished / "debian"))
+            packages.write_index(download((*_BASE_PACKAGES, *debs), unfinished / "debian"))
             _download_distributions(unfinished / "wheels")
             unfinished.rename(directory)
     return directory
@@ -266,19 +266,6 @@ def debian_root(name: str, *names: str) -> Iterator[Path]:
                 unpack(download(names, Path(debs)), unfinished)
             unfinished.rename(root)
         yield root
-
-
-def _index(debs: list[Path]) -> None:
-    """Write the Packages file of a flat repository."""
-    stanzas = []
-    for deb in debs:
-        content = deb.read_bytes()
-        # the web server would decode a percent sign (of an epoch)
-        plain = deb.rename(deb.with_name(deb.name.replace("%3a", "-")))
-        digest = hashlib.sha256(content).hexdigest()
-        control = run(["dpkg-deb", "--field", str(plain)]).stdout
-        stanzas.append(f"{control}Filename: ./{plain.name}\nSize: {len(content)}\nSHA256: {digest}\n")
-    (debs[0].parent / "Packages").write_text("\n".join(stanzas))
 
 
 def _download_distributions(target: Path) -> None:

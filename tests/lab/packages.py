@@ -9,6 +9,7 @@ links and files that dockerd needs.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -293,6 +294,19 @@ def extract(archive: Path, root: Path, *, excluded: Sequence[str] = _EXCLUDED) -
         )
     if completed.returncode != 0 or unpack.returncode != 0:
         raise PackagesError(f"{archive.name} can't be extracted: {completed.stderr}")
+
+
+def write_index(archives: Sequence[Path]) -> None:
+    """Make the directory of archives a flat repository: write its file Packages."""
+    stanzas = []
+    for archive in archives:
+        content = archive.read_bytes()
+        # the web server would decode a percent sign (of an epoch)
+        plain = archive.rename(archive.with_name(archive.name.replace("%3a", "-")))
+        digest = hashlib.sha256(content).hexdigest()
+        control = run(["dpkg-deb", "--field", str(plain)]).stdout
+        stanzas.append(f"{control}Filename: ./{plain.name}\nSize: {len(content)}\nSHA256: {digest}\n")
+    (archives[0].parent / "Packages").write_text("\n".join(stanzas))
 
 
 def _furnish(root: Path) -> None:

@@ -2,7 +2,7 @@
 
 systemd is the first process of PID, mount, control group, IPC and UTS namespaces in the engine's network namespace. Its
 root is an overlay of directories that stay unchanged. It has no unit except the operator's and empty targets, so that
-it changes nothing else.
+it changes nothing else. What is enabled in the root starts with multi-user.target, which a test starts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NAMESPACES = ("mount", "pid", "cgroup", "ipc", "uts")
 _IN_GROUPS = 'for group in $1; do echo $$ >"$group/cgroup.procs"; done; shift; exec "$@"'
 _BOOT_PATIENCE = 60.0
 # what units depend on without naming it (systemd.service(5), implicit and default dependencies)
-_TARGETS = ("lab", "sysinit", "basic", "shutdown")
+_TARGETS = ("lab", "sysinit", "basic", "shutdown", "multi-user")
 
 
 class ServiceOperator(Operator):
@@ -64,11 +64,12 @@ class ServiceOperator(Operator):
         if arguments or environment:
             raise OperatorError("the unit determines arguments and environment")
         if self._process is None:
-            self._boot()
+            self.boot()
         self.systemctl("daemon-reload")
         self.systemctl("start", SERVICE)
 
-    def _boot(self) -> None:
+    def boot(self) -> None:
+        """Boot systemd, without starting the service."""
         groups = [hierarchy / self._host.name for hierarchy in _hierarchies()]
         for group in groups:
             group.mkdir()
@@ -111,6 +112,14 @@ class ServiceOperator(Operator):
         path = "PATH=/opt/dockerv6/bin:/usr/sbin:/usr/bin"
         command = ["nsenter", f"--target={self._init}", *namespaces, "/usr/bin/env", "-i", path, "NO_COLOR=1", *argv]
         return run(command, **options)
+
+    def path(self, name: str) -> Path:
+        """The path of one of the booted host's files, valid outside the host."""
+        return Path(f"/proc/{self._init}/root") / name.lstrip("/")
+
+    def copy(self, source: Path, name: str) -> None:
+        """Copy a file of this machine into the booted host."""
+        shutil.copy(source, self.path(name))
 
     def systemctl(self, *arguments: str) -> str:
         """Run `systemctl`; return its output. Errors as in `process.run`."""

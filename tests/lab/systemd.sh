@@ -40,7 +40,7 @@ mount --bind "$host/log" "$root/var/log/lab"
 mount --bind "$host/units" "$root/etc/systemd/lab"
 enter_root
 # systemd needs permission for version 1 of control groups, and this variable stands for the kernel command line
-exec env -i container=lab D6_LAB_SESSION="$D6_LAB_SESSION" SYSTEMD_UNIT_PATH=/etc/systemd/lab PATH=/usr/sbin:/usr/bin \
+exec env -i container=lab D6_LAB_SESSION="$D6_LAB_SESSION" SYSTEMD_UNIT_PATH=/etc/systemd/lab:/etc/systemd/system PATH=/usr/sbin:/usr/bin \
   SYSTEMD_PROC_CMDLINE="SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1 systemd.unified_cgroup_hierarchy=0" \
   SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1 \
   /usr/lib/systemd/systemd --system --unit=lab.target

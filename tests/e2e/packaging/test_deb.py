@@ -1,0 +1,204 @@
+"""The Debian package in fresh roots of the releases that it supports: its files, its scripts, its service."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.cluster import eventually, network_id, network_yaml, our_table, subnet_of
+from tests.lab.debian import DebianRoot
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, ping
+from tests.lab.process import run
+from tests.lab.systemd import SERVICE, ServiceOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.lab.lab import Lab
+    from tests.lab.session import Session
+
+_BLOG = "ipv6network/blog"
+_STATE = "/var/lib/dockerv6/state.db"
+_OLD, _NEW = "fd12:3456:789a:7::/64", "fd12:3456:789a:8::/64"
+
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.cells("28.5")]
+
+
+@pytest.fixture
+def deb(built: Callable[[str], Path]) -> Path:
+    return built("*.deb")
+
+
+@pytest.fixture(scope="module")
+def roots() -> dict[str, DebianRoot]:
+    """Roots in which the package is installed, by release. They are not changed afterwards."""
+    return {}
+
+
+@pytest.fixture
+def installed(lab_session: Session, roots: dict[str, DebianRoot], release: str, deb: Path) -> DebianRoot:
+    """A root with the package, for reading and as the lower layer of hosts."""
+    if release not in roots:
+        root = DebianRoot(lab_session, release)
+        root.copy(deb, "/dockerv6.deb")
+        # without what it depends on, dpkg only unpacks it
+        assert "dependency problems" in root.exec("dpkg", "--install", "/dockerv6.deb", check=False).stderr
+        root.exec("apt-get", "install", "-y", "--fix-broken")
+        roots[release] = root
+    return roots[release]
+
+
+@pytest.fixture
+def service(lab: Lab, installed: DebianRoot, tmp_path: Path) -> ServiceOperator:
+    """The package's service on a host with systemd, beside an engine."""
+    unit = installed.layers[0] / "usr/lib/systemd/system" / SERVICE
+    return lab.adopt(ServiceOperator(lab.engine, tmp_path / "service", installed.layers, unit))
+
+
+def _with_version(deb: Path, version: str, target: Path) -> Path:
+    """The same package with another version."""
+    root = target.with_suffix(".d")
+    run(["dpkg-deb", "--raw-extract", str(deb), str(root)])
+    control = root / "DEBIAN/control"
+    lines = [f"Version: {version}" if each.startswith("Version:") else each for each in control.read_text().split("\n")]
+    control.write_text("\n".join(lines))
+    run(["dpkg-deb", "--build", "--root-owner-group", str(root), str(target)])
+    return target
+
+
+def test_package_is_complete(lab: Lab, installed: DebianRoot, deb: Path) -> None:
+    version = run(["dpkg-deb", "--field", str(deb), "Version"]).stdout.strip()
+    assert installed.exec("dockerv6", "--version").stdout == f"dockerv6 {version}\n"
+    assert installed.exec("dpkg", "--verify", "dockerv6").stdout == ""
+    assert "/etc/default/dockerv6" in installed.exec("dpkg-query", "--show", "-f", "${Conffiles}", "dockerv6").stdout
+    assert installed.exec("systemctl", "is-enabled", SERVICE).stdout == "enabled\n"
+    assert "0 errors" in installed.exec("dockerv6", "validate", "/usr/share/doc/dockerv6/examples").stderr
+    report = installed.exec("dockerv6", "doctor", engine=lab.engine, check=False).stdout
+    assert "nftables: nf_tables takes our ruleset" in report
+    library = "import sys; sys.path.insert(0, '/usr/lib/dockerv6'); import iptc; print(iptc.Table6.FILTER)"
+    assert installed.exec("python3", "-IS", "-W", "ignore", "-c", library).stdout == "filter\n"
+    # compiled for the release's Python, so a start in a read-only system takes no longer
+    compiled = (
+        "find /usr/lib/dockerv6/dockerv6 -name '*.pyc' | wc -l; find /usr/lib/dockerv6/dockerv6 -name '*.py' | wc -l"
+    )
+    assert len(set(installed.exec("sh", "-c", compiled).stdout.split())) == 1
+
+
+def test_service_starts_reloads_restarts_and_stops(lab: Lab, service: ServiceOperator) -> None:
+    service.override({"WatchdogSec": "20s"})
+    service.boot()
+    # nothing starts it but that it is enabled
+    service.systemctl("start", "multi-user.target")
+    eventually(lambda: service.properties("ActiveState") == {"ActiveState": "active"}, "the service has started")
+    service.apply_yaml("blog.yaml", network_yaml("blog"))
+    service.wait_ready(_BLOG)
+    client = lab.engine.run("client", "blog")
+    assert ping(lab.engine, client, FAR_ADDRESS)
+    assert lab.neighbour.seen_as(lab.engine, client) == HOST_ADDRESS
+    started, network = service.properties("MainPID"), network_id(lab.engine, "blog")
+
+    # a reload reads the conffile and the resources in it, in the same process
+    service.exec("mkdir", "/etc/more.d")
+    service.exec("sh", "-c", "cp /etc/dockerv6.d/blog.yaml /etc/more.d && sed -i s/blog/shop/ /etc/more.d/blog.yaml")
+    service.exec("sh", "-c", "echo DOCKERV6_CONFIG_DIR=/etc/dockerv6.d:/etc/more.d >>/etc/default/dockerv6")
+    service.systemctl("reload", SERVICE)
+    service.wait_ready("ipv6network/shop")
+    service.exec("sh", "-c", "echo DOCKERV6_RESYNC=soon >>/etc/default/dockerv6")
+    service.systemctl("reload", SERVICE)
+    eventually(lambda: "'soon'" in service.log.read_text(), "the log names the wrong value")
+    service.exec("sed", "-i", "/soon/d", "/etc/default/dockerv6")
+    assert service.properties("MainPID") == started
+    assert service.properties("ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
+
+    service.kill()
+    eventually(lambda: int(service.properties("NRestarts")["NRestarts"]) == 1, "systemd starts it again")
+    service.wait_ready(_BLOG)
+    # a daemon that hangs is not fed
+    service.systemctl("kill", "--signal=STOP", SERVICE)
+    eventually(lambda: int(service.properties("NRestarts")["NRestarts"]) > 1, "the watchdog ends it", patience=180.0)
+    service.wait_ready(_BLOG)
+    assert network_id(lab.engine, "blog") == network
+    assert ping(lab.engine, client, FAR_ADDRESS)
+
+    assert service.stop() == 0
+    assert ping(lab.engine, client, FAR_ADDRESS)
+    shown = service.exec(
+        "systemd-analyze", "security", "--offline=true", "--threshold=26", f"/etc/systemd/lab/{SERVICE}"
+    )
+    assert "Overall exposure level" in shown.stdout
+
+
+def test_removal_leaves_networks_and_purge_says_how_to_remove_them(lab: Lab, service: ServiceOperator) -> None:
+    service.start()
+    service.apply_yaml("blog.yaml", network_yaml("blog"))
+    service.wait_ready(_BLOG)
+    client = lab.engine.run("client", "blog")
+    removed = service.exec("dpkg", "--remove", "dockerv6").stdout
+    assert "dockerv6 uninstall" in removed
+    assert service.properties("ActiveState") == {"ActiveState": "inactive"}
+    assert service.exec("test", "-e", "/etc/default/dockerv6", check=False).returncode == 0
+    assert service.exec("test", "-e", "/usr/lib/dockerv6", check=False).returncode == 1
+    purged = service.exec("dpkg", "--purge", "dockerv6").stdout
+    assert "nft delete table inet dockerv6" in purged
+    assert service.exec("test", "-e", "/etc/default/dockerv6", check=False).returncode == 1
+    assert service.exec("test", "-e", _STATE, check=False).returncode == 0
+    assert service.exec("test", "-e", "/etc/dockerv6.d/blog.yaml", check=False).returncode == 0
+    assert ping(lab.engine, client, FAR_ADDRESS)
+    # and what it says works
+    (nft,) = [line for line in purged.splitlines() if "nft delete" in line]
+    lab.engine.netexec("sh", "-c", nft)
+    assert our_table(lab.engine) == ""
+
+
+def test_upgrade_in_the_middle_of_a_recreation(
+    lab: Lab, service: ServiceOperator, deb: Path, tmp_path: Path, installed: DebianRoot
+) -> None:
+    del installed
+    spec = {"addressing": {"subnet": _OLD}, "updateStrategy": "Recreate"}
+    service.start()
+    service.apply_yaml("blog.yaml", network_yaml("blog", spec))
+    service.wait_ready(_BLOG)
+    clients = [lab.engine.run(f"client{number}", "blog") for number in range(8)]
+    newer = _with_version(deb, "9.0.0", tmp_path / "newer.deb")
+    service.copy(newer, "/newer.deb")
+    old = network_id(lab.engine, "blog")
+    service.apply_yaml("blog.yaml", network_yaml("blog", {**spec, "addressing": {"subnet": _NEW}}))
+    eventually(lambda: network_id(lab.engine, "blog") != old, "the recreation is under way")
+    service.exec("dpkg", "--install", "/newer.deb")
+    service.wait_ready(_BLOG)
+    assert subnet_of(lab.engine, "blog") == _NEW
+    for client in clients:
+        eventually(lambda: ping(lab.engine, client, FAR_ADDRESS), "each container is attached again")  # noqa: B023
+    # the daemon of the new version runs
+    assert service.properties("ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
+    assert service.exec("dpkg-query", "--show", "-f", "${Version}", "dockerv6").stdout == "9.0.0"
+
+
+def test_downgrade_to_a_version_that_can_not_read_the_state_is_refused(
+    lab: Lab, service: ServiceOperator, deb: Path, tmp_path: Path
+) -> None:
+    service.start()
+    service.apply_yaml("blog.yaml", network_yaml("blog"))
+    service.wait_ready(_BLOG)
+    service.copy(_with_version(deb, "0.0.1", tmp_path / "older.deb"), "/older.deb")
+    process, network = service.properties("MainPID"), network_id(lab.engine, "blog")
+    # a newer version has written the state
+    with sqlite3.connect(service.path(_STATE)) as state:
+        state.execute("UPDATE state_schema SET version = version + 1 WHERE component = 'ipam'")
+    refused = service.exec("dpkg", "--install", "/older.deb", check=False)
+    assert refused.returncode == 1
+    assert "dockerv6 uninstall" in refused.stderr
+    assert service.exec("dpkg-query", "--show", "-f", "${Status}", "dockerv6").stdout == "install ok installed"
+    assert service.properties("MainPID", "ActiveState") == {**process, "ActiveState": "active"}
+    # nor does that version's daemon touch it
+    service.systemctl("stop", SERVICE)
+    shown = service.exec("dockerv6", "apply", check=False)
+    assert (shown.returncode, "written by a newer dockerv6" in shown.stderr) == (1, True)
+    with sqlite3.connect(service.path(_STATE)) as state:
+        state.execute("UPDATE state_schema SET version = version - 1 WHERE component = 'ipam'")
+    service.exec("dpkg", "--install", "/older.deb")
+    service.wait_ready(_BLOG)
+    assert network_id(lab.engine, "blog") == network
