@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +66,14 @@ def _with_version(deb: Path, version: str, target: Path) -> Path:
     control.write_text("\n".join(lines))
     run(["dpkg-deb", "--build", "--root-owner-group", str(root), str(target)])
     return target
+
+
+def _add_to_schema(service: ServiceOperator, number: int) -> None:
+    program = (
+        f"import sqlite3; state = sqlite3.connect('{_STATE}');"
+        f" state.execute('UPDATE state_schema SET version = version + ?', ({number},)); state.commit()"
+    )
+    service.exec("python3", "-c", program)
 
 
 def test_package_is_complete(lab: Lab, installed: DebianRoot, deb: Path) -> None:
@@ -186,8 +193,7 @@ def test_downgrade_to_a_version_that_can_not_read_the_state_is_refused(
     service.copy(_with_version(deb, "0.0.1", tmp_path / "older.deb"), "/older.deb")
     process, network = service.properties("MainPID"), network_id(lab.engine, "blog")
     # a newer version has written the state
-    with sqlite3.connect(service.path(_STATE)) as state:
-        state.execute("UPDATE state_schema SET version = version + 1 WHERE component = 'ipam'")
+    _add_to_schema(service, 1)
     refused = service.exec("dpkg", "--install", "/older.deb", check=False)
     assert refused.returncode == 1
     assert "dockerv6 uninstall" in refused.stderr
@@ -197,8 +203,7 @@ def test_downgrade_to_a_version_that_can_not_read_the_state_is_refused(
     service.systemctl("stop", SERVICE)
     shown = service.exec("dockerv6", "apply", check=False)
     assert (shown.returncode, "written by a newer dockerv6" in shown.stderr) == (1, True)
-    with sqlite3.connect(service.path(_STATE)) as state:
-        state.execute("UPDATE state_schema SET version = version - 1 WHERE component = 'ipam'")
+    _add_to_schema(service, -1)
     service.exec("dpkg", "--install", "/older.deb")
     service.wait_ready(_BLOG)
     assert network_id(lab.engine, "blog") == network

@@ -72,6 +72,7 @@ def test_wheel_needs_no_compiler_and_works(
     resource.write_text(BLOG)
     fresh.copy(resource, "/etc/dockerv6.d/blog.yaml")
     assert "1 valid resource" in fresh.exec(dockerv6, "validate", "/etc/dockerv6.d").stderr
+    fresh.exec("apt-get", "install", "-y", "iptables")  # docs/installation.md: iptables manages this host's filter
     fresh.exec(dockerv6, "apply", engine=lab.engine)
     client = lab.engine.run("client", "blog")
     assert ping(lab.engine, client, FAR_ADDRESS)
