@@ -22,11 +22,13 @@ RUN /build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation
     && /opt/dockerv6/bin/python -m compileall -q -j 0 /opt/dockerv6/lib
 
 FROM ${BASE}
+ARG BASE
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="dockerv6" \
       org.opencontainers.image.description="A declarative operator that gives Docker hosts working IPv6" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${BASE}"
 # nftables: nft, for inspection; iptables: ip6tables in both variants, and the libraries of python-iptables
 RUN apt-get update \
     && apt-get install -y --no-install-recommends nftables iptables \

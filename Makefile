@@ -28,7 +28,7 @@ RECORDED := --matrix-results=docs/engines
 # Python would compile every module again in each of hundreds of processes: a daemon then needs twice its time to start
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: root help setup test lint unit host e2e test-matrix engines soak fuzz bench demo crds dist test-dist lock sbom audit clean
+.PHONY: root help setup test lint unit host e2e test-matrix engines soak fuzz bench demo crds dist packages image test-dist lock sbom audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,10 +88,19 @@ demo: root setup ## demonstrate networks from YAML files and their repair; leave
 crds: setup ## write the CustomResourceDefinitions and the JSON Schema from the models
 	$(BIN)/dockerv6 crds --dir crds
 
-dist: setup ## write the packages of this version to dist/: wheel, sdist, Debian package, SBOM, checksums (network at first)
+dist: packages image ## write all artefacts of this version to dist/, with SBOMs and checksums
+
+packages: setup ## write wheel, sdist, Debian package, their SBOM and checksums to dist/ (network, when the lock files change)
 	$(BIN)/python -m scripts.dist
 
-test-dist: root dist ## install the packages of dist/ in fresh Debian roots, and run them with engines and systemd (root)
+image: setup ## build IMAGE, and write it with its SBOM and checksums to dist/; needs docker
+	mkdir -p dist
+	docker build --tag '$(IMAGE)' .
+	docker save '$(IMAGE)' | gzip -9n >dist/dockerv6-image.tar.gz
+	$(BIN)/python -m scripts.sbom '$(IMAGE)' >dist/dockerv6-image.cdx.json
+	$(BIN)/python -c 'from scripts.dist import write_checksums; write_checksums()'
+
+test-dist: root packages ## install the packages of dist/ in fresh Debian roots, and run them with engines and systemd (root)
 	$(BIN)/python -m tests.lab build 28.5
 	$(PYTEST) -m dist --numprocesses $(WORKERS) tests/e2e/packaging
 

@@ -19,10 +19,14 @@ import zipfile
 from itertools import pairwise
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
 from dockerv6.ipam.tables import SCHEMA as LEDGER
 from dockerv6.store.tables import SCHEMA as STORE
 from scripts import sbom
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
@@ -56,7 +60,8 @@ def main() -> None:
     tools = _tools()
     _run(tools, "-m", "hatchling", "build", "-t", "sdist", "-t", "wheel", "-d", DIST)
     (wheel,) = DIST.glob("*.whl")
-    _build_deb(project["version"], wheel, _distributions(tools), int(epoch))
+    deb = build_deb(project["version"], (*_distributions(tools), wheel), int(epoch), _BUILD / "deb")
+    shutil.move(deb, DIST / deb.name)
     found = sbom.document("")
     sbom.validate(found)
     (DIST / f"dockerv6_{project['version']}.cdx.json").write_text(json.dumps(found, indent=2) + "\n")
@@ -117,12 +122,19 @@ def _kept(name: str, *inputs: Path) -> Path:
     return _BUILD / f"{name}-{digest}"
 
 
-def _build_deb(version: str, wheel: Path, distributions: list[Path], epoch: int) -> None:
+def build_deb(version: str, contents: Sequence[Path], epoch: int, root: Path) -> Path:
+    """Build the Debian package beside its tree.
+
+    Args:
+        version: of the package.
+        contents: the wheels that it carries.
+        epoch: the time of all files, in Unix seconds.
+        root: the directory of the tree, which is made anew.
+    """
     architecture = _output("dpkg", "--print-architecture")
-    root = _BUILD / "deb"
     shutil.rmtree(root, ignore_errors=True)
     library = root / "usr/lib/dockerv6"
-    for each in (*distributions, wheel):
+    for each in contents:
         _unpack(each, library)
     (root / "etc/dockerv6.d").mkdir(parents=True)
     _install(_DEBIAN / "dockerv6", root / "usr/bin/dockerv6", mode=_EXECUTABLE)
@@ -155,7 +167,10 @@ def _build_deb(version: str, wheel: Path, distributions: list[Path], epoch: int)
         os.utime(path, (epoch, epoch))
     # more threads would make other blocks
     options = ("--root-owner-group", "-Zxz", "--threads-max=1")
-    _run("dpkg-deb", *options, "--build", root, DIST / f"dockerv6_{version}_{architecture}.deb")
+    deb = root.with_name(f"dockerv6_{version}_{architecture}.deb")
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
+    _run("dpkg-deb", *options, "--build", root, deb, environment=environment)
+    return deb
 
 
 def _pythons() -> str:

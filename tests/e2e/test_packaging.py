@@ -79,6 +79,7 @@ def test_image_contains_the_operator_and_little_else(lab: Lab, archive: Path) ->
     version = tomllib.loads((registry.ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert image["RootFS"]["Layers"][: len(base["RootFS"]["Layers"])] == base["RootFS"]["Layers"]
     assert image["Config"]["Labels"]["org.opencontainers.image.version"] == version
+    assert image["Config"]["Labels"]["org.opencontainers.image.base.name"] == registry.BASE
     assert image["Size"] - base["Size"] < 40 * _MEGABYTE
 
     def inside(*argv: str) -> str:
@@ -95,6 +96,16 @@ def test_image_contains_the_operator_and_little_else(lab: Lab, archive: Path) ->
     assert {"pkg:deb/debian/nftables", "pkg:deb/debian/iptables"} <= {purl.partition("@")[0] for purl in purls}
     installed = inside("python", "-c", _DISTRIBUTIONS).split()
     assert {purl for purl in purls if purl.startswith("pkg:pypi/")} == {f"pkg:pypi/{each}" for each in installed}
+
+
+@pytest.mark.cells("28.5")
+def test_image_needs_root_only_for_the_host(lab: Lab, archive: Path) -> None:
+    lab.engine.load_image(archive)
+    nobody = ("run", "--rm", "--user", "65534:65534", "--cap-drop", "ALL", "--read-only", "--network")
+    assert "kind: CustomResourceDefinition" in lab.engine.docker(*nobody, "none", _TAG, "crds").stdout
+    # an engine gives capabilities to root only (it sets no ambient ones), so the daemon can't run as another user
+    asked = (*nobody, "host", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", _TAG, "doctor")
+    assert "CAP_NET_ADMIN and CAP_NET_RAW missing" in lab.engine.docker(*asked, check=False).stdout
 
 
 def test_operator_in_a_container_gives_a_stack_ipv6(lab: Lab, project: Project) -> None:

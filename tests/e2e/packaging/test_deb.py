@@ -23,6 +23,12 @@ _BLOG = "ipv6network/blog"
 _STATE = "/var/lib/dockerv6/state.db"
 _OLD, _NEW = "fd12:3456:789a:7::/64", "fd12:3456:789a:8::/64"
 
+_ADD_TO_SCHEMA = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as state:
+    state.execute("UPDATE state_schema SET version = version + ? WHERE component = 'ipam'", (int(sys.argv[2]),))
+"""
+
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.cells("28.5")]
 
 
@@ -69,11 +75,7 @@ def _with_version(deb: Path, version: str, target: Path) -> Path:
 
 
 def _add_to_schema(service: ServiceOperator, number: int) -> None:
-    program = (
-        f"import sqlite3; state = sqlite3.connect('{_STATE}');"
-        f" state.execute('UPDATE state_schema SET version = version + ?', ({number},)); state.commit()"
-    )
-    service.exec("python3", "-c", program)
+    service.exec("python3", "-c", _ADD_TO_SCHEMA, _STATE, str(number))
 
 
 def test_package_is_complete(lab: Lab, installed: DebianRoot, deb: Path) -> None:

@@ -1,0 +1,73 @@
+"""The Debian package, built from a small wheel: what it says and carries. `make test-dist` installs the real one."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.ipam.tables import SCHEMA as LEDGER
+from dockerv6.store.tables import SCHEMA as STORE
+from scripts import dist
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_EPOCH = 1_700_000_000
+
+
+def _build(directory: Path) -> Path:
+    directory.mkdir()
+    for python in ("311", "313"):
+        with zipfile.ZipFile(directory / f"c-1-cp{python}.whl", "w") as wheel:
+            wheel.writestr("c/__init__.py", "")
+            wheel.writestr(f"c/fast.cpython-{python}-x86_64-linux-gnu.so", python)
+            wheel.writestr("c-1.dist-info/RECORD", python)
+    return dist.build_deb("1.2.3", sorted(directory.glob("*.whl")), _EPOCH, directory / "tree")
+
+
+@pytest.fixture(scope="module")
+def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _build(tmp_path_factory.mktemp("deb") / "one")
+
+
+def _dpkg(*arguments: str) -> str:
+    return subprocess.run(["dpkg-deb", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def test_package_carries_modules_of_every_python_and_needs_one_of_them(deb: Path) -> None:
+    files = {line.split()[-1] for line in _dpkg("--contents", str(deb)).splitlines()}
+    modules = {f"./usr/lib/dockerv6/c/fast.cpython-{python}-x86_64-linux-gnu.so" for python in ("311", "313")}
+    wanted = {"./usr/bin/dockerv6", "./usr/lib/systemd/system/dockerv6.service", "./etc/dockerv6.d/", *modules}
+    assert files >= wanted
+    assert not any("RECORD" in name for name in files)
+    assert _dpkg("--field", str(deb), "Version", "Depends") == (
+        "Version: 1.2.3\nDepends: python3 (>= 3.11~), python3 (<< 3.14~), python3 (<< 3.12~) | python3 (>= 3.13~),"
+        " iptables, init-system-helpers\n"
+    )
+
+
+def test_every_kind_of_file_is_in_its_place_with_its_mode(deb: Path) -> None:
+    owners = {line.split()[1] for line in _dpkg("--contents", str(deb)).splitlines()}
+    assert owners == {"root/root"}
+    modes = {line.split()[-1]: line.split()[0] for line in _dpkg("--contents", str(deb)).splitlines()}
+    assert modes["./usr/bin/dockerv6"] == "-rwxr-xr-x"
+    assert modes["./etc/default/dockerv6"] == "-rw-r--r--"
+    unit = (deb.with_name("tree") / "usr/lib/systemd/system/dockerv6.service").read_text()
+    assert "ExecStart=/usr/bin/dockerv6 run" in unit
+    assert "/opt/" not in unit
+
+
+def test_maintainer_scripts_are_shell_and_know_the_schemas_of_the_state(deb: Path, tmp_path: Path) -> None:
+    _dpkg("--control", str(deb), str(tmp_path / "control"))
+    for name in ("preinst", "postinst", "prerm", "postrm"):
+        subprocess.run(["sh", "-n", str(tmp_path / "control" / name)], check=True)
+    assert f" store={STORE.version} ipam={LEDGER.version} " in (tmp_path / "control/preinst").read_text()
+
+
+def test_two_builds_have_the_same_bytes(deb: Path, tmp_path: Path) -> None:
+    again = _build(tmp_path / "another-directory")
+    assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(deb.read_bytes()).digest()
