@@ -70,7 +70,7 @@ def _with_version(deb: Path, version: str, target: Path) -> Path:
     control = root / "DEBIAN/control"
     lines = [f"Version: {version}" if each.startswith("Version:") else each for each in control.read_text().split("\n")]
     control.write_text("\n".join(lines))
-    run(["dpkg-deb", "--build", "--root-owner-group", str(root), str(target)])
+    run(["dpkg-deb", "-Zgzip", "-z1", "--build", "--root-owner-group", str(root), str(target)], timeout=600)
     return target
 
 
