@@ -13,7 +13,7 @@ from dockerv6.api.kinds import POLICY, kind_info
 from dockerv6.cli.commands import plan as plan_command
 from dockerv6.cli.commands import wait
 from dockerv6.cli.main import main
-from dockerv6.cli.printers.objects import ResourcePrinter
+from dockerv6.cli.printers.objects import TABLE, ResourcePrinter
 from dockerv6.daemon import process
 from dockerv6.daemon.preview import Preview
 from dockerv6.planning.plan import Finding, Plan
@@ -51,7 +51,7 @@ def verdicts(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
         patch.setattr(process, "apply", lambda *_: (process._result(there),))
         planned = CliRunner().invoke(main, ["plan"]).exit_code
         applied = CliRunner().invoke(main, ["apply", "--state-dir", "/nonexistent"]).exit_code
-    headings, row = ResourcePrinter("table", many_kinds=False).lines(kind_info(plan.kind), [there], NOW)
+    headings, row = ResourcePrinter(TABLE, many_kinds=False).lines(kind_info(plan.kind), [there], NOW)
     return {
         "plan": planned in (plan_command.NOTHING_TO_DO, plan_command.CHANGES),
         "apply": applied == 0,

@@ -1,5 +1,6 @@
 """What commands are declared with: their class, the options of the settings, and durations."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -16,6 +17,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
+_SHORT = re.compile(r"-[A-Za-z]=.")
+
 
 class ExampleCommand(click.Command):
     """A command with examples at the end of its help."""
@@ -23,6 +26,12 @@ class ExampleCommand(click.Command):
     def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:  # noqa: ANN401 - click's own
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. As in kubectl, an equals sign may follow a short option: ``-o=json``."""
+        end = args.index("--") if "--" in args else len(args)
+        short = (f"{arg[:2]}{arg[3:]}" if _SHORT.match(arg) else arg for arg in args[:end])
+        return super().parse_args(ctx, [*short, *args[end:]])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, one per line without wrapping."""
@@ -90,6 +99,23 @@ def with_settings(function: Callable[Concatenate[Settings, P], R]) -> Callable[.
     for name in reversed(tuple(OPTIONS)):
         decorated = setting_option(name)(decorated)
     return decorated
+
+
+def without_namespaces(function: "FC") -> "FC":
+    """Accept kubectl's options for namespaces, which resources here don't have."""
+    for option in (
+        click.option("-A", "--all-namespaces", is_flag=True, expose_value=False, hidden=True),
+        click.option(
+            "-n", "--namespace", metavar="NAME", expose_value=False, hidden=True, callback=_explain_namespaces
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _explain_namespaces(_: click.Context, __: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        click.echo("Warning: resources of dockerv6 have no namespace: -n is ignored", err=True)
 
 
 def clock_of(context: click.Context) -> BlockingClock:

@@ -1,7 +1,7 @@
 """The resources that a command line selects: kinds, names, labels, and their shell completion."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def parse_kind(text: str) -> KindInfo:
 
 
 def parse_references(words: Iterable[str]) -> tuple[ResourceRef, ...]:
-    """The references of ``KIND [NAME…]``, ``KIND/NAME …`` or ``all``.
+    """The references of ``KIND[,KIND…] [NAME…]``, ``KIND/NAME …`` or ``all``.
 
     Raises:
         click.UsageError: the words have another form.
@@ -49,11 +49,20 @@ def parse_references(words: Iterable[str]) -> tuple[ResourceRef, ...]:
         return tuple(ResourceRef(info) for info in KINDS)
     if "/" in first:
         return tuple(_slashed(word) for word in (first, *rest))
-    info = parse_kind(first)
+    kinds = dict.fromkeys(_kinds(first))
     mixed = next((name for name in rest if "/" in name), None)
     if mixed is not None:
         raise click.UsageError(f"use either `{first} NAME …` or KIND/NAME, not both: {mixed!r}")
-    return tuple(ResourceRef(info, name) for name in rest) or (ResourceRef(info),)
+    return tuple(ResourceRef(info, name) for info in kinds for name in rest or (None,))
+
+
+def _kinds(text: str) -> Iterator[KindInfo]:
+    """The kinds of ``KIND,KIND``."""
+    for word in text.split(","):
+        if word.casefold() == ALL:
+            yield from KINDS
+        else:
+            yield parse_kind(word)
 
 
 def _slashed(word: str) -> ResourceRef:

@@ -63,7 +63,7 @@ def test_every_expected_error_exists() -> None:
     ],
 )
 def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception, stderr: str) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(get, "_read", fails)
@@ -73,7 +73,7 @@ def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, error: E
 
 
 def test_a_permission_error_suggests_sudo_to_other_users_than_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "/x")
 
     monkeypatch.setattr(get, "_read", fails)
@@ -82,7 +82,7 @@ def test_a_permission_error_suggests_sudo_to_other_users_than_root(monkeypatch: 
 
 
 def test_an_unexpected_error_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise KeyError("bug")
 
     monkeypatch.setattr(get, "_read", fails)

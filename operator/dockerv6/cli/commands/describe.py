@@ -177,7 +177,7 @@ def _endpoints(subject: DescribedObject) -> list[str]:
 def _events(subject: DescribedObject) -> list[str]:
     if not subject.events:
         return [_field("Events", NONE)]
-    return _section("Events", EventPrinter("table", one_object=True).lines(subject.events, subject.now))
+    return _section("Events", EventPrinter(one_object=True).lines(subject.events, subject.now))
 
 
 _SECTIONS: tuple[Callable[[DescribedObject], list[str]], ...] = (

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from dockerv6.api.kinds import UnknownKind, resolve_kind
-from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option
-from dockerv6.cli.printers.objects import EVENT_FORMATS, EventPrinter, events_text
+from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option, without_namespaces
+from dockerv6.cli.printers.objects import EVENT_FORMATS, EventPrinter, event_document
+from dockerv6.cli.printers.outputs import Output, OutputType, rendered, sorted_by
 from dockerv6.cli.selection import complete
 from dockerv6.cli.state import BlockingClock, StateDirectory, warn_if_stale
 from dockerv6.store.model import Event, EventType
@@ -24,12 +25,13 @@ OTHER_OBJECTS = {"host": "Host", "source": "Source"}
         "dockerv6 events",
         "dockerv6 events v6net blog --since 1h",
         "dockerv6 events --types Warning -w",
+        "dockerv6 events --sort-by=.count -o jsonpath='{.items[*].message}'",
     ),
 )
 @click.argument("wanted", metavar="[KIND [NAME]]", nargs=-1, shell_complete=complete)
 @click.option("-w", "--watch", is_flag=True, help="After the existing events, print new ones until Ctrl-C.")
 @click.option(
-    "-o", "--output", type=click.Choice(EVENT_FORMATS), default="table", show_default=True, help="Output format."
+    "-o", "--output", type=OutputType(*EVENT_FORMATS), default="table", show_default=True, help="Output format."
 )
 @click.option("--since", type=DURATION, metavar="DURATION", help="Only events seen within this time, such as 1h.")
 @click.option(
@@ -38,16 +40,21 @@ OTHER_OBJECTS = {"host": "Host", "source": "Source"}
     multiple=True,
     help="Only events of this type. Repeatable.",
 )
+@click.option("--sort-by", metavar="PATH", help="Sort by the value at a JSONPath, such as .count.")
+@click.option("--no-headers", is_flag=True, help="Print the table without headings.")
 @setting_option("state_dir")
+@without_namespaces
 @click.pass_context
 def command(
     ctx: click.Context,
     *,
     wanted: tuple[str, ...],
     watch: bool,
-    output: str,
+    output: Output,
     since: float | None,
     types: tuple[str, ...],
+    sort_by: str | None,
+    no_headers: bool,
     state_dir: str,
 ) -> None:
     """Show events, newest last. Events are kept for 7 days, at most 50 of a resource. No daemon is needed.
@@ -67,14 +74,19 @@ def command(
         )
 
     warn_if_stale(state, clock)
+    printer = EventPrinter(output, headings=not no_headers)
     if watch:
-        _follow(state, read, EventPrinter(output), clock)
+        if sort_by is not None:
+            raise click.UsageError("--sort-by can't be used with --watch: events are printed in their own order")
+        _follow(state, read, printer, clock)
         return
     found = read()
-    if output != "table":
-        click.echo(events_text(found, output))
+    if sort_by is not None:
+        found = tuple(found[index] for index in sorted_by(map(event_document, found), sort_by))
+    if output.whole:
+        click.echo(rendered(list(map(event_document, found)), output, single=False), nl=False)
     elif found:
-        _print(EventPrinter(output).lines(found, clock.now()))
+        _print(printer.lines(found, clock.now()))
     else:
         click.echo("No events found", err=True)
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
-from dockerv6.cli.printers.objects import RESOURCE_FORMATS, ObjectsByKind, ResourcePrinter, resources_text
+from dockerv6.cli.options import ExampleCommand, clock_of, setting_option, without_namespaces
+from dockerv6.cli.printers.objects import RESOURCE_FORMATS, ResourcePrinter, TableOptions, document
+from dockerv6.cli.printers.outputs import Output, OutputType, rendered, sorted_by
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import ResourceRef, complete, labels_of, not_found, parse_references, parse_selector
 from dockerv6.cli.state import BlockingClock, StateDirectory, warn_if_stale
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from dockerv6.api.kinds import KindInfo
 
 Matches = Callable[[Mapping[str, str]], bool]
+Found = tuple[StoredObject, ...]
+
+EVENTS = frozenset({"events", "event", "ev"})
+"""kubectl's names of events, which the verb ``events`` shows."""
 
 
 @click.command(
@@ -27,12 +32,17 @@ Matches = Callable[[Mapping[str, str]], bool]
         "dockerv6 get v6net",
         "dockerv6 get v6net blog -o yaml",
         "dockerv6 get all -o wide",
+        "dockerv6 get v6net,v6pool --show-labels",
         "dockerv6 get v6net -l app=blog -w",
+        "dockerv6 get v6net blog -o jsonpath='{.status.subnet}'",
+        "dockerv6 get v6net --sort-by=.metadata.creationTimestamp --no-headers",
+        "dockerv6 get v6net -o custom-columns=NAME:.metadata.name,SUBNET:.status.subnet",
+        "dockerv6 get events",
     ),
 )
-@click.argument("wanted", metavar="KIND [NAME]...", nargs=-1, required=True, shell_complete=complete)
+@click.argument("wanted", metavar="KIND[,KIND]... [NAME]...", nargs=-1, required=True, shell_complete=complete)
 @click.option(
-    "-o", "--output", type=click.Choice(RESOURCE_FORMATS), default="table", show_default=True, help="Output format."
+    "-o", "--output", type=OutputType(*RESOURCE_FORMATS), default="table", show_default=True, help="Output format."
 )
 @click.option("-w", "--watch", is_flag=True, help="After the existing resources, print changes until Ctrl-C.")
 @click.option(
@@ -43,30 +53,76 @@ Matches = Callable[[Mapping[str, str]], bool]
     default="",
     help="Only resources whose labels match, such as app=blog,tier!=test.",
 )
+@click.option("--sort-by", metavar="PATH", help="Sort by the value at a JSONPath, such as .metadata.creationTimestamp.")
+@click.option("--no-headers", is_flag=True, help="Print tables without headings.")
+@click.option("--show-labels", is_flag=True, help="Add a column with all labels.")
+@click.option(
+    "-L",
+    "--label-columns",
+    metavar="KEY[,KEY]...",
+    multiple=True,
+    help="Add a column with the value of a label. Repeatable.",
+)
+@click.option("--ignore-not-found", is_flag=True, help="A name that does not exist is no error.")
 @setting_option("state_dir")
+@without_namespaces
 @click.pass_context
 def command(
-    ctx: click.Context, *, wanted: tuple[str, ...], output: str, watch: bool, labels: str, state_dir: str
+    ctx: click.Context,
+    *,
+    wanted: tuple[str, ...],
+    output: Output,
+    watch: bool,
+    labels: str,
+    sort_by: str | None,
+    no_headers: bool,
+    show_labels: bool,
+    label_columns: tuple[str, ...],
+    ignore_not_found: bool,
+    state_dir: str,
 ) -> None:
     """Show resources and their status. Without a running daemon, a warning tells how old they are.
 
-    KIND is a plural, singular or short name (ipv6networks, ipv6network, v6net), or "all". KIND/NAME is accepted too.
+    KIND is a plural, singular or short name (ipv6networks, ipv6network, v6net), or "all". KIND/NAME is accepted too,
+    and "events" shows what `dockerv6 events` does.
     """
+    if wanted[0].casefold() in EVENTS:
+        from dockerv6.cli.commands import events  # noqa: PLC0415 - start-up is budgeted
+
+        ctx.invoke(
+            events.command,
+            wanted=wanted[1:],
+            output=output,
+            watch=watch,
+            sort_by=sort_by,
+            no_headers=no_headers,
+            state_dir=state_dir,
+        )
+        return
     references = parse_references(wanted)
     matches = parse_selector(labels)
+    columns = tuple(key for given in label_columns for key in given.split(",") if key)
+    options = TableOptions(headings=not no_headers, labels=show_labels, label_columns=columns)
+    printer = ResourcePrinter(output, options, many_kinds=_many(references))
     state = StateDirectory(Path(state_dir))
     clock = clock_of(ctx)
     warn_if_stale(state, clock)
     if watch:
-        _follow(state, references, matches, ResourcePrinter(output, many_kinds=_many(references)), clock)
+        if sort_by is not None:
+            raise click.UsageError("--sort-by can't be used with --watch: changes are printed in their own order")
+        _follow(state, references, matches, printer, clock)
         return
-    found = _read(state, references, matches)
+    found = _read(state, references, matches, missing_is_error=not ignore_not_found)
     for problem in state.problems():
         click.echo(f"Warning: {plain(problem)}", err=True)
-    _show(_grouped(found, references), references, output, clock.now())
+    if sort_by is not None:
+        found = tuple(found[index] for index in sorted_by(map(document, found), sort_by))
+    _show(found, references, output, printer, clock.now())
 
 
-def _read(state: StateDirectory, references: tuple[ResourceRef, ...], matches: Matches) -> tuple[StoredObject, ...]:
+def _read(
+    state: StateDirectory, references: tuple[ResourceRef, ...], matches: Matches, *, missing_is_error: bool = True
+) -> Found:
     """The referenced resources. A name that does not exist is an error, even when labels would exclude it."""
     only = references[0] if len(references) == 1 else None
     stored = state.objects(only.info.kind, only.name) if only else state.objects()
@@ -74,32 +130,31 @@ def _read(state: StateDirectory, references: tuple[ResourceRef, ...], matches: M
     found: dict[tuple[str, str], StoredObject] = {}
     for ref in references:
         kind, name = ref.info.kind, ref.name
-        if name is not None and (kind, name) not in by_key:
+        if name is not None and (kind, name) not in by_key and missing_is_error:
             raise not_found(ref.info, name)
         found |= {key: each for key, each in by_key.items() if key[0] == kind and name in (None, key[1])}
     return tuple(each for each in found.values() if matches(labels_of(each)))
-
-
-def _grouped(found: tuple[StoredObject, ...], references: tuple[ResourceRef, ...]) -> ObjectsByKind:
-    kinds = dict.fromkeys(ref.info for ref in references)
-    groups = [(info, [stored for stored in found if stored.kind == info.kind]) for info in kinds]
-    return [(info, objects) for info, objects in groups if objects]
 
 
 def _many(references: tuple[ResourceRef, ...]) -> bool:
     return len({ref.info.kind for ref in references}) > 1
 
 
-def _show(found: ObjectsByKind, references: tuple[ResourceRef, ...], output: str, now: float) -> None:
-    if output in ("json", "yaml"):
-        single = len(references) == 1 and references[0].name is not None and bool(found)
-        click.echo(resources_text(found, output, single=single))
+def _show(
+    found: Found, references: tuple[ResourceRef, ...], output: Output, printer: ResourcePrinter, now: float
+) -> None:
+    if output.whole:
+        named = len(references) == 1 and references[0].name is not None
+        if found or not named:
+            click.echo(rendered(list(map(document, found)), output, single=named), nl=False)
         return
     if not found:
         click.echo("No resources found", err=True)
-    printer = ResourcePrinter(output, many_kinds=_many(references))
-    for index, (info, objects) in enumerate(found):
-        if index and output != "name":
+    kinds = tuple(dict.fromkeys(ref.info for ref in references))
+    tables = output.form in ("table", "wide")
+    groups = [(info, [each for each in found if not tables or each.kind == info.kind]) for info in kinds]
+    for index, (info, objects) in enumerate([group for group in groups if group[1]] if tables else groups[:1]):
+        if index:
             click.echo()
         for line in printer.lines(info, objects, now):
             click.echo(line)

@@ -1,11 +1,13 @@
 """Resources and events as tables, names, JSON and YAML."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from dockerv6.api.kinds import API_VERSION, Column, KindInfo
+from dockerv6.cli.printers.jsonpath import parse_path, value_text
+from dockerv6.cli.printers.outputs import COLUMNS, Output, rendered
 from dockerv6.cli.printers.table import TextTable, age
-from dockerv6.cli.selection import full_name, short_name
+from dockerv6.cli.selection import full_name, labels_of, short_name
 from dockerv6.lib.text import escaped, escaped_json
 from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 from dockerv6.store.model import Event, StoredObject
@@ -13,18 +15,16 @@ from dockerv6.store.model import Event, StoredObject
 Json = dict[str, object]
 
 RESOURCE_FORMATS = ("table", "wide", "json", "yaml", "name")
-EVENT_FORMATS = ("table", "json", "yaml")
+EVENT_FORMATS = ("table", "wide", "json", "yaml")
+TABLE = Output("table")
 NONE = "<none>"
 """kubectl's text for a missing value."""
 
 DELETED = "<deleted>"
 """The first cell after the name of a watched resource that was deleted."""
 
-ObjectsByKind = Sequence[tuple[KindInfo, Sequence[StoredObject]]]
-"""Resources grouped by kind, in the order of printing."""
 
-
-def encode(value: Mapping[str, object], form: str) -> str:
+def encode(value: object, form: str) -> str:
     """The value as ``json`` or ``yaml`` text without a final newline. Keys keep their order."""
     if form == "yaml":
         import yaml  # noqa: PLC0415 - only for -o yaml
@@ -72,94 +72,103 @@ def event_document(event: Event) -> Json:
     }
 
 
-def resources_text(found: ObjectsByKind, form: str, *, single: bool) -> str:
-    """JSON or YAML of all resources: a List, or the object itself when ``single``."""
-    documents = [document(stored) for _, objects in found for stored in objects]
-    return encode(documents[0] if single else _list(documents), form)
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """What is added to tables, and left out."""
 
-
-def events_text(events: Iterable[Event], form: str) -> str:
-    """JSON or YAML of all events, as a List."""
-    return encode(_list(map(event_document, events)), form)
-
-
-def _list(items: Iterable[Json]) -> Json:
-    return {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": list(items)}
+    headings: bool = True
+    labels: bool = False  # a column with all labels
+    label_columns: tuple[str, ...] = ()  # a column for each of these labels
 
 
 class ResourcePrinter:
     """Prints resources one after another: one table per kind, names, or one document per resource."""
 
-    def __init__(self, form: str, *, many_kinds: bool) -> None:
-        """Use a format of `RESOURCE_FORMATS`. With many kinds, names include the kind."""
-        self._form = form
+    def __init__(self, output: Output, table: TableOptions | None = None, *, many_kinds: bool) -> None:
+        """Use a format. With many kinds, names include the kind."""
+        self._output = output
+        self._options = table or TableOptions()
         self._many = many_kinds
         self._tables: dict[str, TextTable] = {}
         self._documents = 0
 
     def lines(self, info: KindInfo, objects: Iterable[StoredObject], now: float) -> list[str]:
         """Resources of one kind."""
-        if self._form == "name":
+        if self._output.form == "name":
             return [full_name(stored.kind, stored.name) for stored in objects]
-        if self._form in ("json", "yaml"):
+        if self._output.whole:
             return [self._document(document(stored)) for stored in objects]
-        columns = self._columns(info)
-        rows = []
-        for stored in objects:
-            content = document(stored)
-            rows.append([self._name(stored), *(cell(content, column, now) for column in columns)])
-        return self._table(info).lines(rows)
+        return self._table(info).lines([self._row(info, stored, now) for stored in objects])
 
     def deleted(self, info: KindInfo, stored: StoredObject, now: float) -> list[str]:
         """A watched resource that was deleted: a table marks it, a document has its deletionTimestamp."""
-        if self._form == "name":
-            return [full_name(stored.kind, stored.name)]
-        content = document(stored)
-        if self._form in ("json", "yaml"):
-            return [self._document(content)]
-        cells = [cell(content, column, now) for column in self._columns(info)]
-        return self._table(info).lines([[self._name(stored), DELETED, *cells[1:]]])
+        if self._output.whole or self._output.form in ("name", COLUMNS):
+            return self.lines(info, [stored], now)
+        name, _, *cells = self._row(info, stored, now)
+        return self._table(info).lines([[name, DELETED, *cells]])
 
-    def _document(self, content: Mapping[str, object]) -> str:
+    def _document(self, content: Json) -> str:
         self._documents += 1
-        separator = "---\n" if self._form == "yaml" and self._documents > 1 else ""
-        return separator + encode(content, self._form)
+        separator = "---\n" if self._output.form == "yaml" and self._documents > 1 else ""
+        return separator + rendered([content], self._output, single=True).removesuffix("\n")
 
-    def _name(self, stored: StoredObject) -> str:
-        return short_name(stored.kind, stored.name) if self._many else stored.name
+    def _row(self, info: KindInfo, stored: StoredObject, now: float) -> list[str]:
+        content = document(stored)
+        if self._output.form == COLUMNS:
+            return [cell(content, column, now) for column in self._output.columns]
+        name = short_name(stored.kind, stored.name) if self._many else stored.name
+        row = [name, *(cell(content, column, now) for column in self._columns(info))]
+        labels = labels_of(stored)
+        row += [labels.get(key, NONE) for key in self._options.label_columns]
+        if self._options.labels:
+            row.append(",".join(f"{key}={value}" for key, value in sorted(labels.items())) or NONE)
+        return row
 
     def _table(self, info: KindInfo) -> TextTable:
-        if info.kind not in self._tables:
-            self._tables[info.kind] = TextTable(["Name", *(column.name for column in self._columns(info))])
-        return self._tables[info.kind]
+        own = self._output.form == COLUMNS
+        kind = "" if own else info.kind
+        if kind not in self._tables:
+            self._tables[kind] = TextTable(self._headings(info), shown=self._options.headings, exact=own)
+        return self._tables[kind]
+
+    def _headings(self, info: KindInfo) -> list[str]:
+        if self._output.form == COLUMNS:
+            return [column.name for column in self._output.columns]
+        added = [key.rpartition("/")[2] for key in self._options.label_columns]
+        added += ["Labels"] if self._options.labels else []
+        return ["Name", *(column.name for column in self._columns(info)), *added]
 
     def _columns(self, info: KindInfo) -> list[Column]:
-        return [column for column in info.columns if self._form == "wide" or not column.wide]
+        return [column for column in info.columns if self._output.form == "wide" or not column.wide]
 
 
 class EventPrinter:
     """Prints events one after another."""
 
-    def __init__(self, form: str, *, one_object: bool = False) -> None:
-        """Use a format of `EVENT_FORMATS`. A table of the events of ``one_object`` has no object column."""
-        self._form = form
+    def __init__(self, output: Output = TABLE, *, one_object: bool = False, headings: bool = True) -> None:
+        """Use a format. A table of the events of ``one_object`` has no object column."""
+        self._output = output
         self._one_object = one_object
         names = [] if one_object else ["Object"]
-        self._table = TextTable(["Last seen", "Type", "Reason", *names, "Message"])
+        columns = [column.name for column in output.columns] or ["Last seen", "Type", "Reason", *names, "Message"]
+        self._table = TextTable(columns, shown=headings, exact=bool(output.columns))
         self._documents = 0
 
     def lines(self, events: Iterable[Event], now: float) -> list[str]:
         """These events."""
-        if self._form == "table":
+        if not self._output.whole:
             return self._table.lines([self._row(event, now) for event in events])
         result = []
         for event in events:
-            separator = "---\n" if self._form == "yaml" and self._documents else ""
+            separator = "---\n" if self._output.form == "yaml" and self._documents else ""
             self._documents += 1
-            result.append(separator + encode(event_document(event), self._form))
+            text = rendered([event_document(event)], self._output, single=True)
+            result.append(separator + text.removesuffix("\n"))
         return result
 
     def _row(self, event: Event, now: float) -> list[str]:
+        if self._output.columns:
+            return [cell(event_document(event), column, now) for column in self._output.columns]
         names = [] if self._one_object else [short_name(event.kind, event.name)]
         return [_last_seen(event, now), str(event.type), event.reason, *names, event.message]
 
@@ -170,53 +179,12 @@ def _last_seen(event: Event, now: float) -> str:
     return ago if event.count == 1 else f"{ago} (x{event.count} over {age(now - event.first_seen)})"
 
 
-_PATH_PART = re.compile(
-    r'\.(?P<key>[A-Za-z0-9_-]+)|\[(?P<index>\d+)\]|\[\?\(@\.(?P<filter>[A-Za-z0-9_-]+)=="(?P<value>[^"]*)"\)\]'
-)
-
-
-def find(content: object, path: str) -> object:
-    """The first value at a JSONPath of keys, indexes and ``[?(@.key=="value")]``; None when there is none.
-
-    Raises:
-        ValueError: the path uses other parts of JSONPath.
-    """
-    value = content
-    for part in _path_parts(path):
-        value = _step(value, part)
-    return value
-
-
-def _path_parts(path: str) -> Iterator[re.Match[str]]:
-    position = 0
-    while position < len(path):
-        part = _PATH_PART.match(path, position)
-        if part is None:
-            raise ValueError(f"{path!r} uses JSONPath that printer columns don't support")
-        yield part
-        position = part.end()
-
-
-def _step(value: object, part: re.Match[str]) -> object:
-    if part["key"] is not None:
-        return value.get(part["key"]) if isinstance(value, Mapping) else None
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return None
-    if part["index"] is not None:
-        index = int(part["index"])
-        return value[index] if index < len(value) else None
-    return next((i for i in value if isinstance(i, Mapping) and i.get(part["filter"]) == part["value"]), None)
-
-
 def cell(content: Mapping[str, object], column: Column, now: float) -> str:
     """The text of a column for a resource: a date as its age, a list as its items."""
-    value = find(content, column.path)
+    found = parse_path(column.path).find(content)
+    value = found[0] if len(found) == 1 else found
     if value is None or value in ("", [], {}):
         return NONE
     if column.type == "date" and isinstance(value, str):
         return age(now - parse_rfc3339(value))
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value)
+    return ",".join(map(value_text, value)) if isinstance(value, list) else value_text(value)

@@ -30,12 +30,22 @@ _YEAR = 365 * _DAY
 class TextTable:
     """Prints rows below headings. Later rows are aligned with earlier ones where they fit."""
 
-    def __init__(self, headings: Sequence[str], *, coloured: Iterable[str] = ("READY", "STATUS", "TYPE")) -> None:
-        """Start a table. Cells of the columns named ``coloured`` may be coloured."""
-        self._headings = [heading.upper() for heading in headings]
-        self._widths = [width(heading) for heading in self._headings]
+    def __init__(
+        self,
+        headings: Sequence[str],
+        *,
+        coloured: Iterable[str] = ("READY", "STATUS", "TYPE"),
+        shown: bool = True,
+        exact: bool = False,
+    ) -> None:
+        """Start a table. Cells of the columns named ``coloured`` may be coloured.
+
+        The headings are in capitals, unless they are ``exact``, and may be left out.
+        """
+        self._headings = list(headings) if exact else [heading.upper() for heading in headings]
+        self._widths = [width(heading) if shown else 0 for heading in self._headings]
         self._coloured = [heading in set(coloured) for heading in self._headings]
-        self._started = False
+        self._started = not shown
 
     def lines(self, rows: Iterable[Sequence[str]]) -> list[str]:
         """The lines of these rows, the first time below the headings."""

@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 import yaml
 
+from dockerv6.store.model import EventType
 from dockerv6.store.tables import read_objects
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, ready, run, stored
 
@@ -201,3 +203,130 @@ def test_a_warning_is_one_line_without_control_characters(running: Daemon) -> No
     running.accept(stored("blog"))
     running.report("x\x1b]0;title\x07\n\u202e.yaml:1:1: error: invalid")
     assert run(["get", "v6net"]).stderr == "Warning: x\\x1b]0;title\\x07 \\u202e.yaml:1:1: error: invalid\n"
+
+
+class TestFormats:
+    """kubectl's options of output."""
+
+    @pytest.fixture(autouse=True)
+    def _resources(self, running: Daemon) -> None:
+        running.accept(
+            stored("net10", labels={"app": "shop", "example.com/tier": "web"}, status=ready(subnet="fd00:10::/64")),
+            stored("net9", labels={"app": "blog"}, status=ready("False", subnet="fd00:9::/64", containers=2)),
+            stored("net11", status=ready()),
+            stored("home", "IPv6Pool", status=ready()),
+        )
+
+    @pytest.mark.parametrize("option", ["-o json", "-o=json", "-ojson", "--output=json", "--output json", "-o JSON"])
+    def test_a_format_may_be_written_as_kubectl_allows_it(self, option: str) -> None:
+        assert '"name": "net9"' in run(["get", "v6net", "net9", *option.split()]).stdout
+
+    def test_jsonpath_of_one_and_of_many(self) -> None:
+        one = run(["get", "v6net", "net9", "-o", "jsonpath={.status.subnet}"])
+        assert one.stdout == "fd00:9::/64"  # without a newline, as in kubectl
+        many = run(["get", "v6net", "-o", r'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}'])
+        assert many.stdout == "net10\nnet11\nnet9\n"
+        as_json = run(["get", "v6net", "-o", "jsonpath-as-json={.items[*].status.containers}"])
+        assert as_json.stdout == "[\n    2\n]\n"
+
+    def test_a_template_in_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "template"
+        file.write_text("{.metadata.name}\n")
+        assert run(["get", "v6net/net9", "-o", f"jsonpath-file={file}"]).stdout == "net9\n"
+
+    def test_dangerous_characters_are_escaped(self, running: Daemon) -> None:
+        running.accept(stored("evil", status=ready(message="\x1b]0;x\x07\u202e")))
+        result = run(["get", "v6net", "evil", "-o", "jsonpath={.status.message}"])
+        assert result.stdout == "\\x1b]0;x\\x07\\u202e"
+
+    def test_columns_of_ones_own(self, tmp_path: Path) -> None:
+        columns = 'Name:.metadata.name,READY:.status.conditions[?(@.type=="Ready")].status,C:{.status.containers}'
+        result = run(["get", "v6net", "-o", f"custom-columns={columns}"])
+        assert result.stdout.splitlines() == [
+            "Name    READY   C",
+            "net10   True    <none>",
+            "net11   True    <none>",
+            "net9    False   2",
+        ]
+        file = tmp_path / "columns"
+        file.write_text("N   LABELS\nmetadata.name  .metadata.labels\n")
+        assert run(
+            ["get", "v6net,v6pool", "-o", f"custom-columns-file={file}", "--no-headers"]
+        ).stdout.splitlines() == [
+            'net10   {"app":"shop","example.com/tier":"web"}',
+            "net11   <none>",
+            'net9    {"app":"blog"}',
+            "home    <none>",
+        ]
+
+    def test_sorting_is_numerical_and_puts_what_has_no_value_first(self) -> None:
+        def names(*arguments: str) -> list[str]:
+            return (
+                run(["get", "v6net", "-o", "name", *arguments]).stdout.replace("ipv6network.dockerv6.io/", "").split()
+            )
+
+        assert names("--sort-by=.metadata.name") == ["net9", "net10", "net11"]
+        assert names("--sort-by", "{.status.containers}") == ["net10", "net11", "net9"]
+        assert names("--sort-by=status.subnet") == ["net11", "net9", "net10"]
+
+    def test_tables_without_headings_and_with_labels(self) -> None:
+        result = run(["get", "v6net", "--no-headers", "--show-labels", "-L", "app,example.com/tier", "-L=none"])
+        assert [line.split()[-4:] for line in result.stdout.splitlines()] == [
+            ["shop", "web", "<none>", "app=shop,example.com/tier=web"],
+            ["<none>", "<none>", "<none>", "<none>"],
+            ["blog", "<none>", "<none>", "app=blog"],
+        ]
+        assert run(["get", "v6net", "-L", "example.com/tier"]).stdout.split()[7] == "TIER"
+
+    def test_several_kinds(self) -> None:
+        assert run(["get", "v6net,v6pool", "-o", "name"]).stdout.splitlines()[-1] == "ipv6pool.dockerv6.io/home"
+        assert run(["get", "v6net/net9", "v6pool/home", "-o", "name"]).exit_code == 0
+        missing = run(["get", "v6net,v6pool", "home"])
+        assert (missing.exit_code, missing.stderr) == (1, 'Error: ipv6networks "home" not found\n')
+        assert run(["get", "v6net,v6pool", "home", "--ignore-not-found", "-o", "name"]).stdout.split() == [
+            "ipv6pool.dockerv6.io/home"
+        ]
+
+    def test_events(self, running: Daemon) -> None:
+        running.event(EventType.WARNING, "Odd", "something", 60, about=("IPv6Network", "net9"))
+        running.event(EventType.NORMAL, "Even", "other", 30, 20, about=("IPv6Network", "net10"))
+        assert run(["get", "events"]).stdout == run(["events"]).stdout
+        assert run(["get", "ev", "v6net/net9", "-o", "jsonpath={.items[0].reason}"]).stdout == "Odd"
+        sorted_ = run(["get", "events", "--sort-by=.count", "-o", "custom-columns=R:.reason,N:.count", "--no-headers"])
+        assert sorted_.stdout.splitlines() == ["Odd    1", "Even   2"]
+
+    def test_namespaces_are_explained(self) -> None:
+        assert run(["get", "v6net", "-A"]).stderr == ""
+        result = run(["get", "v6net", "-n", "default", "-o", "name"])
+        assert (result.exit_code, result.stderr) == (
+            0,
+            "Warning: resources of dockerv6 have no namespace: -n is ignored\n",
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ("-o jsn", "there is no format 'jsn'; did you mean json?"),
+            ("-o go-template={{.x}}", "go-template is not supported; write -o jsonpath="),
+            ("-o jsonpath", "jsonpath needs an argument, such as -o jsonpath="),
+            ("-o jsonpath=", "jsonpath needs an argument"),
+            ("-o jsonpath={.a", "is followed by '}'"),
+            ("-o custom-columns=NAME", "'NAME' is not HEADING:PATH, such as NAME:.metadata.name"),
+            ("-o custom-columns=A:.a[", "brackets have an index"),
+            ("-o jsonpath-file=/nowhere", "can't read /nowhere: No such file or directory"),
+            ("-o custom-columns-file=/etc/hostname", "two lines"),
+            ("-o json=x", "there is no format 'json'"),
+            ("--sort-by=.nowhere", "no resource has a value at '.nowhere'"),
+            ("--sort-by=[", "brackets have an index"),
+            ("--sort-by=.metadata.name -w", "can't be used with --watch"),
+        ],
+    )
+    def test_what_is_wrong_is_usage(self, arguments: str, message: str) -> None:
+        result = run(["get", "v6net", *arguments.split()])
+        assert result.exit_code == 2
+        assert message in result.stderr
+
+    def test_a_template_without_braces_is_printed_with_a_warning(self) -> None:
+        result = run(["get", "v6net", "net9", "-o", "jsonpath=.metadata.name"])
+        assert result.stdout == ".metadata.name"
+        assert "the template has no {…}" in result.stderr

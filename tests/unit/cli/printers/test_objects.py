@@ -1,7 +1,7 @@
 import pytest
 
 from dockerv6.api.kinds import KINDS, Column
-from dockerv6.cli.printers.objects import cell, find
+from dockerv6.cli.printers.objects import cell
 
 DOCUMENT = {
     "metadata": {"creationTimestamp": "2023-11-14T22:13:20Z"},
@@ -13,30 +13,6 @@ DOCUMENT = {
         "conditions": [{"type": "Other", "status": "x"}, {"type": "Ready", "status": "False"}],
     },
 }
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        (".status.n", 0),
-        (".status.list[1]", "b"),
-        (".status.list[2]", None),
-        (".status.n.deeper", None),
-        (".status.list.key", None),
-        (".status.empty[0]", None),
-        ('.status.conditions[?(@.type=="Ready")].status', "False"),
-        ('.status.conditions[?(@.type=="Absent")].status', None),
-        (".nothing[0].there", None),
-    ],
-)
-def test_paths_lead_to_values_or_to_nothing(path: str, value: object) -> None:
-    assert find(DOCUMENT, path) == value
-
-
-@pytest.mark.parametrize("path", ["status", ".a[*]", ".a..b", '.a[?(@.b>"c")]', ".a["])
-def test_more_of_jsonpath_is_refused(path: str) -> None:
-    with pytest.raises(ValueError, match="JSONPath that printer columns"):
-        find(DOCUMENT, path)
 
 
 def test_every_printer_column_has_a_supported_path() -> None:

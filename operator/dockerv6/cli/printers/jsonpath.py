@@ -1,0 +1,378 @@
+r"""JSONPath templates in kubectl's dialect: ``{range .items[*]}{.metadata.name}{"\t"}{end}``.
+
+Text outside braces is printed as it is. Inside are a path, a quoted text, ``range PATH`` or ``end``. A path has keys
+(``.spec``, ``['a/b']``, ``.a\.b``), indexes, slices and unions (``[0]``, ``[-1]``, ``[0:2]``, ``[0,2]``), wildcards
+(``[*]``, ``.*``), recursive descent (``..name``) and filters (``[?(@.status=="True")]``). A path that leads nowhere
+gives nothing. The reference is https://kubernetes.io/docs/reference/kubectl/jsonpath/; docs/adr/0053 has the reasons
+for an evaluator of our own.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+Values = list[object]
+Select = Callable[[object], Values]
+"""The values that one part of a path selects of a value."""
+
+_MAX_DEPTH = 16
+"""Of ranges and of filters within filters. Nobody writes as many, and deeper ones would exhaust Python's stack."""
+
+_MAX_DIGITS = 30
+"""Of a number: far more than any value has, and few enough for int()."""
+
+_NAME = re.compile(r"""(?:\\.|[^\s.\[\]{}()"'=<>!,@$\\])+""")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?![\w.])")
+_WORD = re.compile(r"(?:true|false|null)(?![\w.])")
+_SUBSCRIPT = re.compile(r"(?P<start>[+-]?\d+)?(?P<slice>:(?P<stop>[+-]?\d+)?(?::(?P<step>[+-]?\d+)?)?)?")
+_OPERATOR = re.compile(r"[<>=!]+")
+_KEYWORD = re.compile(r"(range|end)(?![\w])")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_WORDS = {"true": True, "false": False, "null": None}
+
+_COMPARE: Mapping[str, Callable[[object, object], bool]] = {
+    "==": lambda a, b: _comparable(a, b) and a == b,
+    "!=": lambda a, b: not (_comparable(a, b) and a == b),
+    "<": lambda a, b: _ordered(a, b) and a < b,  # type: ignore[operator]  # _ordered has checked the types
+    "<=": lambda a, b: _ordered(a, b) and a <= b,  # type: ignore[operator]
+    ">": lambda a, b: _ordered(a, b) and a > b,  # type: ignore[operator]
+    ">=": lambda a, b: _ordered(a, b) and a >= b,  # type: ignore[operator]
+}
+
+
+class JSONPathError(ValueError):
+    """The template can't be parsed; the message shows where."""
+
+
+@dataclass(frozen=True, slots=True)
+class JSONPath:
+    """The parts of a path, applied one after the other."""
+
+    parts: tuple[Select, ...]
+
+    def find(self, content: object) -> Values:
+        """All values at the path, in the order of the document."""
+        found: Values = [content]
+        for select in self.parts:
+            found = [each for value in found for each in select(value)]
+        return found
+
+    def first(self, content: object) -> object:
+        """The first value at the path; None when there is none."""
+        return next(iter(self.find(content)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RangeBlock:
+    """Nodes that are printed once for each value of a path."""
+
+    path: JSONPath
+    body: tuple["Node", ...]
+
+
+Node = str | JSONPath | RangeBlock
+
+
+@dataclass(frozen=True, slots=True)
+class JSONPathTemplate:
+    """A parsed template."""
+
+    nodes: tuple[Node, ...]
+
+    def render(self, content: object) -> str:
+        """The text for a document. Values of one path are separated by a space, mappings and lists are JSON."""
+        return "".join(_rendered(self.nodes, content))
+
+    def find(self, content: object) -> Values:
+        """The values of all paths, for a list of them as JSON."""
+        return list(_found(self.nodes, content))
+
+
+def _rendered(nodes: Sequence[Node], content: object) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, RangeBlock):
+            for value in node.path.find(content):
+                yield from _rendered(node.body, value)
+        else:
+            yield node if isinstance(node, str) else " ".join(map(value_text, node.find(content)))
+
+
+def _found(nodes: Sequence[Node], content: object) -> Iterator[object]:
+    for node in nodes:
+        if isinstance(node, RangeBlock):
+            for value in node.path.find(content):
+                yield from _found(node.body, value)
+        elif isinstance(node, JSONPath):
+            yield from node.find(content)
+
+
+def value_text(value: object) -> str:
+    """A value as kubectl prints it: a text as it is, everything else as compact JSON."""
+    if isinstance(value, str):
+        return value
+    import json  # noqa: PLC0415 - most paths lead to text
+
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def parse_template(text: str) -> JSONPathTemplate:
+    """Parse a template.
+
+    Raises:
+        JSONPathError: the syntax is wrong.
+    """
+    return JSONPathTemplate(_Parser(text).template())
+
+
+@lru_cache(maxsize=256)
+def parse_path(text: str) -> JSONPath:
+    """Parse one path as options and columns have it: ``.a.b``, ``a.b``, ``{.a.b}`` or ``{a.b}``.
+
+    Raises:
+        JSONPathError: the syntax is wrong.
+    """
+    stripped = text.strip()
+    inner = stripped[1:-1].strip() if stripped.startswith("{") and stripped.endswith("}") else stripped
+    if not inner:
+        raise JSONPathError("the path is empty; write one such as .metadata.name")
+    parser = _Parser(inner if inner[0] in ".[$@" else f".{inner}")
+    path = parser.path()
+    parser.skip_space()
+    if parser.position < len(parser.text):
+        raise parser.error("a path ends here")
+    return path
+
+
+class _Parser:
+    """Reads a template from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.depth = 0
+
+    def error(self, message: str) -> JSONPathError:
+        """An error that shows the rest of the text."""
+        rest = self.text[self.position : self.position + 40] or "the end"
+        return JSONPathError(f"{message}, at {rest!r} of the JSONPath")
+
+    def template(self) -> tuple[Node, ...]:
+        """All nodes."""
+        blocks: list[tuple[JSONPath, list[Node]]] = []
+        nodes: list[Node] = []
+        while self.position < len(self.text):
+            if not self._take("{"):
+                end = self.text.find("{", self.position)
+                end = len(self.text) if end < 0 else end
+                nodes.append(self.text[self.position : end])
+                self.position = end
+                continue
+            self.skip_space()
+            keyword = self._match(_KEYWORD)
+            if keyword is None:
+                nodes.append(self._quoted() if self._peek() in ("'", '"') else self.path())
+            elif keyword[1] == "range":
+                self.skip_space()
+                blocks.append((self.path(), nodes))
+                nodes = []
+                if len(blocks) > _MAX_DEPTH:
+                    raise self.error(f"there are more than {_MAX_DEPTH} ranges in one another")
+            elif not blocks:
+                raise self.error("there is no {range …} that {end} could end")
+            else:
+                path, before = blocks.pop()
+                before.append(RangeBlock(path, tuple(nodes)))
+                nodes = before
+            self._expect("}", "a path, a quoted text, range or end is followed by '}'")
+        if blocks:
+            raise JSONPathError("the JSONPath has a {range …} without its {end}")
+        return tuple(nodes)
+
+    def path(self) -> JSONPath:
+        """One path."""
+        start = self.position
+        if self._peek() in ("$", "@"):
+            self.position += 1
+        parts: list[Select] = []
+        while self._peek() in (".", "["):
+            if self._take(".."):
+                parts.append(_descendants)
+                if self._peek() == "[":
+                    continue
+            elif self._take("."):
+                if self._peek() == "[":  # such as .items.[0], which kubectl accepts
+                    continue
+                if parts == [] and not self._match_ahead(_NAME):  # {.}: the whole document
+                    continue
+            if self._take("["):
+                parts.append(self._subscript())
+            else:
+                parts.append(self._key())
+        if self.position == start:
+            raise self.error("a path starts with '.', such as .metadata.name")
+        return JSONPath(tuple(parts))
+
+    def _key(self) -> Select:
+        name = self._match(_NAME)
+        if name is None:
+            raise self.error("a key is missing")
+        return _children if name[0] == "*" else _member(re.sub(r"\\(.)", r"\1", name[0]))
+
+    def _subscript(self) -> Select:
+        """What follows ``[``."""
+        if self._take("?"):
+            self._expect("(", "a filter is written [?(…)]")
+            condition = self._filter()
+            self._expect("]", "a filter ends with ')]'")
+            return condition
+        selects = [self._selector()]
+        while self._take(","):
+            self.skip_space()
+            selects.append(self._selector())
+        self._expect("]", "']' is missing")
+        return selects[0] if len(selects) == 1 else lambda value: [found for s in selects for found in s(value)]
+
+    def _selector(self) -> Select:
+        self.skip_space()
+        if self._take("*"):
+            return _children
+        if self._peek() in ("'", '"'):
+            return _member(self._quoted())
+        found = self._match(_SUBSCRIPT)
+        if found is None or not found[0]:
+            raise self.error("brackets have an index, a slice, a quoted key, * or ?(…)")
+        if len(found[0]) > _MAX_DIGITS:
+            raise self.error("the index is too long")
+        if not found["slice"]:
+            return _item(int(found["start"]))
+        start, stop, step = (None if found[name] is None else int(found[name]) for name in ("start", "stop", "step"))
+        if step is not None and step < 1:
+            raise self.error("the step of a slice must be positive")
+        return _sliced(slice(start, stop, step))
+
+    def _filter(self) -> Select:
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise self.error(f"there are more than {_MAX_DEPTH} filters in one another")
+        left = self._operand()
+        operator = self._match(_OPERATOR)
+        if operator is None:
+            self._expect(")", "one comparison is followed by ')'; && and || do not exist in kubectl's JSONPath")
+            self.depth -= 1
+            return lambda value: [each for each in _children(value) if left.find(each)]
+        compare = _COMPARE.get(operator[0])
+        if compare is None:
+            raise JSONPathError(f"there is no operator {operator[0]!r} in a JSONPath; use one of {', '.join(_COMPARE)}")
+        right = self._operand()
+        self._expect(")", "one comparison is followed by ')'; && and || do not exist in kubectl's JSONPath")
+        self.depth -= 1
+
+        def holds(each: object) -> bool:
+            lefts, rights = left.find(each), right.find(each)
+            return bool(lefts and rights) and compare(lefts[0], rights[0])
+
+        return lambda value: [each for each in _children(value) if holds(each)]
+
+    def _operand(self) -> JSONPath:
+        """A path below the item that is filtered, or a constant."""
+        self.skip_space()
+        if self._peek() in ("'", '"'):
+            operand = _constant(self._quoted())
+        elif (word := self._match(_WORD)) is not None:
+            operand = _constant(_WORDS[word[0]])
+        elif (number := self._match(_NUMBER)) is not None:
+            operand = _constant(float(number[0]) if "." in number[0] else int(number[0][:_MAX_DIGITS]))
+        else:
+            operand = self.path()
+        self.skip_space()
+        return operand
+
+    def _quoted(self) -> str:
+        mark = self._peek()
+        end = self.position + 1
+        while end < len(self.text) and self.text[end] != mark:
+            end += 2 if self.text[end] == "\\" else 1
+        if end >= len(self.text):
+            raise self.error(f"the closing {mark} is missing")
+        inner = self.text[self.position + 1 : end]
+        self.position = end + 1
+        return _ESCAPE.sub(_unescaped, inner)
+
+    def _peek(self) -> str:
+        return self.text[self.position : self.position + 1]
+
+    def _take(self, token: str) -> bool:
+        found = self.text.startswith(token, self.position)
+        self.position += len(token) if found else 0
+        return found
+
+    def _expect(self, token: str, message: str) -> None:
+        self.skip_space()
+        if not self._take(token):
+            raise self.error(message)
+
+    def _match_ahead(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        return pattern.match(self.text, self.position)
+
+    def _match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = self._match_ahead(pattern)
+        self.position = self.position if found is None else found.end()
+        return found
+
+    def skip_space(self) -> None:
+        """Go to the next character that is no space."""
+        while self._peek().isspace():
+            self.position += 1
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1]
+    return chr(int(code[1:], 16)) if len(code) > 1 else _ESCAPES.get(code, code)
+
+
+def _constant(value: object) -> JSONPath:
+    return JSONPath((lambda _: [value],))
+
+
+def _member(key: str) -> Select:
+    return lambda value: [value[key]] if isinstance(value, Mapping) and key in value else []
+
+
+def _item(index: int) -> Select:
+    end = index + 1 or None  # of [-1]
+    return lambda value: [] if -index > len(_items(value)) else _items(value)[index:end]
+
+
+def _sliced(part: slice) -> Select:
+    return lambda value: _items(value)[part]
+
+
+def _items(value: object) -> Values:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _children(value: object) -> Values:
+    return list(value.values()) if isinstance(value, Mapping) else _items(value)
+
+
+def _descendants(value: object) -> Values:
+    """The value and everything in it, each before what it has."""
+    found: Values = []
+    left: Values = [value]
+    while left:
+        each = left.pop()
+        found.append(each)
+        left.extend(reversed(_children(each)))
+    return found
+
+
+def _comparable(a: object, b: object) -> bool:
+    """1 == True in Python, but not in JSON."""
+    return isinstance(a, bool) == isinstance(b, bool)
+
+
+def _ordered(a: object, b: object) -> bool:
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (a, b))
+    return numbers or (isinstance(a, str) and isinstance(b, str))

@@ -1,0 +1,188 @@
+r"""The dialect of https://kubernetes.io/docs/reference/kubectl/jsonpath/, whose document and examples are used here."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerv6.cli.printers.jsonpath import JSONPathError, parse_path, parse_template
+
+# the document of kubectl's page, shortened
+PAGE = {
+    "kind": "List",
+    "items": [
+        {
+            "kind": "None",
+            "metadata": {"name": "127.0.0.1", "labels": {"kubernetes.io/hostname": "127.0.0.1"}},
+            "status": {"capacity": {"cpu": "4"}, "addresses": [{"type": "LegacyHostIP", "address": "127.0.0.1"}]},
+        },
+        {
+            "kind": "None",
+            "metadata": {"name": "127.0.0.2"},
+            "status": {
+                "capacity": {"cpu": "8"},
+                "addresses": [
+                    {"type": "LegacyHostIP", "address": "127.0.0.2"},
+                    {"type": "another", "address": "127.0.0.3"},
+                ],
+            },
+        },
+    ],
+    "users": [
+        {"name": "myself", "user": {}},
+        {"name": "e2e", "user": {"username": "admin", "password": "secret"}},
+    ],
+}
+
+NUMBERS = {"list": ["a", "b", "c", "d"], "n": 3, "f": 1.5, "yes": True, "none": None, "empty": [], "it's": "x"}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        # the table "Function" of the page
+        ("kind is {.kind}", "kind is List"),
+        ("{.kind}", "List"),
+        ("{['kind']}", "List"),
+        (r"{.items[0].metadata.labels.kubernetes\.io/hostname}", "127.0.0.1"),
+        ("{..name}", "127.0.0.1 127.0.0.2 myself e2e"),
+        ("{.items[*].metadata.name}", "127.0.0.1 127.0.0.2"),
+        ("{.items[*]['metadata.name', 'status.capacity']}", ""),  # keys, as in JSONPath; see the next two
+        ("{.items[*]['kind']}", "None None"),
+        ("{.items[*]['kind', 'absent']}", "None None"),
+        ("{.users[0].name}", "myself"),
+        ('{.users[?(@.name=="e2e")].user.password}', "secret"),
+        ("{range .items[*]}[{.metadata.name}, {.status.capacity.cpu}] {end}", "[127.0.0.1, 4] [127.0.0.2, 8] "),
+        ("{range .items[*]}{.metadata.name}{'\\t'}{end}", "127.0.0.1\t127.0.0.2\t"),
+        ("{.items[-1:].metadata.name}", "127.0.0.2"),
+        ("{.items[0:2:2].metadata.name}", "127.0.0.1"),
+        # what the page says in words
+        ("{@.kind}", "List"),
+        ("{$.kind}", "List"),
+        ("{ .kind }", "List"),
+        ("{.items[0].status.addresses}", '[{"type":"LegacyHostIP","address":"127.0.0.1"}]'),
+        ("{.items[*].status.addresses[?(@.type=='another')].address}", "127.0.0.3"),
+        ("{.items[?(@.metadata.labels)].metadata.name}", "127.0.0.1"),
+        ('{.items[?(@.status.addresses[?(@.type=="another")])].metadata.name}', "127.0.0.2"),
+        ("{range .items[*]}{range .status.addresses[*]}{.type},{end};{end}", "LegacyHostIP,;LegacyHostIP,another,;"),
+        ("{.items[0].metadata['labels']['kubernetes.io/hostname']}", "127.0.0.1"),
+        ("{.absent.deeper[0].still}", ""),
+        ("{range .absent[*]}never{end}", ""),
+        ("", ""),
+        ('{"{}"}', "{}"),
+    ],
+)
+def test_templates_of_kubectl(template: str, text: str) -> None:
+    assert parse_template(template).render(PAGE) == text
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("{.list[1,3]}", ["b", "d"]),
+        ("list[-2]", ["c"]),
+        (".list[-5]", []),
+        (".list[4]", []),
+        (".list[:2]", ["a", "b"]),
+        (".list[::3]", ["a", "d"]),
+        (".list.*", ["a", "b", "c", "d"]),
+        (".list.key", []),
+        (".n[0]", []),
+        (".none", [None]),
+        (".none.deeper", []),
+        ('.["n"]', [3]),
+        (".['it\\'s']", ["x"]),
+        ('["it\'s"]', ["x"]),
+        ("{.}", [NUMBERS]),
+        ("@", [NUMBERS]),
+    ],
+)
+def test_paths(path: str, values: list[object]) -> None:
+    assert parse_path(path).find(NUMBERS) == values
+    assert parse_path(path).first(NUMBERS) == (values[0] if values else None)
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ("@.n==2", "b"),
+        ("@.n!=2", "a c d"),
+        ("@.n<2", "a"),
+        ("@.n<=2", "a b"),
+        ("@.n>2.5", "c"),
+        ("@.n>=3", "c"),
+        ("3==@.n", "c"),
+        ('@.n=="2"', ""),  # a number is no text
+        ('@.n>"1"', ""),
+        ("@.n==true", ""),  # nor a boolean, although 1 == True in Python
+        ("@.yes==true", "a"),
+        ("@.n==null", "d"),
+        ("@.yes", "a"),
+        ("@.name>='c'", "c d"),
+        ("@.n == @.m", "b"),
+        ("@['name']=='a'", "a"),
+        ("@", "a b c d"),
+    ],
+)
+def test_filters(condition: str, names: str) -> None:
+    items = [
+        {"name": "a", "n": 1, "yes": True},
+        {"name": "b", "n": 2, "m": 2},
+        {"name": "c", "n": 3},
+        {"name": "d", "n": None},
+    ]
+    assert parse_template(f"{{.items[?({condition})].name}}").render({"items": items}) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (None, "null"), (1.5, "1.5"), ("ü", "ü"), ({"ü": 1}, '{"ü":1}')]
+)
+def test_values_are_printed_as_json_except_text(value: object, text: str) -> None:
+    assert parse_template("{.v}").render({"v": value}) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{.a", "a path, a quoted text, range or end is followed by '}'"),
+        ("{", "a path starts with '.'"),
+        ("{}", "a path starts with '.'"),
+        ("{foo}", "a path starts with '.'"),
+        ("{.a b}", "is followed by '}'"),
+        ("{.a..}", "a key is missing"),
+        ("{.a.}", "a key is missing"),
+        ("{.a[}", "brackets have an index"),
+        ("{.a[1}", "']' is missing"),
+        ("{.a[::0]}", "the step of a slice must be positive"),
+        ("{.a[99999999999999999999999999999999]}", "the index is too long"),
+        ('{.a[?(@.b=="c]}', 'the closing " is missing'),
+        ("{.a[?@.b]}", "a filter is written"),
+        ("{.a[?(@.b)}", "a filter ends with"),
+        ("{.a[?(@.b=1)]}", "there is no operator '='"),
+        ("{.a[?(@.b=~'c')]}", "there is no operator '='"),
+        ("{.a[?(@.b==1 && @.c==2)]}", "&& and || do not exist"),
+        ("{range .a}", "without its {end}"),
+        ("{.a}{end}", "there is no {range"),
+        ("{range .a}" * 17, "more than 16 ranges"),
+        ("{.a" + "[?(@" * 17, "more than 16 filters"),
+    ],
+)
+def test_what_is_wrong_is_said(template: str, message: str) -> None:
+    with pytest.raises(JSONPathError) as caught:
+        parse_template(template)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["", "  ", "{}", ".a}", "a b", "{.a}{.b}"])
+def test_what_is_no_single_path_is_refused(path: str) -> None:
+    with pytest.raises(JSONPathError):
+        parse_path(path)
+
+
+@given(st.text(alphabet="{}[]().*?@$'\"\\=<>!&,:-019 ab\nrangeend", max_size=60))
+def test_every_text_is_a_template_or_an_error(text: str) -> None:
+    try:
+        template = parse_template(text)
+    except JSONPathError:
+        return
+    template.render(PAGE)
+    template.find(NUMBERS)
