@@ -18,6 +18,8 @@ VERBS: Mapping[str, str] = {
     "describe": "describe",
     "events": "events",
     "wait": "wait",
+    "delete": "delete",
+    "edit": "edit",
     "doctor": "doctor",
     "prune": "prune",
     "cleanup": "cleanup",
@@ -40,6 +42,7 @@ EXPECTED = frozenset(
         "dockerv6.hostnet.port:HostNetError",
         "dockerv6.ipam.ledger:LedgerError",
         "dockerv6.lib.statefile:StateFileError",
+        "dockerv6.source.resource_files:EditRefusedError",
         "dockerv6.store.lock:AlreadyRunning",
         "dockerv6.store.port:StoreError",
     }

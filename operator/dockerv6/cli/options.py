@@ -59,6 +59,30 @@ DURATION = click_type(parse_duration)
 """click's ``type`` of a duration in seconds."""
 
 
+def parse_dry_run(text: str) -> bool:
+    """Whether ``none``, ``client`` or ``server`` means that nothing is changed.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if text not in ("none", "client", "server"):
+        raise ValueError(f"{text!r} is none of none, client and server")
+    return text != "none"
+
+
+def dry_run_option(help_text: str) -> "Callable[[FC], FC]":
+    """Kubectl's ``--dry-run[=client|server]``, whose value is a bool."""
+    return click.option(
+        "--dry-run",
+        is_flag=False,
+        flag_value="client",
+        default="none",
+        type=click_type(parse_dry_run),
+        metavar="[=client]",
+        help=help_text,
+    )
+
+
 def setting_option(name: str) -> "Callable[[FC], FC]":
     """The click option of a field of `Settings`. The parameter has the name of the field."""
     option, value = OPTIONS[name], getattr(Settings(), name)

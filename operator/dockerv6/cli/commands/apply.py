@@ -1,4 +1,4 @@
-"""``dockerv6 apply``: converge once, or wait for the running daemon to do it."""
+"""``dockerv6 apply``: converge once, or wait for the running daemon to do it; with ``-f``, write resource files."""
 
 import sys
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from dockerv6.api.conditions import ConditionType, Reason, warnings
-from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, with_settings
+from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, dry_run_option, with_settings, without_namespaces
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import full_name
 from dockerv6.cli.state import BlockingClock, StateDirectory, condition_of, conditions_of
@@ -54,12 +54,25 @@ class ResourceResult(Protocol):
 @click.command(
     "apply",
     cls=ExampleCommand,
-    short_help="Reconcile once; fail if a resource is not Ready.",
+    short_help="Reconcile once, or write resource files (-f).",
     examples=(
         "dockerv6 apply",
         "dockerv6 apply --config-dir ./networks --timeout 30s",
+        "dockerv6 apply -f blog.yaml",
+        "dockerv6 apply -f - --dry-run < blog.yaml",
     ),
 )
+@click.option(
+    "-f",
+    "--filename",
+    "manifests",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(allow_dash=True),
+    help="Write the resources of a file, a directory or standard input (-) to the configuration directory. Repeatable.",
+)
+@dry_run_option("With -f: print what would be written, and write nothing.")
+@click.option("--force", is_flag=True, help="With -f: also replace a file with comments.")
 @click.option(
     "--timeout",
     type=DURATION,
@@ -69,14 +82,34 @@ class ResourceResult(Protocol):
     help="Maximum time to wait.",
 )
 @with_settings
+@without_namespaces
 @click.pass_context
-def command(ctx: click.Context, settings: Settings, *, timeout: float) -> None:
-    """Reconcile all resources once and print whether each one is Ready.
+def command(
+    ctx: click.Context,
+    settings: Settings,
+    *,
+    manifests: tuple[str, ...],
+    dry_run: bool,
+    force: bool,
+    timeout: float,
+) -> None:
+    """Reconcile all resources once and print whether each one is Ready. With -f, write resource files.
 
     The exit code is 1 if one is not, or if a problem belongs to no resource. Warnings don't change it.
 
     If a daemon is running with the same state directory, the daemon reconciles and this command waits for it.
+
+    With -f, each resource is written to a file of its own in the first configuration directory, from where the daemon
+    takes it, or replaces the file that it has. A file with other resources, in a Git repository or behind a link of
+    git-sync is not changed, and one with comments only with --force. Nothing is waited for: see `dockerv6 wait`.
     """
+    if manifests:
+        from dockerv6.cli.writing import write_manifests  # noqa: PLC0415 - loads the models
+
+        write_manifests(manifests, settings, force=force, dry_run=dry_run)
+        return
+    if dry_run or force:
+        raise click.UsageError("--dry-run and --force belong to -f; `dockerv6 plan` shows what a run would change")
     from dockerv6.daemon.process import apply  # noqa: PLC0415 - loads the daemon
 
     results: Iterable[ResourceResult]

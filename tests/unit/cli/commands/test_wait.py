@@ -101,7 +101,7 @@ def test_a_missing_condition_is_not_met(running: Daemon) -> None:
     assert "ipv6network/blog: it has no condition Stalled" in result.stderr
 
 
-@pytest.mark.parametrize("goal", ["", "condition", "condition=", "jsonpath=.x", "deleted"])
+@pytest.mark.parametrize("goal", ["", "condition", "condition=", "jsonpath=", "deleted"])
 def test_an_invalid_condition_is_wrong_usage(goal: str) -> None:
     assert run(["wait", "v6net/blog", "--for", goal]).exit_code == 2
 
@@ -148,3 +148,67 @@ def test_all_waits_for_deletions(running: Daemon) -> None:
 @pytest.mark.parametrize("words", [[], ["v6net"]])
 def test_without_a_name_it_is_wrong_usage(words: list[str]) -> None:
     assert run(["wait", *words]).exit_code == 2
+
+
+class TestOtherStates:
+    """kubectl's other forms of --for."""
+
+    def test_a_value_at_a_jsonpath(self, running: Daemon) -> None:
+        running.accept(stored(status=ready(containers=2, subnet="fd00::/64", list=["a", "b"])))
+
+        def code(awaited: str) -> int:
+            return run(["wait", "v6net/blog", f"--for=jsonpath={awaited}", "--timeout=0"]).exit_code
+
+        assert code("{.status.containers}=2") == 0
+        assert code(".status.containers=2") == 0
+        assert code("{.status.subnet}='fd00::/64'") == 0
+        assert code("{.status.subnet}") == 0
+        assert code('{.status.conditions[?(@.type=="Ready")].status}=True') == 0
+        assert code("{.status.list[*]}=a") == 1  # all values count
+        assert code("{.status.containers}=3") == 1
+        assert code("{.status.absent}") == 1
+
+    def test_a_value_of_an_earlier_version_does_not_count(self, running: Daemon) -> None:
+        running.accept(stored(generation=2, status=ready(containers=2), spec={"internal": True}))
+        result = run(["wait", "v6net/blog", "--for=jsonpath={.status.containers}=2", "--timeout=0"])
+        assert "its newest version (generation 2) is not reconciled yet" in result.stderr
+        assert run(["wait", "v6net/blog", "--for=jsonpath={.spec.internal}=true", "--timeout=0"]).exit_code == 0
+
+    def test_the_actual_value_is_shown(self, running: Daemon) -> None:
+        running.accept(stored(status=ready(containers=2)))
+        result = run(["wait", "v6net/blog", "--for=jsonpath={.status.containers}=3", "--timeout=0"])
+        assert (
+            "timed out waiting for {.status.containers}=3: ipv6network/blog: {.status.containers} is '2'"
+            in result.stderr
+        )
+        result = run(["wait", "v6net/blog", "--for=jsonpath={.status.x}", "--timeout=0"])
+        assert "it has nothing at {.status.x}" in result.stderr
+
+    def test_creation(self, running: Daemon) -> None:
+        running.accept(stored("other"))
+        time = FakeTime(lambda: None, lambda: running.accept(stored()))
+        result = run(["wait", "v6net/blog", "--for=create"], time)
+        assert (result.exit_code, result.stdout) == (0, "ipv6network.dockerv6.io/blog created\n")
+        assert "it does not exist" in run(["wait", "v6net/none", "--for=create", "--timeout=0"]).stderr
+
+    @pytest.mark.parametrize(
+        ("awaited", "message"),
+        [
+            ("condition=Redy", "there is no condition 'Redy'; did you mean Ready?"),
+            ("condition=Available", "there is no condition 'Available'; use Ready, "),
+            ("condition=Ready=Yes", "'Yes' is not a status of a condition; use True, False or Unknown"),
+            ("jsonpath=", "is none of condition=TYPE"),
+            ("jsonpath={.a[x]}=1", "brackets have an index"),
+            ("create=1", "is none of"),
+        ],
+    )
+    def test_what_does_not_exist_is_refused_at_once(self, running: Daemon, awaited: str, message: str) -> None:
+        running.accept(stored())
+        time = FakeTime()
+        result = run(["wait", "v6net/blog", f"--for={awaited}"], time)
+        assert (result.exit_code, time.elapsed) == (2, 0)
+        assert message in result.stderr
+
+    def test_letter_case_does_not_matter(self, running: Daemon) -> None:
+        running.accept(stored())
+        assert run(["wait", "v6net/blog", "--for=Condition=ready=true", "--timeout=0"]).exit_code == 0
