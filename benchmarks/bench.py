@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from benchmarks import resources
 from benchmarks.bare import BareEngine
 from benchmarks.process import wait_idle
-from dockerv6.cli.commands.healthcheck import HealthResponse, query
+from dockerv6.cli.daemon_client import DaemonResponse, query
 from dockerv6.lib.statefile import STATE_FILE, StateFileMissingError, read_state
 from dockerv6.store.tables import SCHEMA
 from tests.lab.lab import Lab, Station
@@ -206,7 +206,7 @@ def _is_serving(operator: Operator) -> bool:
         return False
 
 
-def _ask(operator: Operator, path: str) -> HealthResponse:
+def _ask(operator: Operator, path: str) -> DaemonResponse:
     return query(f"unix:{operator.run_dir}/http.sock", path, 10.0)
 
 

@@ -152,7 +152,6 @@ def _schema(kind: str) -> Schema:
         for name in place:
             target = cast("dict[str, Schema]", target["properties"])[name]
         target["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in rules]
-    status = {"observedGeneration": {**_COUNT, "format": "int64"}, "conditions": _conditions(), **_STATUS[kind]}
     return {
         "type": "object",
         "description": whole["description"],
@@ -163,13 +162,19 @@ def _schema(kind: str) -> Schema:
             # an API server validates the other metadata itself and allows a schema only for the name
             "metadata": {"type": "object", "properties": {"name": metadata["name"]}},
             "spec": spec,
-            "status": {
-                "type": "object",
-                "description": "Written by dockerv6.",
-                "x-kubernetes-preserve-unknown-fields": True,
-                "properties": status,
-            },
+            "status": status_schema(kind),
         },
+    }
+
+
+def status_schema(kind: str) -> Schema:
+    """The schema of a kind's status."""
+    fields = {"observedGeneration": {**_COUNT, "format": "int64"}, "conditions": _conditions(), **_STATUS[kind]}
+    return {
+        "type": "object",
+        "description": "Written by dockerv6.",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "properties": fields,
     }
 
 

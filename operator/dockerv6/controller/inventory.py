@@ -33,6 +33,9 @@ TRACKED_PREFIXES = "followed"
 CREATED = "created-network"
 """Store scope: the Docker networks that this installation created, by id."""
 
+SUSPENDED = "suspended"
+"""Store scope: the resources that `dockerv6 suspend` suspended, by ``Kind/name``."""
+
 INSTALLATION = "installation"
 """Store scope: what is known about the state file itself."""
 
@@ -62,6 +65,7 @@ class Inventory:
         self.created_networks: frozenset[str] = frozenset()
         """Ids of the Docker networks that this installation created, as recorded."""
         self._holdings: Holdings | None = None
+        self._suspended: frozenset[str] = frozenset()
         self._networks: dict[str, NetworkResource] | None = None
         self._pools: dict[str, IPv6Pool] | None = None
         self._policies: dict[str, IPv6Policy] | None = None
@@ -77,6 +81,7 @@ class Inventory:
     async def load(self) -> None:
         """Read everything. Raises `StoreError`, `LedgerError`."""
         await self._notice_loss()
+        self._suspended = frozenset(await self._store.records(SUSPENDED))
         self._objects, self._resources, unknown = {}, {}, []
         for stored in await self._store.objects():
             if stored.kind in MODELS and name_problem(stored.name) is None:
@@ -123,10 +128,29 @@ class Inventory:
             stored = replace(stored, missing_since=min(stored.missing_since, self.now()))
         if stored.digest:
             try:
-                self._resources[key] = decode(stored.document).resource
+                self._resources[key] = self._effective(stored)
             except InvalidObject as error:
                 stored = as_unreadable(stored, str(error))
         self._objects[key] = stored
+
+    def _effective(self, stored: StoredObject) -> Resource:
+        """The accepted resource; if it was suspended on the command line, as if its file said so."""
+        resource = decode(stored.document).resource
+        if isinstance(resource, NetworkResource) and f"{stored.kind}/{stored.name}" in self._suspended:
+            return resource.model_copy(update={"spec": resource.spec.model_copy(update={"suspend": True})})
+        return resource
+
+    async def refresh_suspended(self) -> list[tuple[str, str]]:
+        """Take over what `dockerv6 suspend` and `resume` recorded. Returns whom it concerns. Raises `StoreError`."""
+        await self._store.refresh()
+        now = frozenset(await self._store.records(SUSPENDED))
+        changed, self._suspended = now ^ self._suspended, now
+        concerned = [key for key in self._resources if "/".join(key) in changed]
+        for key in concerned:
+            self._resources[key] = self._effective(self._objects[key])
+        if concerned:
+            self._changed(resources=True)
+        return concerned
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -217,7 +241,7 @@ class Inventory:
                 known = self._objects.get(key)
                 self._objects[key] = replace(o, status=known.status) if known else o
                 if o.digest and (known is None or not known.digest or known.document != o.document):
-                    self._resources[key] = decode(o.document).resource
+                    self._resources[key] = self._effective(o)
             self._changed(resources=True)
         return written
 
@@ -252,6 +276,8 @@ class Inventory:
             if known is None or known.deleting_since is None:
                 return False
             await self._store.remove(kind, name)
+            await self._store.drop_record(SUSPENDED, f"{kind}/{name}")  # of the next one nobody knows
+            self._suspended -= {f"{kind}/{name}"}
             self._objects.pop((kind, name), None)
             self._resources.pop((kind, name), None)
             self._changed(resources=True)

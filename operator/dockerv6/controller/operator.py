@@ -133,6 +133,7 @@ class Operator:
         self._supervisor.keep("host-sockets", polling.host_sockets)
         self._supervisor.keep("engine-chains", polling.engine_chains)
         self._supervisor.keep("container-sockets", polling.container_sockets)
+        self._supervisor.keep("suspended", self._refresh_suspended)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
         self._supervisor.keep("problems", self._report_problems)
@@ -155,6 +156,37 @@ class Operator:
         with suppress(StoreError, TimeoutError):
             await wait_for(self._context.clock, self._context.firewall.recorded.flush(), FLUSH_LIMIT)
         await self.manager.stop()
+
+    async def reconcile_now(self, key: Key) -> bool:
+        """Read everything again that the resource depends on, and reconcile it; False: there is no such resource.
+
+        What the command line wrote to the state file, such as a suspension, is in effect when this returns.
+        Raises `StoreError`.
+        """
+        context = self._context
+        await context.inventory.refresh_suspended()
+        if context.inventory.get(key.kind, key.name) is None:
+            return False
+        context.converged.pop(key.name, None)
+        context.world.engine_changed()
+        context.world.host_changed()
+        context.firewall.invalidate()
+        context.firewall.invalidate_filter()
+        context.enqueue(key, "requested")
+        self.triggers.repair_firewall_soon()
+        return True
+
+    async def _refresh_suspended(self) -> None:
+        """Take over what the command line recorded when it found no socket to tell us."""
+        while True:
+            await self._context.clock.sleep(self._context.settings.resync)
+            try:
+                changed = await self._context.inventory.refresh_suspended()
+            except StoreError as error:
+                logger.warning("state: %s", error)
+                continue
+            for kind, name in changed:
+                self._context.enqueue(Key(kind, name), "it was suspended or resumed")
 
     async def settle(self) -> None:
         """Wait until the sources are accepted, grace periods included, and the queue is empty."""

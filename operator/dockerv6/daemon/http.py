@@ -1,4 +1,6 @@
-"""Health and metrics over HTTP, by default on a Unix socket: a daemon in the host's network opens no port.
+"""Health, metrics and requests over HTTP, by default on a Unix socket: a daemon in the host's network opens no port.
+
+Requests change nothing but when the daemon acts, and are answered on a Unix socket only, which root alone can open.
 
 The server is an event loop on one thread of its own, so that it answers "no heartbeat" when the daemon's loop hangs.
 Whatever clients do, it is bounded: the connections, their time, and the bytes of a request (docs/adr/0035).
@@ -13,7 +15,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 from dockerv6.telemetry.health import Health, Probe
 from dockerv6.telemetry.metrics import Metrics
@@ -22,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 PROBES = {"/healthz": Probe.LIVENESS, "/livez": Probe.LIVENESS, "/readyz": Probe.READINESS}
 """Paths as in Kubernetes."""
+
+RECONCILE = "/v1/reconcile/"
+"""Followed by ``KIND/NAME``: POST asks for a reconcile, GET whether it is over."""
 
 CONNECTIONS = 32
 """How many connections are served at a time. One more closes the oldest, so that a new client is always answered."""
@@ -40,6 +47,16 @@ class ListenError(Exception):
     """The address can't be listened on; the message has the remedy."""
 
 
+class ReconcileRequests(Protocol):
+    """What clients may ask of the daemon. Called on the server's thread."""
+
+    async def reconcile(self, kind: str, name: str) -> bool:
+        """Have a resource reconciled now; False: there is none of that name."""
+
+    async def pending(self, kind: str, name: str) -> bool:
+        """Whether the resource waits to be reconciled, or is being reconciled."""
+
+
 class _RequestError(Exception):
     """A request that gets an error response."""
 
@@ -49,13 +66,16 @@ class _RequestError(Exception):
 
 
 @contextmanager
-def serve(address: str, health: Health, metrics: Metrics) -> Iterator[None]:
-    """Serve ``/healthz``, ``/livez``, ``/readyz`` and ``/metrics`` on a thread, until the block ends.
+def serve(address: str, health: Health, metrics: Metrics, requests: ReconcileRequests | None = None) -> Iterator[None]:
+    """Serve ``/healthz``, ``/livez``, ``/readyz``, ``/metrics``, ``/version`` and `RECONCILE` on a thread.
+
+    Until the block ends.
 
     Args:
         address: ``unix:/path``, ``host:port`` or ``[v6]:port``; "" serves nothing.
         health: the checks.
         metrics: the numbers.
+        requests: answers requests; None: there are none.
 
     Raises:
         ListenError: the address is in use, not permitted, or invalid.
@@ -67,7 +87,7 @@ def serve(address: str, health: Health, metrics: Metrics) -> Iterator[None]:
         listener = _listen(address)
     except (OSError, ValueError) as error:
         raise ListenError(f"can't listen on {address}: {error}; choose another with --listen, or `none`") from error
-    server = _Server(listener, health, metrics)
+    server = _Server(listener, health, metrics, requests)
     server.start()
     logger.info("listening on %s", address)
     try:
@@ -103,10 +123,13 @@ def _listen(address: str) -> socket.socket:
 
 
 class _Server:
-    """Answers one GET on each connection, then closes it."""
+    """Answers one request on each connection, then closes it."""
 
-    def __init__(self, listener: socket.socket, health: Health, metrics: Metrics) -> None:
+    def __init__(
+        self, listener: socket.socket, health: Health, metrics: Metrics, requests: ReconcileRequests | None
+    ) -> None:
         self._listener = listener
+        self._requests = requests if listener.family == socket.AF_UNIX else None
         self._health = health
         self._metrics = metrics
         self._loop = asyncio.new_event_loop()
@@ -155,8 +178,11 @@ class _Server:
         """Read a request and return the response. Raises `EOFError`, `OSError`."""
         try:
             head = await reader.readuntil(_END)
-            path, accept = _parse(head)
-            status, body, kind = self._answer(path, accept)
+            method, path, accept = _parse(head)
+            if path.startswith(RECONCILE):
+                status, body, kind = await self._answer_request(method, path.removeprefix(RECONCILE))
+            else:
+                status, body, kind = self._answer(method, path, accept)
         except asyncio.LimitOverrunError:
             message = f"the request line and the headers may have {REQUEST_LIMIT} bytes\n"
             status, body, kind = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, message.encode(), "text/plain"
@@ -172,8 +198,10 @@ class _Server:
         )
         return "\r\n".join(lines).encode() + _END + body
 
-    def _answer(self, path: str, accept: str) -> tuple[HTTPStatus, bytes, str]:
+    def _answer(self, method: str, path: str, accept: str) -> tuple[HTTPStatus, bytes, str]:
         """Status, body and content type."""
+        if method != "GET":
+            raise _RequestError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is supported here")
         if path in PROBES:
             report = self._health.report(PROBES[path])
             body = json.dumps({"ok": report.ok, "problems": report.problems, "passed": list(report.passed)})
@@ -181,18 +209,33 @@ class _Server:
             return status, body.encode() + b"\n", "application/json"
         if path == "/metrics":
             return HTTPStatus.OK, *self._metrics.exposition(accept)
-        raise _RequestError(HTTPStatus.NOT_FOUND, "try /healthz, /readyz or /metrics")
+        if path == "/version":
+            about = {"version": version("dockerv6"), "pid": os.getpid()}
+            return HTTPStatus.OK, json.dumps(about).encode() + b"\n", "application/json"
+        raise _RequestError(HTTPStatus.NOT_FOUND, "try /healthz, /readyz, /metrics or /version")
+
+    async def _answer_request(self, method: str, resource: str) -> tuple[HTTPStatus, bytes, str]:
+        """Status, body and content type of a request about ``KIND/NAME``."""
+        kind, _, name = resource.partition("/")
+        if self._requests is None:
+            raise _RequestError(HTTPStatus.FORBIDDEN, "requests are answered on a Unix socket only: see --listen")
+        if method == "GET":
+            body = json.dumps({"pending": await self._requests.pending(kind, name)}).encode() + b"\n"
+            return HTTPStatus.OK, body, "application/json"
+        if not await self._requests.reconcile(kind, name):
+            raise _RequestError(HTTPStatus.NOT_FOUND, "there is no such resource")
+        return HTTPStatus.ACCEPTED, b'{"accepted": true}\n', "application/json"
 
 
-def _parse(head: bytes) -> tuple[str, str]:
-    """The path and the value of Accept of a request (RFC 9112). Raises `_RequestError`."""
+def _parse(head: bytes) -> tuple[str, str, str]:
+    """The method, the path and the value of Accept of a request (RFC 9112). Raises `_RequestError`."""
     request, *headers = head.decode("latin-1").split("\r\n")
     method, _, rest = request.partition(" ")
     target, _, version = rest.partition(" ")
     if not version.startswith("HTTP/1."):
         raise _RequestError(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1 request")
-    if method != "GET":
-        raise _RequestError(HTTPStatus.NOT_IMPLEMENTED, "only GET is supported")
+    if method not in ("GET", "POST"):
+        raise _RequestError(HTTPStatus.NOT_IMPLEMENTED, "only GET and POST are supported")
     fields = (line.partition(":") for line in headers)
     accept = ", ".join(value.strip() for name, _, value in fields if name.lower() == "accept")
-    return target.partition("?")[0], accept
+    return method, target.partition("?")[0], accept

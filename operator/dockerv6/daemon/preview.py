@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
 from dockerv6.controller.engine_chains import ENGINE_CHAINS
 from dockerv6.controller.garbage import ORPHANS, PRUNE
-from dockerv6.controller.inventory import CREATED, INSTALLATION, TRACKED_PREFIXES
+from dockerv6.controller.inventory import CREATED, INSTALLATION, SUSPENDED, TRACKED_PREFIXES
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.controller.sources import ROOTS
@@ -70,6 +70,7 @@ _SCOPES = (
     ORPHANS,
     PRUNE,
     ROOTS,
+    SUSPENDED,
 )
 
 

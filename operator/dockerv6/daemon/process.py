@@ -23,6 +23,7 @@ from dockerv6.controller.status import conditions_before
 from dockerv6.daemon import heap, systemd
 from dockerv6.daemon.http import serve
 from dockerv6.daemon.observer import MetricsObserver
+from dockerv6.daemon.requests import OperatorRequests
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import open_context, open_state
 from dockerv6.hostnet.lock import NamespaceLock
@@ -226,7 +227,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
             MetricsObserver(metrics, stuck, context),
         )
         health.add(Probe.READINESS, "tasks", operator.check_tasks)
-        stack.enter_context(serve(settings.address, health, metrics))
+        stack.enter_context(serve(settings.address, health, metrics, OperatorRequests(operator)))
         await operator.start()
         stack.push_async_callback(operator.stop)
         for work in (heart.run(HEARTBEAT), systemd.feed_watchdog(context.clock, stuck.check)):

@@ -90,7 +90,10 @@ def _blocking_findings(desired: Desired, observed: Observed) -> tuple[Finding, .
     """Why nothing at all is done for the resource."""
     spec = desired.resource.spec
     if spec.suspend:
-        message = "spec.suspend is true: nothing is changed; set it to false to resume"
+        message = (
+            f"it is suspended: nothing is changed; run `dockerv6 resume ipv6network/{desired.name}`, or set"
+            " spec.suspend to false if it is true"
+        )
         ready = observed.ready
         return (Finding(ConditionType.READY, Reason.SUSPENDED, message, blocks=not ready, unknown=ready),)
     unsupported = ", ".join(map(format_path, desired.resource.unsupported_fields()))

@@ -189,6 +189,10 @@ class Manager(Generic[ContextT]):
         self._queue.add(key)
         self._notify(lambda observer: observer.queued(self.depth))
 
+    def pending(self, key: Key) -> bool:
+        """Whether the key is ready or being processed."""
+        return self._queue.pending(key)
+
     async def idle(self) -> None:
         """Wait until no key is ready or being processed, or the manager stops. Keys that are due later do not count."""
         while not self._stopping and (self.depth.ready or self.depth.processing):

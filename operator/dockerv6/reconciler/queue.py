@@ -55,6 +55,10 @@ class KeyedQueue:
             retrying=len(self._retries),
         )
 
+    def pending(self, key: Key) -> bool:
+        """Whether the key is ready or being processed."""
+        return key in self._ready or key in self._processing
+
     def add(self, key: Key) -> None:
         """Make the key ready, or ready again once its worker is done with it."""
         if key in self._processing:

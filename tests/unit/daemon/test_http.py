@@ -3,11 +3,13 @@
 import http.client
 import json
 import logging
+import os
 import socket
 import stat
 import threading
 import time
 from contextlib import ExitStack, closing, suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -188,7 +190,8 @@ def test_a_longer_request_is_refused(length: int, any_address: str, health: Heal
     [
         (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
         (b"GET /healthz HTTP/1.1\r\naccept:x\r\nnothing\r\n\r\n", b"200"),
-        (b"POST /healthz HTTP/1.1\r\n\r\n", b"501"),
+        (b"POST /healthz HTTP/1.1\r\n\r\n", b"405"),
+        (b"PUT /healthz HTTP/1.1\r\n\r\n", b"501"),
         (b"GET /healthz\r\n\r\n", b"400"),
         (b"\xff\x00\r\n\r\n", b"400"),
         (b"\x16\x03\x01\r\n\r\n", b"400"),
@@ -268,3 +271,58 @@ def test_an_address_in_use_is_an_error(health: Health, metrics: Metrics) -> None
 def test_without_an_address_nothing_is_served(health: Health, metrics: Metrics, tmp_path: Path) -> None:
     with serve("", health, metrics):
         assert not list(tmp_path.iterdir())
+
+
+class FakeRequests:
+    """Knows one resource, which is pending once it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    async def reconcile(self, kind: str, name: str) -> bool:
+        if (kind, name) != ("IPv6Network", "blog"):
+            return False
+        self.asked.append((kind, name))
+        return True
+
+    async def pending(self, kind: str, name: str) -> bool:
+        return (kind, name) in self.asked
+
+
+def request(address: str, method: str, path: str) -> tuple[int, object]:
+    with closing(connect(address)) as client:
+        client.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        head, _, body = b"".join(iter(lambda: client.recv(4096), b"")).partition(b"\r\n\r\n")
+    text = body.decode()
+    return int(head.split()[1]), json.loads(text) if text.startswith("{") else text.strip()
+
+
+def test_a_reconcile_is_requested_on_a_unix_socket(address: str, health: Health, metrics: Metrics) -> None:
+    requests = FakeRequests()
+    with serve(address, health, metrics, requests):
+        path = "/v1/reconcile/IPv6Network/blog"
+        assert request(address, "GET", path) == (200, {"pending": False})
+        assert request(address, "POST", path) == (202, {"accepted": True})
+        assert request(address, "GET", path) == (200, {"pending": True})
+        assert request(address, "POST", "/v1/reconcile/IPv6Network/nope")[0] == 404
+        assert request(address, "POST", "/v1/reconcile/")[0] == 404
+        assert request(address, "POST", "/healthz")[0] == 405
+        assert request(address, "DELETE", path)[0] == 501
+    assert requests.asked == [("IPv6Network", "blog")]
+
+
+def test_a_request_over_tcp_is_refused(health: Health, metrics: Metrics) -> None:
+    requests = FakeRequests()
+    address = f"127.0.0.1:{free_port(socket.AF_INET, '127.0.0.1')}"
+    with serve(address, health, metrics, requests):
+        for method in ("GET", "POST"):
+            status, message = request(address, method, "/v1/reconcile/IPv6Network/blog")
+            assert status == 403
+            assert message == "requests are answered on a Unix socket only: see --listen"
+    assert requests.asked == []
+
+
+def test_the_version_is_told(any_address: str, health: Health, metrics: Metrics) -> None:
+    with serve(any_address, health, metrics):
+        status, about = request(any_address, "GET", "/version")
+        assert (status, about) == (200, {"version": version("dockerv6"), "pid": os.getpid()})

@@ -5,9 +5,11 @@ import pytest
 
 from dockerv6.daemon import preview
 from dockerv6.daemon.preview import Preview
+from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import BindSubnet
 from dockerv6.source.model import Diagnostic, Position, Severity
+from dockerv6.store.port import StoreError
 from tests.unit.cli.harness import Patch, returning, run
 
 STEP = BindSubnet("blog", "default", IPv6Network("fd00::/64"), None, "it has none")
@@ -49,3 +51,26 @@ def test_diagnostics_go_to_standard_error(monkeypatch: Patch) -> None:
     result = run(["plan"])
     assert result.stderr == "a.yaml:1:1: error: spec: wrong; correct it\n"
     assert result.stdout == "No changes.\n"
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (Preview((DONE,), ()), 0),
+        (Preview((OPEN, DONE), ()), 1),
+        (Preview((OPEN, BLOCKED), ()), 2),
+        (Preview((OPEN,), (ERROR,)), 2),
+        (StoreError("the disk is full"), 2),
+        (EngineUnavailable("no engine"), 2),
+    ],
+)
+def test_diff_shows_the_plan_with_the_exit_codes_of_kubectl(
+    monkeypatch: Patch, found: Preview | Exception, code: int
+) -> None:
+    calls = returning(monkeypatch, preview, "preview", found)
+    result = run(["diff", "--fwmark", "0x1"])
+    assert result.exit_code == code
+    assert result.stdout == run(["plan", "--fwmark", "0x1"]).stdout
+    assert result.stderr == run(["plan", "--fwmark", "0x1"]).stderr
+    assert calls[0] == calls[1]
+    assert run(["diff", "v6net/none"]).exit_code == 2

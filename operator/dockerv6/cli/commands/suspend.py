@@ -1,0 +1,115 @@
+"""``dockerv6 suspend``: leave a resource as it is until it is resumed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from dockerv6.api.kinds import NETWORK
+from dockerv6.cli.options import ExampleCommand, clock_of, setting_option, without_namespaces
+from dockerv6.cli.printers.table import plain
+from dockerv6.cli.selection import complete, full_name, not_found, parse_references, short_name
+from dockerv6.cli.state import StateDirectory
+from dockerv6.daemon.settings import Settings
+from dockerv6.store.model import StoredObject
+
+SUSPENDED = "suspended"
+"""Scope of the daemon's records, see `controller.inventory`. By name: importing it would load the whole daemon."""
+
+_TIMEOUT = 10.0  # seconds
+
+
+@click.command(
+    "suspend",
+    cls=ExampleCommand,
+    short_help="Leave resources as they are until they are resumed.",
+    examples=("dockerv6 suspend v6net blog", "dockerv6 suspend ipv6network/blog ipv6network/shop"),
+)
+@click.argument("wanted", metavar="KIND/NAME...", nargs=-1, required=True, shell_complete=complete)
+@setting_option("state_dir")
+@setting_option("run_dir")
+@setting_option("listen")
+@without_namespaces
+@click.pass_context
+def command(ctx: click.Context, *, wanted: tuple[str, ...], state_dir: str, run_dir: str, listen: str) -> None:
+    """Leave networks, rules and settings of resources as they are, whatever changes, until `dockerv6 resume`.
+
+    This is kept in the state directory and survives a restart. Files are not changed: `spec.suspend: true` in a file
+    does the same. `get` shows the reason Suspended.
+    """
+    settings = Settings(state_dir=state_dir, run_dir=run_dir, listen=listen)
+    selected = select(wanted, state_dir)
+    now = clock_of(ctx).now()
+    write_records(settings, selected, {"since": now})
+    for stored in selected:
+        click.echo(f"{full_name(stored.kind, stored.name)} suspended")
+    tell_daemon(settings, selected)
+
+
+def select(wanted: tuple[str, ...], state_dir: str) -> tuple[StoredObject, ...]:
+    """The named resources, all of which can be suspended.
+
+    Raises:
+        click.ClickException: one does not exist, or can't be suspended.
+    """
+    references = parse_references(wanted)
+    if any(ref.name is None for ref in references):
+        raise click.UsageError("name the resources: KIND/NAME …, or KIND NAME …")
+    for ref in references:
+        if ref.info.kind != NETWORK:
+            raise click.ClickException(
+                f"an {ref.info.kind} can't be suspended: only ipv6networks can; suspend those that use it"
+            )
+    objects = {stored.name: stored for stored in StateDirectory(Path(state_dir)).objects(NETWORK)}
+    for ref in references:
+        if ref.name not in objects:
+            raise not_found(ref.info, str(ref.name))
+    return tuple(objects[str(ref.name)] for ref in references)
+
+
+def suspended_by_file(stored: StoredObject) -> bool:
+    """Whether the resource's own file suspends it."""
+    spec = stored.document.get("spec")
+    return isinstance(spec, Mapping) and spec.get("suspend") is True
+
+
+def write_records(settings: Settings, selected: tuple[StoredObject, ...], value: Mapping[str, object] | None) -> None:
+    """Record that resources are suspended, or with None that they are not. The daemon may be running."""
+    import asyncio  # noqa: PLC0415 - after the arguments were checked
+
+    from dockerv6.store.sqlite import SqliteStore  # noqa: PLC0415 - as above
+
+    async def write() -> None:
+        store = await SqliteStore.open(settings.database)
+        try:
+            for stored in selected:
+                name = f"{stored.kind}/{stored.name}"
+                if value is None:
+                    await store.drop_record(SUSPENDED, name)
+                elif await store.record(SUSPENDED, name) is None:
+                    await store.put_record(SUSPENDED, name, value)
+        finally:
+            await store.close()
+
+    asyncio.run(write())
+
+
+def tell_daemon(settings: Settings, selected: tuple[StoredObject, ...]) -> None:
+    """Have the running daemon take over what was recorded. Says it if there is none, or if it can't be told."""
+    from dockerv6.cli.daemon_client import query, reconcile_path  # noqa: PLC0415 - after the arguments were checked
+
+    if StateDirectory(Path(settings.state_dir)).daemon() is None:
+        click.echo("no dockerv6 is running: this takes effect when it is started", err=True)
+        return
+    for stored in selected:
+        try:
+            response = query(settings.address, reconcile_path(stored.kind, stored.name), _TIMEOUT, "POST")
+            problem = "" if response.status == 202 else response.body  # noqa: PLR2004 - Accepted
+        except (OSError, ValueError) as error:
+            problem = str(error)
+        if problem:
+            click.echo(
+                f"Warning: {short_name(stored.kind, stored.name)}: the daemon can't be told now"
+                f" ({plain(settings.address or 'no address')}: {plain(problem)}); it notices at its next resync",
+                err=True,
+            )
