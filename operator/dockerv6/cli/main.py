@@ -9,6 +9,8 @@ from io import TextIOWrapper
 
 import click
 
+from dockerv6.cli.namespaces import explain_namespaces
+
 VERBS: Mapping[str, str] = {
     "run": "run",
     "apply": "apply",
@@ -80,7 +82,10 @@ class CommandGroup(click.Group):
         """The command; for an unknown verb an error with a suggestion."""
         if args[0] not in VERBS and not args[0].startswith("-"):
             from dockerv6.api.errors import did_you_mean  # noqa: PLC0415 - only for misspelled verbs
+            from dockerv6.cli import foreign_words  # noqa: PLC0415 - as above
 
+            if args[0] in foreign_words.VERBS:
+                raise click.ClickException(f"`{args[0]}` {foreign_words.VERBS[args[0]]}")
             ctx.fail(f"unknown command {args[0]!r}; {did_you_mean(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
@@ -140,6 +145,7 @@ def _permission_hint(error: BaseException | None) -> str:
     "(`plan`: 2 changes to make).",
 )
 @click.version_option(package_name="dockerv6", message="dockerv6 %(version)s")
+@click.option("-n", "--namespace", expose_value=False, hidden=True, callback=explain_namespaces)
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Manage IPv6 networks of a Docker host with YAML resources."""

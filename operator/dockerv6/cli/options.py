@@ -31,7 +31,10 @@ class ExampleCommand(click.Command):
         """Parse the arguments. As in kubectl, an equals sign may follow a short option: ``-o=json``."""
         end = args.index("--") if "--" in args else len(args)
         short = (f"{arg[:2]}{arg[3:]}" if _SHORT.match(arg) else arg for arg in args[:end])
-        return super().parse_args(ctx, [*short, *args[end:]])
+        try:
+            return super().parse_args(ctx, [*short, *args[end:]])
+        except click.NoSuchOption as error:
+            raise _with_remedy(error, self.get_params(ctx)) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, one per line without wrapping."""
@@ -40,6 +43,20 @@ class ExampleCommand(click.Command):
             with formatter.section("Examples"):
                 for example in self.examples:
                     formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+def _with_remedy(error: click.NoSuchOption, parameters: Sequence[click.Parameter]) -> click.NoSuchOption:
+    """The error, with what to do instead. click suggests whatever is a bit similar: --prune for --dry-run."""
+    from dockerv6.api.errors import closest_match  # noqa: PLC0415 - only for options that do not exist
+    from dockerv6.cli.foreign_words import OPTIONS as FOREIGN  # noqa: PLC0415 - as above
+
+    name = error.option_name
+    if name in FOREIGN:
+        return click.NoSuchOption(name, f"No such option {name!r}; {FOREIGN[name]}.", ctx=error.ctx)
+    shown = [p for p in parameters if isinstance(p, click.Option) and not p.hidden]
+    names = [each for p in shown for each in (*p.opts, *p.secondary_opts) if each.startswith("--")]
+    match = closest_match(name, names) if name.startswith("--") else None
+    return click.NoSuchOption(name, possibilities=[match] if match else None, ctx=error.ctx)
 
 
 def click_type(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -83,6 +100,11 @@ def dry_run_option(help_text: str) -> "Callable[[FC], FC]":
     )
 
 
+def recursive_option(function: "FC") -> "FC":
+    """Kubectl's ``-R``, which is always on here."""
+    return click.option("-R", "--recursive", is_flag=True, expose_value=False, hidden=True)(function)
+
+
 def setting_option(name: str) -> "Callable[[FC], FC]":
     """The click option of a field of `Settings`. The parameter has the name of the field."""
     option, value = OPTIONS[name], getattr(Settings(), name)
@@ -123,23 +145,6 @@ def with_settings(function: Callable[Concatenate[Settings, P], R]) -> Callable[.
     for name in reversed(tuple(OPTIONS)):
         decorated = setting_option(name)(decorated)
     return decorated
-
-
-def without_namespaces(function: "FC") -> "FC":
-    """Accept kubectl's options for namespaces, which resources here don't have."""
-    for option in (
-        click.option("-A", "--all-namespaces", is_flag=True, expose_value=False, hidden=True),
-        click.option(
-            "-n", "--namespace", metavar="NAME", expose_value=False, hidden=True, callback=_explain_namespaces
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-def _explain_namespaces(_: click.Context, __: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        click.echo("Warning: resources of dockerv6 have no namespace: -n is ignored", err=True)
 
 
 def clock_of(context: click.Context) -> BlockingClock:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from dockerv6.api.conditions import ConditionType, Reason, warnings
-from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, dry_run_option, with_settings, without_namespaces
+from dockerv6.cli.namespaces import without_namespaces
+from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, dry_run_option, recursive_option, with_settings
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import full_name
 from dockerv6.cli.state import BlockingClock, StateDirectory, condition_of, conditions_of
@@ -82,6 +83,7 @@ class ResourceResult(Protocol):
     help="Maximum time to wait.",
 )
 @with_settings
+@recursive_option
 @without_namespaces
 @click.pass_context
 def command(

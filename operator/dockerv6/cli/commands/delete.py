@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dockerv6.cli.namespaces import without_namespaces
 from dockerv6.cli.options import (
     DURATION,
     ExampleCommand,
     clock_of,
     dry_run_option,
+    recursive_option,
     setting_option,
-    without_namespaces,
 )
 from dockerv6.cli.selection import (
     ResourceRef,
@@ -77,6 +78,7 @@ _NO_LIMIT = 10 * 365 * 86400.0  # seconds
 )
 @setting_option("config_dirs")
 @setting_option("state_dir")
+@recursive_option
 @without_namespaces
 @click.pass_context
 def command(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockerv6.cli.options import ExampleCommand, setting_option, without_namespaces
+from dockerv6.cli.namespaces import without_namespaces
+from dockerv6.cli.options import ExampleCommand, setting_option
 from dockerv6.cli.selection import complete, full_name, not_found, parse_references
 from dockerv6.daemon.settings import Settings
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from dockerv6.api.kinds import UnknownKind, resolve_kind
-from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option, without_namespaces
+from dockerv6.cli.namespaces import without_namespaces
+from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import EVENT_FORMATS, EventPrinter, event_document
 from dockerv6.cli.printers.outputs import Output, OutputType, rendered, sorted_by
 from dockerv6.cli.selection import complete
@@ -40,6 +41,7 @@ OTHER_OBJECTS = {"host": "Host", "source": "Source"}
     multiple=True,
     help="Only events of this type. Repeatable.",
 )
+@click.option("--for", "about", metavar="KIND/NAME", help="Only events of this resource; the same as the argument.")
 @click.option("--sort-by", metavar="PATH", help="Sort by the value at a JSONPath, such as .count.")
 @click.option("--no-headers", is_flag=True, help="Print the table without headings.")
 @setting_option("state_dir")
@@ -53,6 +55,7 @@ def command(
     output: Output,
     since: float | None,
     types: tuple[str, ...],
+    about: str | None,
     sort_by: str | None,
     no_headers: bool,
     state_dir: str,
@@ -61,7 +64,7 @@ def command(
 
     Besides the resource kinds, KIND can be "host" (the whole host) or "source" (resource files).
     """
-    kind, name = _kind_and_name(wanted)
+    kind, name = _kind_and_name(wanted if about is None else (*wanted, about))
     state = StateDirectory(Path(state_dir))
     clock = clock_of(ctx)
     oldest = None if since is None else clock.now() - since

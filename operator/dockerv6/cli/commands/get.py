@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockerv6.cli.options import ExampleCommand, clock_of, setting_option, without_namespaces
+from dockerv6.cli.namespaces import without_namespaces
+from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import RESOURCE_FORMATS, ResourcePrinter, TableOptions, document
 from dockerv6.cli.printers.outputs import Output, OutputType, rendered, sorted_by
 from dockerv6.cli.printers.table import plain
@@ -56,6 +57,7 @@ EVENTS = frozenset({"events", "event", "ev"})
 @click.option("--sort-by", metavar="PATH", help="Sort by the value at a JSONPath, such as .metadata.creationTimestamp.")
 @click.option("--no-headers", is_flag=True, help="Print tables without headings.")
 @click.option("--show-labels", is_flag=True, help="Add a column with all labels.")
+@click.option("--show-kind", is_flag=True, help="Print names with their kind.")
 @click.option(
     "-L",
     "--label-columns",
@@ -77,6 +79,7 @@ def command(
     sort_by: str | None,
     no_headers: bool,
     show_labels: bool,
+    show_kind: bool,
     label_columns: tuple[str, ...],
     ignore_not_found: bool,
     state_dir: str,
@@ -103,7 +106,7 @@ def command(
     matches = parse_selector(labels)
     columns = tuple(key for given in label_columns for key in given.split(",") if key)
     options = TableOptions(headings=not no_headers, labels=show_labels, label_columns=columns)
-    printer = ResourcePrinter(output, options, many_kinds=_many(references))
+    printer = ResourcePrinter(output, options, many_kinds=show_kind or _many(references))
     state = StateDirectory(Path(state_dir))
     clock = clock_of(ctx)
     warn_if_stale(state, clock)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option, without_namespaces
+from dockerv6.cli.namespaces import without_namespaces
+from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import complete, full_name, not_found, parse_references, short_name
 from dockerv6.cli.state import POLL_INTERVAL, StateDirectory, condition_of

@@ -3,7 +3,8 @@
 import click
 
 from dockerv6.cli.commands.suspend import select, suspended_by_file, tell_daemon, write_records
-from dockerv6.cli.options import ExampleCommand, setting_option, without_namespaces
+from dockerv6.cli.namespaces import without_namespaces
+from dockerv6.cli.options import ExampleCommand, setting_option
 from dockerv6.cli.selection import complete, full_name, short_name
 from dockerv6.daemon.settings import Settings
 

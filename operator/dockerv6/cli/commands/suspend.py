@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from dockerv6.api.kinds import NETWORK
-from dockerv6.cli.options import ExampleCommand, clock_of, setting_option, without_namespaces
+from dockerv6.cli.namespaces import without_namespaces
+from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import complete, full_name, not_found, parse_references, short_name
 from dockerv6.cli.state import StateDirectory

@@ -18,11 +18,18 @@ from dockerv6.cli.printers.objects import encode
         "dockerv6 validate --as-daemon",
         "cat blog.yaml | dockerv6 validate -",
         "dockerv6 validate -o json",
+        "dockerv6 validate -o github networks/",
+        "dockerv6 validate -o gitlab networks/ > gl-code-quality-report.json",
     ),
 )
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(allow_dash=True))
 @click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format."
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json", "github", "gitlab", "sarif"]),
+    default="text",
+    show_default=True,
+    help="Output format. github, gitlab and sarif are for continuous integration.",
 )
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
 @click.option(
@@ -49,6 +56,7 @@ def command(
     networks of the host. Diagnostics go to standard output as FILE:LINE:COLUMN: SEVERITY: FIELD: MESSAGE; REMEDY, and a
     summary goes to standard error. The exit code is 1 if there are errors.
     """
+    from dockerv6.cli.printers.annotations import FORMATS  # noqa: PLC0415 - loads the models
     from dockerv6.cli.printers.diagnostics import ValidationReport, diagnostic_line  # noqa: PLC0415 - loads the models
     from dockerv6.source.files import FileOwnership  # noqa: PLC0415 - as above
     from dockerv6.source.load import load_paths  # noqa: PLC0415 - as above
@@ -60,6 +68,9 @@ def command(
     report = ValidationReport(load_paths(paths or config_dirs, stdin, ownership), strict=strict)
     if output == "json":
         click.echo(encode(report.mapping(), "json"))
+    elif output in FORMATS:
+        click.echo(FORMATS[output](report.snapshot.diagnostics), nl=False)
+        click.echo(report.summary(), err=True)
     else:
         for diagnostic in report.snapshot.diagnostics:
             click.echo(diagnostic_line(diagnostic))

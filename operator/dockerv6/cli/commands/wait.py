@@ -11,7 +11,8 @@ from click.shell_completion import CompletionItem
 from dockerv6.api.conditions import ConditionType, warnings
 from dockerv6.api.errors import did_you_mean, either_of
 from dockerv6.api.kinds import KINDS
-from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option, without_namespaces
+from dockerv6.cli.namespaces import without_namespaces
+from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.jsonpath import parse_path, value_text
 from dockerv6.cli.printers.objects import document
 from dockerv6.cli.printers.table import plain

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 Values = list[object]
-Select = Callable[[object], Values]
-"""The values that one part of a path selects of a value."""
+Select = Callable[[Values], Values]
+"""The values that one part of a path selects of the values before it."""
 
 _MAX_DEPTH = 16
 """Of ranges and of filters within filters. Nobody writes as many, and deeper ones would exhaust Python's stack."""
@@ -56,7 +56,7 @@ class JSONPath:
         """All values at the path, in the order of the document."""
         found: Values = [content]
         for select in self.parts:
-            found = [each for value in found for each in select(value)]
+            found = select(found)
         return found
 
     def first(self, content: object) -> object:
@@ -186,8 +186,9 @@ class _Parser:
                 before.append(RangeBlock(path, tuple(nodes)))
                 nodes = before
             self._expect("}", "a path, a quoted text, range or end is followed by '}'")
-        if blocks:
-            raise JSONPathError("the JSONPath has a {range …} without its {end}")
+        while blocks:  # as in kubectl, a range without {end} goes on to the end
+            path, before = blocks.pop()
+            nodes = [*before, RangeBlock(path, tuple(nodes))]
         return tuple(nodes)
 
     def path(self) -> JSONPath:
@@ -198,7 +199,7 @@ class _Parser:
         parts: list[Select] = []
         while self._peek() in (".", "["):
             if self._take(".."):
-                parts.append(_descendants)
+                parts.append(_each(_descendants))
                 if self._peek() == "[":
                     continue
             elif self._take("."):
@@ -218,7 +219,7 @@ class _Parser:
         name = self._match(_NAME)
         if name is None:
             raise self.error("a key is missing")
-        return _children if name[0] == "*" else _member(re.sub(r"\\(.)", r"\1", name[0]))
+        return _each(_children) if name[0] == "*" else _member(re.sub(r"\\(.)", r"\1", name[0]))
 
     def _subscript(self) -> Select:
         """What follows ``[``."""
@@ -227,19 +228,28 @@ class _Parser:
             condition = self._filter()
             self._expect("]", "a filter ends with ')]'")
             return condition
-        selects = [self._selector()]
+        start = self.position
+        first = self._selector(union=False)
+        if self._peek() != ",":
+            self._expect("]", "']' is missing")
+            return first
+        self.position = start
+        selects = [self._selector(union=True)]
         while self._take(","):
-            self.skip_space()
-            selects.append(self._selector())
+            selects.append(self._selector(union=True))
         self._expect("]", "']' is missing")
-        return selects[0] if len(selects) == 1 else lambda value: [found for s in selects for found in s(value)]
+        return lambda values: [found for select in selects for found in select(values)]
 
-    def _selector(self) -> Select:
+    def _selector(self, *, union: bool) -> Select:
+        """A part of what is in brackets. In a union, kubectl takes quoted text for a path."""
         self.skip_space()
         if self._take("*"):
-            return _children
+            return _each(_children)
         if self._peek() in ("'", '"'):
-            return _member(self._quoted())
+            quoted = self._quoted()
+            path = parse_path(quoted) if union else None
+            self.skip_space()
+            return _member(quoted) if path is None else lambda values: [f for v in values for f in path.find(v)]
         found = self._match(_SUBSCRIPT)
         if found is None or not found[0]:
             raise self.error("brackets have an index, a slice, a quoted key, * or ?(…)")
@@ -261,7 +271,7 @@ class _Parser:
         if operator is None:
             self._expect(")", "one comparison is followed by ')'; && and || do not exist in kubectl's JSONPath")
             self.depth -= 1
-            return lambda value: [each for each in _children(value) if left.find(each)]
+            return _each(lambda value: [each for each in _children(value) if left.find(each)])
         compare = _COMPARE.get(operator[0])
         if compare is None:
             raise JSONPathError(f"there is no operator {operator[0]!r} in a JSONPath; use one of {', '.join(_COMPARE)}")
@@ -273,7 +283,7 @@ class _Parser:
             lefts, rights = left.find(each), right.find(each)
             return bool(lefts and rights) and compare(lefts[0], rights[0])
 
-        return lambda value: [each for each in _children(value) if holds(each)]
+        return _each(lambda value: [each for each in _children(value) if holds(each)])
 
     def _operand(self) -> JSONPath:
         """A path below the item that is filtered, or a constant."""
@@ -332,21 +342,26 @@ def _unescaped(found: re.Match[str]) -> str:
     return chr(int(code[1:], 16)) if len(code) > 1 else _ESCAPES.get(code, code)
 
 
+def _each(select: Callable[[object], Values]) -> Select:
+    """What a function selects of each value."""
+    return lambda values: [found for value in values for found in select(value)]
+
+
 def _constant(value: object) -> JSONPath:
-    return JSONPath((lambda _: [value],))
+    return JSONPath((lambda values: [value for _ in values],))
 
 
 def _member(key: str) -> Select:
-    return lambda value: [value[key]] if isinstance(value, Mapping) and key in value else []
+    return lambda values: [value[key] for value in values if isinstance(value, Mapping) and key in value]
 
 
 def _item(index: int) -> Select:
     end = index + 1 or None  # of [-1]
-    return lambda value: [] if -index > len(_items(value)) else _items(value)[index:end]
+    return _each(lambda value: [] if -index > len(_items(value)) else _items(value)[index:end])
 
 
 def _sliced(part: slice) -> Select:
-    return lambda value: _items(value)[part]
+    return _each(lambda value: _items(value)[part])
 
 
 def _items(value: object) -> Values:

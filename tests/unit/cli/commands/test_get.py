@@ -281,6 +281,7 @@ class TestFormats:
     def test_several_kinds(self) -> None:
         assert run(["get", "v6net,v6pool", "-o", "name"]).stdout.splitlines()[-1] == "ipv6pool.dockerv6.io/home"
         assert run(["get", "v6net/net9", "v6pool/home", "-o", "name"]).exit_code == 0
+        assert run(["get", "v6net", "net9", "--show-kind"]).stdout.splitlines()[1].startswith("ipv6network/net9 ")
         missing = run(["get", "v6net,v6pool", "home"])
         assert (missing.exit_code, missing.stderr) == (1, 'Error: ipv6networks "home" not found\n')
         assert run(["get", "v6net,v6pool", "home", "--ignore-not-found", "-o", "name"]).stdout.split() == [
@@ -292,6 +293,8 @@ class TestFormats:
         running.event(EventType.NORMAL, "Even", "other", 30, 20, about=("IPv6Network", "net10"))
         assert run(["get", "events"]).stdout == run(["events"]).stdout
         assert run(["get", "ev", "v6net/net9", "-o", "jsonpath={.items[0].reason}"]).stdout == "Odd"
+        assert run(["events", "--for", "v6net/net9"]).stdout == run(["events", "v6net/net9"]).stdout
+        assert run(["events", "v6net", "--for", "v6net/net9"]).exit_code == 2
         sorted_ = run(["get", "events", "--sort-by=.count", "-o", "custom-columns=R:.reason,N:.count", "--no-headers"])
         assert sorted_.stdout.splitlines() == ["Odd    1", "Even   2"]
 

@@ -1,5 +1,7 @@
 r"""The dialect of https://kubernetes.io/docs/reference/kubectl/jsonpath/, whose document and examples are used here."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,61 @@ PAGE = {
     ],
 }
 
+# what kubectl 1.32.3 printed (kubectl config view -o jsonpath=… with this kubeconfig)
+KUBECONFIG: dict[str, Any] = {
+    "kind": "Config",
+    "clusters": [
+        {"name": "a", "cluster": {"server": "https://a"}},
+        {"name": "b10", "cluster": {"server": "https://b", "insecure-skip-tls-verify": True}},
+        {"name": "b9", "cluster": {"server": "https://c"}},
+    ],
+    "contexts": [{"name": "one", "context": {"cluster": "a", "user": "u"}}],
+    "current-context": "one",
+    "users": None,
+}
+MEASURED = {
+    "{.clusters[*].name}": "a b10 b9",
+    '{range .clusters[*]}{.name}{"\\t"}{.cluster.server}{"\\n"}{end}': "a\thttps://a\nb10\thttps://b\nb9\thttps://c\n",
+    "{.clusters[-1].name}": "b9",
+    "{.clusters[0:2].name}": "a b10",
+    '{.clusters[?(@.name=="a")].cluster.server}': "https://a",
+    "{.clusters[?(@.cluster.insecure-skip-tls-verify==true)].name}": "b10",
+    "{..name}": "a b10 b9 one",
+    "{.nothing.x}": "",
+    "{.clusters[0,2].name}": "a b9",
+    "{.clusters[*]['name','cluster.server']}": "a b10 b9 https://a https://b https://c",
+    '{.current-context} x {"q\\n"}': "one x q\n",
+    ".current-context": ".current-context",
+    "{.clusters[0]}": '{"cluster":{"server":"https://a"},"name":"a"}',
+    '{.clusters[?(@.name!="a")].name}': "b10 b9",
+    "{range .clusters[*]}{.name}": "ab10b9",
+    "{.clusters.*.name}": "a b10 b9",
+    "{$.kind}": "Config",
+    "{@.kind}": "Config",
+    "{.clusters[?(@.name>'b1')].name}": "b10 b9",
+    "{.clusters[?(@.name)].name}": "a b10 b9",
+    "{.contexts[0].context.user}{.users}": "unull",
+    "{.clusters[1].cluster.insecure-skip-tls-verify}": "true",
+    "{.clusters[::2].name}": "a b9",
+    "{ .kind }": "Config",
+    "{.clusters[*]..name}": "a b10 b9",
+}
+REFUSED = ("{.kind", "{foo}", "{kind}", '{.clusters[?(@.name=="a" && @.name=="b")].name}', "{end}")
+"""What it refused, too. Indexes outside of a list are errors there, and give nothing here."""
+
+
+@pytest.mark.parametrize(("template", "text"), MEASURED.items())
+def test_it_prints_what_kubectl_printed(template: str, text: str) -> None:
+    ordered = {**KUBECONFIG, "clusters": [dict(sorted(each.items())) for each in KUBECONFIG["clusters"]]}
+    assert parse_template(template).render(ordered) == text
+
+
+@pytest.mark.parametrize("template", REFUSED)
+def test_it_refuses_what_kubectl_refused(template: str) -> None:
+    with pytest.raises(JSONPathError):
+        parse_template(template)
+
+
 NUMBERS = {"list": ["a", "b", "c", "d"], "n": 3, "f": 1.5, "yes": True, "none": None, "empty": [], "it's": "x"}
 
 
@@ -46,7 +103,10 @@ NUMBERS = {"list": ["a", "b", "c", "d"], "n": 3, "f": 1.5, "yes": True, "none": 
         (r"{.items[0].metadata.labels.kubernetes\.io/hostname}", "127.0.0.1"),
         ("{..name}", "127.0.0.1 127.0.0.2 myself e2e"),
         ("{.items[*].metadata.name}", "127.0.0.1 127.0.0.2"),
-        ("{.items[*]['metadata.name', 'status.capacity']}", ""),  # keys, as in JSONPath; see the next two
+        (
+            "{.items[*]['metadata.name', 'status.capacity']}",
+            '127.0.0.1 127.0.0.2 {"cpu":"4"} {"cpu":"8"}',
+        ),
         ("{.items[*]['kind']}", "None None"),
         ("{.items[*]['kind', 'absent']}", "None None"),
         ("{.users[0].name}", "myself"),
@@ -160,7 +220,6 @@ def test_values_are_printed_as_json_except_text(value: object, text: str) -> Non
         ("{.a[?(@.b=1)]}", "there is no operator '='"),
         ("{.a[?(@.b=~'c')]}", "there is no operator '='"),
         ("{.a[?(@.b==1 && @.c==2)]}", "&& and || do not exist"),
-        ("{range .a}", "without its {end}"),
         ("{.a}{end}", "there is no {range"),
         ("{range .a}" * 17, "more than 16 ranges"),
         ("{.a" + "[?(@" * 17, "more than 16 filters"),
