@@ -107,6 +107,10 @@ class CommandGroup(click.Group):
         return result
 
 
+if "_DOCKERV6_COMPLETE" in os.environ:
+    import dockerv6.cli.completion  # noqa: F401 - a shell asks for completions
+
+
 def as_click_error(error: Exception) -> click.ClickException | None:
     """The error as click prints it (``Error: …``, exit code 1), on one line; None for an unexpected one."""
     from dockerv6.cli.printers.table import plain  # noqa: PLC0415 - start-up is budgeted

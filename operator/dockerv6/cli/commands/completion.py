@@ -1,4 +1,4 @@
-"""``dockerv6 completion``: shell completion of commands, kinds and names."""
+"""``dockerv6 completion``: shell completion of commands, options, kinds, names, fields and conditions."""
 
 import os
 
@@ -22,13 +22,15 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
 @click.pass_context
 def command(ctx: click.Context, *, shell: str | None) -> None:
-    """Print the completion script of SHELL. Default: the shell of the environment variable SHELL."""
-    from click.shell_completion import get_completion_class  # noqa: PLC0415 - click loads it lazily too
+    """Print the completion script of SHELL. Default: the shell of the environment variable SHELL.
+
+    Commands, options, kinds, names of resources, fields of `explain`, formats of -o and conditions of `wait --for` are
+    completed. The script needs bash 4.4 or newer, zsh, or fish.
+    """
+    from dockerv6.cli.completion import CLASSES, VARIABLE  # noqa: PLC0415 - replaces click's classes
 
     name = shell or os.path.basename(os.environ.get("SHELL", ""))  # noqa: PTH119 - only the name matters
-    if name not in SHELLS:
+    if name not in CLASSES:
         raise click.UsageError(f"unknown shell; write one of {', '.join(SHELLS)}")
-    maker = get_completion_class(name)
-    if maker is None:
-        raise click.ClickException(f"this version of click does not support {name}")
-    click.echo(maker(ctx.find_root().command, {}, "dockerv6", "_DOCKERV6_COMPLETE").source())
+    maker = CLASSES[name](ctx.find_root().command, {}, "dockerv6", VARIABLE)
+    click.echo(maker.source_template % maker.source_vars(), nl=not maker.source_template.endswith("\n"))
