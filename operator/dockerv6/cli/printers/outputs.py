@@ -63,8 +63,8 @@ class OutputType(_OutputParam):
         self._forms = forms
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:  # noqa: ARG002 - click's signature
-        """``[json|yaml|jsonpath=…]``."""
-        return f"[{'|'.join((*self._forms, *(f'{form}=…' for form in TEMPLATED)))}]"
+        """``[json|yaml|jsonpath=…]``; the other formats with an argument are in docs/cli.md."""
+        return f"[{'|'.join((*self._forms, *(f'{form}=…' for form in (JSONPATH, COLUMNS))))}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Output:  # noqa: ANN401 - click's signature
         """Parse the format. What is wrong is reported as wrong usage."""
