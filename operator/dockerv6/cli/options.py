@@ -1,6 +1,5 @@
 """What commands are declared with: their class, the options of the settings, and durations."""
 
-import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -17,8 +16,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-_SHORT = re.compile(r"-[A-Za-z]=.")
-
 
 class ExampleCommand(click.Command):
     """A command with examples at the end of its help."""
@@ -30,7 +27,10 @@ class ExampleCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments. As in kubectl, an equals sign may follow a short option: ``-o=json``."""
         end = args.index("--") if "--" in args else len(args)
-        short = (f"{arg[:2]}{arg[3:]}" if _SHORT.match(arg) else arg for arg in args[:end])
+        short = (
+            arg[:2] + arg[3:] if arg[:1] == "-" and arg[1:2].isalpha() and arg[2:3] == "=" else arg
+            for arg in args[:end]
+        )
         try:
             return super().parse_args(ctx, [*short, *args[end:]])
         except click.NoSuchOption as error:

@@ -9,8 +9,8 @@ for an evaluator of our own.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 Values = list[object]
 Select = Callable[[Values], Values]
@@ -22,13 +22,14 @@ _MAX_DEPTH = 16
 _MAX_DIGITS = 30
 """Of a number: far more than any value has, and few enough for int()."""
 
-_NAME = re.compile(r"""(?:\\.|[^\s.\[\]{}()"'=<>!,@$\\])+""")
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?![\w.])")
-_WORD = re.compile(r"(?:true|false|null)(?![\w.])")
-_SUBSCRIPT = re.compile(r"(?P<start>[+-]?\d+)?(?P<slice>:(?P<stop>[+-]?\d+)?(?::(?P<step>[+-]?\d+)?)?)?")
-_OPERATOR = re.compile(r"[<>=!]+")
-_KEYWORD = re.compile(r"(range|end)(?![\w])")
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+# texts, which re compiles when they are used: most commands use two of them
+_NAME = r"""(?:\\.|[^\s.\[\]{}()"'=<>!,@$\\])+"""
+_NUMBER = r"[+-]?\d+(?:\.\d+)?(?![\w.])"
+_WORD = r"(?:true|false|null)(?![\w.])"
+_SUBSCRIPT = r"(?P<start>[+-]?\d+)?(?P<slice>:(?P<stop>[+-]?\d+)?(?::(?P<step>[+-]?\d+)?)?)?"
+_OPERATOR = r"[<>=!]+"
+_KEYWORD = r"(range|end)(?![\w])"
+_ESCAPE = r"(?s)\\(u[0-9a-fA-F]{4}|.)"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 _WORDS = {"true": True, "false": False, "null": None}
 
@@ -46,8 +47,7 @@ class JSONPathError(ValueError):
     """The template can't be parsed; the message shows where."""
 
 
-@dataclass(frozen=True, slots=True)
-class JSONPath:
+class JSONPath(NamedTuple):
     """The parts of a path, applied one after the other."""
 
     parts: tuple[Select, ...]
@@ -64,8 +64,7 @@ class JSONPath:
         return next(iter(self.find(content)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class RangeBlock:
+class RangeBlock(NamedTuple):
     """Nodes that are printed once for each value of a path."""
 
     path: JSONPath
@@ -75,8 +74,7 @@ class RangeBlock:
 Node = str | JSONPath | RangeBlock
 
 
-@dataclass(frozen=True, slots=True)
-class JSONPathTemplate:
+class JSONPathTemplate(NamedTuple):
     """A parsed template."""
 
     nodes: tuple[Node, ...]
@@ -288,7 +286,9 @@ class _Parser:
     def _operand(self) -> JSONPath:
         """A path below the item that is filtered, or a constant."""
         self.skip_space()
-        if self._peek() in ("'", '"'):
+        if self._peek() in (".", "@", "$"):
+            operand = self.path()
+        elif self._peek() in ("'", '"'):
             operand = _constant(self._quoted())
         elif (word := self._match(_WORD)) is not None:
             operand = _constant(_WORDS[word[0]])
@@ -308,7 +308,7 @@ class _Parser:
             raise self.error(f"the closing {mark} is missing")
         inner = self.text[self.position + 1 : end]
         self.position = end + 1
-        return _ESCAPE.sub(_unescaped, inner)
+        return re.sub(_ESCAPE, _unescaped, inner)
 
     def _peek(self) -> str:
         return self.text[self.position : self.position + 1]
@@ -323,10 +323,10 @@ class _Parser:
         if not self._take(token):
             raise self.error(message)
 
-    def _match_ahead(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        return pattern.match(self.text, self.position)
+    def _match_ahead(self, pattern: str) -> re.Match[str] | None:
+        return re.compile(pattern).match(self.text, self.position)
 
-    def _match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+    def _match(self, pattern: str) -> re.Match[str] | None:
         found = self._match_ahead(pattern)
         self.position = self.position if found is None else found.end()
         return found

@@ -1,7 +1,7 @@
 """Resources and events as tables, names, JSON and YAML."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dockerv6.api.kinds import API_VERSION, Column, KindInfo
 from dockerv6.cli.printers.jsonpath import parse_path, value_text
@@ -72,8 +72,7 @@ def event_document(event: Event) -> Json:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class TableOptions:
+class TableOptions(NamedTuple):
     """What is added to tables, and left out."""
 
     headings: bool = True

@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from click.shell_completion import CompletionItem
 
 from dockerv6.api.errors import did_you_mean
 from dockerv6.api.kinds import Column
@@ -28,13 +26,12 @@ _EXAMPLES: Mapping[str, str] = {
 }
 _GO_TEMPLATES = frozenset({"go-template", "go-template-file", "template", "templatefile"})
 
-_NUMBERS = re.compile(r"(\d{1,18})")
+_NUMBERS = r"(\d{1,18})"
 
 _LONGEST_FILE = 1 << 20  # bytes; nobody writes as long a template
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A format of ``-o``."""
 
     form: str
@@ -48,6 +45,8 @@ class Output:
 
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     _OutputParam = click.ParamType[Output]
 else:
     _OutputParam = click.ParamType  # which is not generic in every version of click
@@ -85,8 +84,10 @@ class OutputType(_OutputParam):
         except ValueError as error:
             self.fail(f"{error}", param, ctx)
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's signature
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":  # noqa: ARG002 - click's signature
         """The names of the formats."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - start-up is budgeted
+
         names = (*self._forms, *(f"{form}=" for form in TEMPLATED))
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
@@ -188,4 +189,4 @@ def _order(value: object) -> tuple[int, object]:
         return 0, 0
     if isinstance(value, bool | int | float):
         return 1, value
-    return 2, [(int(part), "") if part.isdecimal() else (-1, part) for part in _NUMBERS.split(str(value)) if part]
+    return 2, [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(_NUMBERS, str(value)) if part]
