@@ -60,7 +60,9 @@ def command(*, wanted: tuple[str, ...], config_dirs: tuple[str, ...], state_dir:
         raise not_found(info, name)
     before = known.path.read_bytes()
     if not os.access(known.path.parent, os.W_OK):
-        raise click.ClickException(f"{known.path.parent} can't be written; try again with sudo")
+        raise click.ClickException(
+            f"{known.path.parent} can't be written: try again as root, or change it at its source"
+        )
     after = _edited(known, before)
     if after is None:
         click.echo("Edit cancelled, no changes made.", err=True)
