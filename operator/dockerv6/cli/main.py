@@ -27,6 +27,7 @@ VERBS: Mapping[str, str] = {
     "suspend": "suspend",
     "resume": "resume",
     "doctor": "doctor",
+    "import": "import_",
     "prune": "prune",
     "cleanup": "cleanup",
     "uninstall": "uninstall",

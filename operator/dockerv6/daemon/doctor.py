@@ -86,7 +86,7 @@ async def running_suspects(engine: Engine) -> tuple[str, ...]:
 
 async def _examine(settings: Settings) -> tuple[HostCheck, ...]:
     capabilities = _capabilities()
-    may_read = bool(capabilities >> checks.CAP_NET_ADMIN & 1)  # the packet filter, which seems empty without
+    may_read = may_read_filters()
     async with _open_sources(settings) as sources:
         found = [checks.privileges(capabilities), checks.ok("kernel", os.uname().release)]
         if may_read:
@@ -244,6 +244,11 @@ def _state_directory(directory: Path) -> HostCheck:
     if os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         return checks.ok("state directory", str(directory))
     return checks.fail("state directory", f"{directory} can't be read and written", "run as root")
+
+
+def may_read_filters() -> bool:
+    """Whether this process may read the packet filter, which seems empty without CAP_NET_ADMIN."""
+    return bool(_capabilities() >> checks.CAP_NET_ADMIN & 1)
 
 
 def _capabilities() -> int:

@@ -201,7 +201,7 @@ def _live_contribution(
                     containers,
                     internal=network.internal,
                     icc=icc and not icc_disabled(network),
-                    masquerade=not (policy and _disabled(network, ENABLE_MASQUERADE)),
+                    masquerade=not (policy and is_disabled(network, ENABLE_MASQUERADE)),
                 )
             )
         if not network.internal:
@@ -240,10 +240,11 @@ def _default_gateway(subnet: IPv6Network) -> IPv6Address | None:
 
 def icc_disabled(network: Network) -> bool:
     """Whether the network's driver option isolates its containers from one another."""
-    return _disabled(network, ENABLE_ICC)
+    return is_disabled(network, ENABLE_ICC)
 
 
-def _disabled(network: Network, option: str) -> bool:
+def is_disabled(network: Network, option: str) -> bool:
+    """Whether a boolean driver option of the network is set, and false."""
     return network.options.get(option, "").lower() in _FALSE
 
 
