@@ -57,7 +57,7 @@ def accepted(name: str, spec: dict[str, object], notes: list[ImportNote]) -> tup
     """
     spec = deepcopy(spec)
     for _ in range(_ROUNDS):
-        imported = ImportedResource(NETWORK, name, spec)
+        imported = ImportedResource(NETWORK, name, {key: value for key, value in spec.items() if value != {}})
         try:
             resource = decode(imported.document).resource
         except InvalidObject as error:
@@ -76,8 +76,8 @@ def _removed(spec: dict[str, object], error: FieldError) -> ImportNote:
         for part in path[:-1]:
             parent = parent.get(part) if isinstance(parent, dict) else None
         if isinstance(parent, dict) and path[-1] in parent:
-            value = parent.pop(path[-1])
-            shown = f"{value} " if isinstance(value, str | int) else ""
+            value = str(parent.pop(path[-1]))
+            shown = "" if value in error.message else f"{value} "
             return ImportNote(format_path(("spec", *path)), f"{shown}is left out: {error.message}")
         if parent is None or len(path) == 1 or isinstance(parent, dict):
             break

@@ -234,8 +234,8 @@ def _traffic(network: Network, context: ImportContext, notes: list[ImportNote]) 
         notes.append(
             ImportNote(
                 "",
-                "the engine has no IPv6 rules, so other networks reach the containers today; with dockerv6, only published "
-                "ports are open (see spec.firewall)",
+                "the engine has no IPv6 rules, so other networks reach the containers today; with dockerv6, only "
+                "published ports are open (see spec.firewall)",
             )
         )
         if public and len(public) == len(list(ipv6_subnets(network))):
