@@ -1,7 +1,6 @@
 """``dockerv6 import``: read Docker networks or Compose files, and decide which resources stand for them."""
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from dockerv6.planning.importing.model import Import, ImportContext, ImportedNet
 from dockerv6.planning.importing.networks import import_ipv6nat, import_networks
 from dockerv6.planning.inputs import Identity
 from dockerv6.planning.policy import assign_networks
-from dockerv6.source.files import FileOwnership, read_bounded
+from dockerv6.source.files import MAX_BYTES, FileOwnership
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Diagnostic, Position, Severity, SourcedResource
 from dockerv6.source.yaml import parse
@@ -166,12 +165,9 @@ def _compose_project(path: str, stdin: BinaryIO, project: str) -> ComposeProject
 
 def _read(path: str, stdin: BinaryIO) -> bytes:
     if path == "-":
-        return read_bounded(stdin.fileno())
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
-    try:
-        return read_bounded(descriptor)
-    finally:
-        os.close(descriptor)
+        return stdin.read(MAX_BYTES + 1)
+    with Path(path).open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _chosen(every: Sequence[Network], names: Sequence[str], project: str) -> list[Network]:
