@@ -12,7 +12,7 @@ from tests.e2e.site import RESPONDER, published, reach_as
 from tests.e2e.test_ipv6nat import recorded
 from tests.e2e.test_ipv6nat import stack as ipv6nat_stack
 from tests.lab.compose import Stack
-from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, ping
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, UPLINK, ping
 from tests.lab.probe import Port, reach
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _NETWORKS = {
     ),
     "four": ("--subnet", "192.0.2.16/28"),
     "unused6": ("--subnet", "fd12:3456:789a:7::/64", "--subnet", "192.0.2.32/28"),
-    "lan": ("--driver", "macvlan", "--ipv6", "--subnet", "fd12:3456:789a:8::/64", "-o", "parent=dummy0"),
+    "lan": ("--driver", "macvlan", "--ipv6", "--subnet", "fd12:3456:789a:8::/64", "-o", f"parent={UPLINK}"),
 }
 _STACK = """
 services:
@@ -74,10 +74,13 @@ def _state(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _actions(operator: Operator) -> list[str]:
+def _actions_on_the_engine(operator: Operator) -> list[str]:
+    """What a run would do to Docker networks and containers, beside rules and host settings."""
     planned = operator.cli("plan", "-o", "json", check=False)
     assert planned.returncode in {0, 2}, planned.stderr
-    return [step["action"] for plan in json.loads(planned.stdout)["plans"] for step in plan["steps"]]
+    actions = [step["action"] for plan in json.loads(planned.stdout)["plans"] for step in plan["steps"]]
+    assert "UpdateFirewall" in actions
+    return [each for each in actions if any(part in each for part in ("Network", "Endpoint", "Member", "Subnet"))]
 
 
 def _imports(operator: Operator, *arguments: str) -> str:
@@ -87,7 +90,6 @@ def _imports(operator: Operator, *arguments: str) -> str:
 
 def test_networks_and_stacks_are_imported_without_a_change(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
-    engine.netexec("ip", "link", "add", "dummy0", "type", "dummy")
     for name, options in _NETWORKS.items():
         engine.docker("network", "create", *options, name)
     for number, name in enumerate(("plain", "Odd_Name.2", "apart", "two"), start=1):
@@ -110,7 +112,7 @@ def test_networks_and_stacks_are_imported_without_a_change(lab: Lab) -> None:
     assert sorted(path.name for path in operator.config_dir.iterdir()) == written
     assert "IPv6Network odd-name-2 is for this network already" in again.stderr
 
-    assert set(_actions(operator)) <= {"UpdateFirewall", "SetSysctl", "AddAcceptRule"}
+    assert _actions_on_the_engine(operator) == []
     operator.cli("apply")
     assert operator.cli("plan").returncode == 0
     operator.start()
@@ -124,7 +126,6 @@ def test_networks_and_stacks_are_imported_without_a_change(lab: Lab) -> None:
     assert ping(engine, stack.container("web"), FAR_ADDRESS)
     stack.up()
     assert _state(engine) == before
-    engine.netexec("ip", "link", "del", "dummy0")
 
 
 def test_the_example_for_a_stack_without_ipv6_works_when_it_is_pasted(lab: Lab) -> None:
@@ -146,10 +147,10 @@ def test_a_network_is_managed_once_the_present_one_is_removed(lab: Lab) -> None:
     engine.run("web", "Odd_Name.2", command=RESPONDER, ports={"80/tcp": 8001})
     before = _state(engine)
     summary = _imports(operator, "--manage", "Odd_Name.2")
-    assert "it disconnects web" in summary
+    assert "This disconnects web" in summary
     assert "label dockerv6.io/managed-by is unset, should be dockerv6" in summary
     blocked = operator.cli("plan", check=False)
-    assert (blocked.returncode, "ForeignNetwork" in blocked.stdout) == (1, True)
+    assert (blocked.returncode, "dockerv6 did not create it" in blocked.stdout) == (1, True)
     assert _state(engine) == before
 
     address = engine.container_addresses("web", "Odd_Name.2")["6"]
@@ -217,7 +218,7 @@ def test_a_host_of_docker_ipv6nat_gets_one_policy(lab: Lab, cell: Cell) -> None:
     assert sorted(path.name for path in operator.config_dir.iterdir()) == ["docker-ipv6nat.yaml", "public.yaml"]
     assert "a, i, n: IPv6Policy/docker-ipv6nat" in summary
     assert "docs/docker-ipv6nat.md" in summary
-    assert set(_actions(operator)) <= {"UpdateFirewall", "SetSysctl", "AddAcceptRule"}
+    assert _actions_on_the_engine(operator) == []
     operator.cli("apply", check=False)
     operator.cli("cleanup", "docker-ipv6nat")
     operator.cli("apply")

@@ -5,6 +5,7 @@ from textwrap import wrap
 
 from dockerv6.cli.printers.objects import encode
 from dockerv6.cli.printers.table import plain
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.importing.model import Import, ImportedNetwork, ImportedPolicy, ImportedResource, ImportNote
 
 _WIDTH = 118
@@ -17,8 +18,8 @@ def import_text(found: Import, form: str) -> str:
             {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": [each.document for each in found.resources]},
             "json",
         )
-    texts = [*resource_texts(found), *(_comments(_about(each)) for each in found.networks if each.resource is None)]
-    return "\n---\n".join(texts)
+    left_out = (_comments(_about(each), each.example) for each in found.networks if each.resource is None)
+    return "\n---\n".join([*resource_texts(found), *left_out])
 
 
 def resource_texts(found: Import) -> list[str]:
@@ -77,15 +78,14 @@ def _about(each: ImportedNetwork) -> Iterator[str]:
         yield f"Docker network {each.network}"
     yield from map(str, each.notes)
     yield from _recreation(each)
-    if each.example is not None:
-        yield from ("", *encode(each.example.document, "yaml").split("\n"))
 
 
 def _recreation(each: ImportedNetwork) -> Iterator[str]:
     if not each.recreation:
         return
-    who = f"; it disconnects {', '.join(each.disconnected)}" if each.disconnected else "; no running container is on it"
-    yield f"is created again once the present one is removed (docker network rm){who}; because:"
+    name = shell_quoted(each.network)
+    who = f"This disconnects {', '.join(each.disconnected)}" if each.disconnected else "No running container is on it"
+    yield f"It has to be created again: docker network rm {name}, then dockerv6 apply. {who}. What differs:"
     yield from (f"  {why}" for why in each.recreation)
 
 
@@ -93,14 +93,14 @@ def _commented(lines: Iterable[str], resource: ImportedResource) -> str:
     return f"{_comments(lines)}\n{encode(resource.document, 'yaml')}"
 
 
-def _comments(lines: Iterable[str]) -> str:
-    """The lines as comments, without characters that could end a comment."""
+def _comments(lines: Iterable[str], example: ImportedResource | None = None) -> str:
+    """The lines, and the example, as comments without characters that could end a comment."""
     found = []
-    for line in lines:
-        text = plain(line)
-        indent = text[: len(text) - len(text.lstrip())]
-        short = len(text) <= _WIDTH or ": " not in text
-        found += [text] if short else wrap(text, _WIDTH, subsequent_indent=f"{indent}  ", break_on_hyphens=False)
+    for line in map(plain, lines):
+        indent = line[: len(line) - len(line.lstrip())]
+        found += wrap(line, _WIDTH, subsequent_indent=f"{indent}  ", break_on_hyphens=False)
+    if example is not None:
+        found += ["", *encode(example.document, "yaml").split("\n")]
     return "\n".join(f"# {line}".rstrip() for line in found)
 
 

@@ -234,7 +234,7 @@ def _traffic(network: Network, context: ImportContext, notes: list[ImportNote]) 
         notes.append(
             ImportNote(
                 "",
-                "the engine has no IPv6 rules, so other networks reach the containers today; with dockerv6, only "
+                "The engine has no IPv6 rules, so other networks reach the containers today; with dockerv6, only "
                 "published ports are open (see spec.firewall)",
             )
         )

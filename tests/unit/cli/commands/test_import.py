@@ -47,7 +47,7 @@ def test_yaml_has_comments_above_each_resource(everything: list[tuple[object, ..
     assert "now: a, b" in policy.splitlines()[0]
     assert blog.startswith("# Docker network blog\n# Labels.x")
     assert "\x1b" not in result.stdout
-    assert "it disconnects web" in blog
+    assert "This disconnects web" in blog
     assert all(len(line) <= 120 for line in result.stdout.splitlines())
     assert [each["kind"] for each in yaml.safe_load_all(result.stdout) if each] == [POLICY, NETWORK]
     assert all(line.startswith("#") for line in old.splitlines())

@@ -143,7 +143,7 @@ def test_the_containers_of_a_project_without_ipv6_may_join_another_network() -> 
         (options(gateway_mode_ipv6="routed"), LIVE, {"egress": {"mode": "Routed"}}, "spec.firewall.ingress"),
         (options(gateway_mode_ipv6="nat-unprotected"), LIVE, {"firewall": {"ingress": [{}]}}, ""),
         (options(enable_icc="false"), LIVE, {}, ""),
-        ({}, replace(LIVE, translates=False), {}, "the engine has no IPv6 rules"),
+        ({}, replace(LIVE, translates=False), {}, "The engine has no IPv6 rules"),
     ],
 )
 def test_todays_behaviour_stays_where_a_driver_option_determines_it(
