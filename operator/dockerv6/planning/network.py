@@ -8,7 +8,7 @@ from dockerv6.api.errors import format_path
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.options import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
-from dockerv6.planning.addressing.conflicts import RETRY, network_conflict, no_ipv6_remedy
+from dockerv6.planning.addressing.conflicts import RETRY, name_conflict, network_conflict, no_ipv6_remedy
 from dockerv6.planning.addressing.pools import withdrawn_findings
 from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
 from dockerv6.planning.docker.engine import (
@@ -82,7 +82,8 @@ def _plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     live = own_network(desired, observed)
     subnet = choose_subnet(desired, observed, holdings, live)
     if isinstance(subnet, Finding):
-        return Plan("IPv6Network", name, _maintain(desired, observed, holdings, live), (subnet,))
+        why = name_conflict(desired, observed, live) or subnet  # the subnet may be that of the network with the name
+        return Plan("IPv6Network", name, _maintain(desired, observed, holdings, live), (why,))
     return _plan_managed(desired, observed, holdings, live, subnet)
 
 

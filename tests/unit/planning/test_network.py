@@ -116,6 +116,12 @@ class TestRefusals:
         plan = decide(desired(), observed(foreign("blog")), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "ForeignNetwork")])
 
+    def test_a_foreign_network_of_the_name_is_the_cause_where_it_has_the_subnet_too(self) -> None:
+        want = desired(addressing={"subnet": "fd99::/64"})
+        plan = decide(want, observed(foreign("blog")), HELD)
+        assert (kinds(plan), reasons(plan)) == ([], [("NetworkReady", "ForeignNetwork")])
+        assert "remove it, choose another networkName" in plan.findings[0].message
+
     def test_another_instances_network_is_foreign(self) -> None:
         theirs = foreign("blog", **{"dockerv6.io/managed-by": "other", "dockerv6.io/name": "blog"})
         assert reasons(decide(desired(), observed(theirs), HELD)) == [("NetworkReady", "ForeignNetwork")]

@@ -114,10 +114,10 @@ def network_conflict(
     desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, want: NetworkSpec
 ) -> Finding | None:
     """What the engine would refuse as a duplicate, or share. It is checked before the live network is removed."""
+    taken = name_conflict(desired, observed, live)
+    if taken is not None:
+        return taken
     own = observed.owned(desired)
-    for other in observed.networks.named(want.name):
-        if (live is None or live.name != want.name) and other not in own:
-            return _name_taken(desired, other)
     if live is not None and not _moves(live, want):
         return None
     for other in observed.networks:
@@ -134,6 +134,15 @@ def network_conflict(
                 )
                 return Finding(ConditionType.NETWORK_READY, Reason.SUBNET_OVERLAP, message, retry=RETRY)
     return _interface_taken(desired, observed, holdings, want)
+
+
+def name_conflict(desired: Desired, observed: Observed, live: Network | None) -> Finding | None:
+    """Another Docker network has the name that the resource asks for."""
+    name = desired.resource.docker_name
+    if live is not None and live.name == name:
+        return None
+    own = observed.owned(desired)
+    return next((_name_taken(desired, n) for n in observed.networks.named(name) if n not in own), None)
 
 
 def _interface_taken(desired: Desired, observed: Observed, holdings: Holdings, want: NetworkSpec) -> Finding | None:
