@@ -102,7 +102,7 @@ def test_networks_and_stacks_are_imported_without_a_change(lab: Lab) -> None:
 
     summary = _imports(operator)
     written = sorted(path.name for path in operator.config_dir.iterdir())
-    assert written == [f"{n}.yaml" for n in ("apart", "inside", "lan", "odd-name-2", "plain", "shop-front", "both")]
+    assert written == [f"{n}.yaml" for n in ("apart", "both", "inside", "lan", "odd-name-2", "plain", "shop-front")]
     assert "Odd_Name.2: IPv6Network/odd-name-2 (Observe)" in summary
     for name in ("four", "unused6", "shop_back", "host", "none", "bridge"):
         assert f"{name}: not imported: " in summary

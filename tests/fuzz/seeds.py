@@ -53,6 +53,22 @@ _EVENT = {"Type": "network", "Action": "connect", "Actor": {"ID": "a" * 64, "Att
 _INFO = {"Name": "host", "Version": "28.5.1", "ApiVersion": "1.51", "FirewallBackend": {"Driver": "nftables+firewalld"}}
 
 YAML = tuple(path.read_bytes() for path in _EXAMPLES)
+COMPOSE = (
+    b"""
+services:
+  web: {image: web, ports: ["127.0.0.1:8080:80"], networks: {front: {aliases: [www]}, default: {}}}
+  db: {image: db, network_mode: host, profiles: [debug]}
+networks:
+  default: {labels: ["a=b"], driver_opts: {com.docker.network.driver.mtu: 1400}}
+  front:
+    name: edge
+    enable_ipv6: true
+    internal: false
+    ipam: {config: [{subnet: "fd12:3456:789a:1::/64", gateway: "fd12:3456:789a:1::1", aux_addresses: {r: "fd12::5"}}]}
+  other: {external: {name: shared}}
+""",
+    b'{"name": "shop", "services": {"web": {}}, "networks": {"default": {"enable_ipv6": true, "ipam": {}}}}',
+)
 RESOURCES = tuple(json.dumps(each).encode() for text in YAML for each in yaml.safe_load_all(text) if each)
 ENGINE = tuple(json.dumps(each).encode() for each in ([_NETWORK], _NETWORK, [_CONTAINER], _CONTAINER, _EVENT, _INFO))
 

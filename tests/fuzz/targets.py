@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import click
 
 from dockerv6.api.errors import InvalidObject
+from dockerv6.api.network import ManagementPolicy
 from dockerv6.api.scheme import decode as decode_resource
 from dockerv6.api.scheme import digest, to_document
+from dockerv6.cli.printers.imported import import_text, summary
 from dockerv6.cli.selection import parse_references, parse_selector
 from dockerv6.daemon import settings
+from dockerv6.daemon.importing import ComposeFileError, compose_project
 from dockerv6.dockerd import address, attachments, decode, events
 from dockerv6.dockerd.port import EngineApiError, EngineError
 from dockerv6.firewall.nftables import foreign, reader
@@ -38,6 +41,8 @@ from dockerv6.lib import rows, statefile
 from dockerv6.lib.netlink import attribute, attributes, find, messages, pick
 from dockerv6.lib.text import json_value
 from dockerv6.lib.timeformat import format_duration, parse_rfc3339
+from dockerv6.planning.importing.model import Import, ImportContext
+from dockerv6.planning.importing.networks import import_networks
 from dockerv6.source.documents import assemble, load_text
 from dockerv6.store import sqlite as store_sqlite
 from dockerv6.store import tables as store_tables
@@ -338,6 +343,16 @@ def _command_line(data: bytes) -> None:
             parse()
 
 
+def _compose(data: bytes) -> None:
+    """A Compose file, and all that is printed about its networks, which is a resource file again."""
+    project = compose_project("compose.yaml", data, "shop", "")
+    for policy in ManagementPolicy:
+        found = Import(import_networks(project.networks, (), ImportContext(policy)))
+        _encode(summary(found, examples=True))
+        printed = [each.resource for each in load_text("f.yaml", import_text(found, "yaml")).resources]
+        assert printed == [decode_resource(each.document).resource for each in found.resources]
+
+
 def _engine_address(data: bytes) -> None:
     address.resolve(data.decode(errors="surrogateescape"), {})
 
@@ -359,6 +374,7 @@ TARGETS = {
     "legacy-table": Target(_legacy_table, (FirewallRejected,), seeds.LEGACY),
     "state-rows": Target(_state_rows, seeds=seeds.ROWS),
     "command-line": Target(_command_line, seeds=seeds.WORDS),
+    "compose": Target(_compose, (ComposeFileError,), seeds.COMPOSE),
     "engine-address": Target(_engine_address, (address.DockerHostError,), seeds.ADDRESSES),
 }
 

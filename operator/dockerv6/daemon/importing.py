@@ -111,10 +111,13 @@ def import_files(
     """
     projects: dict[str, ComposeProject] = {}
     for path in paths:
-        found = _compose_project(path, stdin, project)
+        name, directory = (
+            ("<stdin>", Path.cwd()) if path == "-" else (printable_path(path), Path(path).resolve().parent)
+        )
+        found = compose_project(name, _read(path, stdin), directory.name, project)
         if found.name in projects:
             message = f"another of the files has the project {found.name} too, and Compose would merge them"
-            raise ComposeFileError((Diagnostic(Position(printable_path(path)), Severity.ERROR, (), message, RESOLVE),))
+            raise ComposeFileError((Diagnostic(Position(name), Severity.ERROR, (), message, RESOLVE),))
         projects[found.name] = found
     networks = [network for each in projects.values() for network in each.networks]
     resources, remarks = _existing(settings)
@@ -137,10 +140,18 @@ def import_files(
     return ImportResult(Import(tuple(imported)), remarks)
 
 
-def _compose_project(path: str, stdin: BinaryIO, project: str) -> ComposeProject:
-    name = "<stdin>" if path == "-" else printable_path(path)
-    content = _read(path, stdin)
-    directory = Path.cwd().name if path == "-" else Path(path).resolve().parent.name
+def compose_project(name: str, content: bytes, directory: str, project: str) -> ComposeProject:
+    """The project of a Compose file in YAML or JSON.
+
+    Args:
+        name: of the file, for positions.
+        content: of the file.
+        directory: the name of its directory.
+        project: as for `import_files`.
+
+    Raises:
+        ComposeFileError: it is malformed, or only Compose can understand it.
+    """
     try:
         text = decode_text(name, content)
         documents = list(parse(name, json_to_yaml(text) if text.lstrip().startswith("{") else text))

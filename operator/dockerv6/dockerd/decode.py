@@ -179,6 +179,7 @@ def _network(entry: object, endpoints: tuple[Endpoint, ...] | None) -> Network:
         options=fields.texts(fields.member(entry, "Options")),
         labels=fields.texts(fields.member(entry, "Labels")),
         endpoints=endpoints,
+        ipam_driver=fields.text(fields.member(entry, "IPAM"), "Driver") or "default",
         problem=", ".join(_unreadable(entry, configs)),
     )
 

@@ -67,6 +67,7 @@ class Network:
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] | None = None
+    ipam_driver: str = "default"
     problem: str = ""
     """Which fields could not be decoded. The network is then nobody's: it is neither changed nor taken for absent."""
 

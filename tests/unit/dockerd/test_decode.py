@@ -90,6 +90,11 @@ def test_omits_invalid_subnets(empty: object) -> None:
     assert decode.network(inspected_network(IPAM={"Config": empty})).ipam == ()
 
 
+def test_a_network_has_the_driver_of_its_addresses() -> None:
+    assert decode.network(inspected_network(IPAM={"Driver": "infoblox"})).ipam_driver == "infoblox"
+    assert decode.network(inspected_network(IPAM={"Driver": ""})).ipam_driver == "default"
+
+
 @pytest.mark.parametrize("key", ["Containers", "Options", "Labels", "IPAM"])
 def test_null_and_missing_fields_read_as_empty(key: str) -> None:
     whole = inspected_network()

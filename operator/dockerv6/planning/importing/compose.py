@@ -69,7 +69,7 @@ def read_project(document: object, directory: str, project: str = "") -> Compose
     Raises:
         ComposeError: it is not a Compose file, or it needs Compose to be understood.
     """
-    reader = _Reader([])
+    reader = _ComposeReader([])
     found = reader.project(document, directory, project)
     if reader.errors:
         raise ComposeError(tuple(reader.errors[:_MAX_ERRORS]))
@@ -82,7 +82,7 @@ def project_name(directory: str) -> str:
 
 
 @dataclass(slots=True)
-class _Reader:
+class _ComposeReader:
     """Reads one file, and collects errors."""
 
     errors: list[FieldError]

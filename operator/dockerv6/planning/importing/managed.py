@@ -20,6 +20,7 @@ AnySubnet = IPv4Network | IPv6Network
 COMPOSE_LABELS = "com.docker.compose."
 """The prefix of the labels by which Compose recognises what it created."""
 
+_IPAM_DRIVER = "default"  # the engine's own
 _ROUNDS = 20
 _ESSENTIAL = frozenset({"networkName", "driver", "managementPolicy"})
 """Without these, a resource would mean another network."""
@@ -38,6 +39,9 @@ def managed_spec(network: Network, notes: list[ImportNote]) -> dict[str, object]
         spec["internal"] = True
     if network.attachable:
         spec["attachable"] = True
+    if network.ipam_driver != _IPAM_DRIVER:
+        text = f"{network.ipam_driver} is left out: the engine chooses the addresses of containers itself"
+        notes.append(ImportNote("IPAM.Driver", text))
     spec |= _addressing(network, notes)
     spec |= _ipv4(network, notes)
     spec |= _options(network, notes)

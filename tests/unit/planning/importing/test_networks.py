@@ -193,6 +193,7 @@ def full() -> Network:
         "full",
         "bridge",
         attachable=True,
+        ipam_driver="infoblox",
         enable_ipv6=True,
         ipam=(
             SubnetConfig(
@@ -234,6 +235,7 @@ def test_a_managed_network_carries_every_field_over_and_names_the_others() -> No
         "labels": {"team": "web"},
     }
     assert [note.field for note in found.notes] == [
+        "IPAM.Driver",
         "IPAM.Config",
         "IPAM.Config.AuxiliaryAddresses",
         "IPAM.Config.IPRange",
