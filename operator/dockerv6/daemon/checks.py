@@ -26,7 +26,7 @@ CAP_NET_RAW = 13
 _OLDEST_ENGINE = (20, 10)
 _UNKNOWN_RELEASE = (0, 0)  # a development build
 
-_POLICY = "write an IPv6Policy with `selector: {prefixes: [fc00::/7]}` and start dockerv6"
+_POLICY = "write an IPv6Policy with `selector: {prefixes: [fc00::/7]}` (`dockerv6 import` prints it) and start dockerv6"
 _STOP = "stop docker-ipv6nat for good (docker rm -f ipv6nat, or systemctl disable --now docker-ipv6nat)"
 _CLEAN = "dockerv6 cleanup docker-ipv6nat"
 _RESTART = (

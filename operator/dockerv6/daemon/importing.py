@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -124,13 +124,7 @@ def import_files(
     context = _context(settings, policy, None, translates=True, resources=resources, networks=())
     notes = {name: more for each in projects.values() for name, more in each.notes.items()}
     imported = [
-        ImportedNetwork(
-            each.network,
-            each.resource,
-            each.skipped,
-            each.example,
-            (*each.notes, *notes.get(each.network, ())),
-        )
+        replace(each, notes=(*each.notes, *notes.get(each.network, ())))
         for each in import_networks(networks, (), context)
     ]
     imported += [ImportedNetwork(name, skipped=why) for each in projects.values() for name, why in each.skipped.items()]
@@ -204,18 +198,18 @@ async def _packet_filter(
     info: EngineInfo, suspects: Sequence[str]
 ) -> tuple[IPv6NatPresence | None, bool, tuple[str, ...]]:
     """docker-ipv6nat on this host, whether the engine has IPv6 rules of its own, and remarks on both."""
+    hint = tuple(f"container {name} seems to be docker-ipv6nat, by its name" for name in suspects)
     if not may_read_filters():
         remark = (
             "the packet filter can't be read without CAP_NET_ADMIN, so docker-ipv6nat is not looked for: run as root"
         )
-        hint = tuple(f"container {name} seems to be docker-ipv6nat" for name in suspects)
         return None, info.release >= IPV6_RULES_SINCE, (remark, *hint)
     session = NftSession()
     try:
         presence = await detect(session)
         if presence is not None and presence.rules:  # its chains have the names of the engine's
             return presence, presence.engine_rules, ()
-        return presence, bool(await engine_variants(session)), ()
+        return presence, bool(await engine_variants(session)), () if presence is not None else hint
     finally:
         await session.close()
 

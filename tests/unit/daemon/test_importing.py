@@ -125,8 +125,11 @@ def test_without_the_privilege_the_release_decides_and_it_is_said(
     engine.run_container("ipv6nat", network_mode="host")
     result = import_host(settings, (), "")
     assert "run as root" in result.remarks[0]
-    assert result.remarks[1:] == ("container ipv6nat seems to be docker-ipv6nat",)
+    hint = "container ipv6nat seems to be docker-ipv6nat, by its name"
+    assert result.remarks[1:] == (hint,)
     assert "no IPv6 rules" in "".join(str(note) for n in result.found.networks for note in n.notes)
+    filters.readable = True
+    assert import_host(settings, (), "").remarks == (hint,)
 
 
 @pytest.mark.usefixtures("engine")

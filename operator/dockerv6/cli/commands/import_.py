@@ -142,9 +142,9 @@ def _write(found: "Import", directory: Path, form: str) -> list[str]:
     suffix = "json" if form == "json" else "yaml"
     texts = resource_texts(found) if form == "yaml" else [encode(each.document, "json") for each in found.resources]
     paths = [directory / f"{each.name}.{suffix}" for each in found.resources]
-    existing = [str(path) for path in paths if os.path.lexists(path)]
+    existing = [path for path in paths if os.path.lexists(path)]
     if existing:
-        raise click.ClickException(f"{', '.join(existing)} exists; remove it, or choose another --output-dir")
+        raise _exists(*existing)
     directory.mkdir(parents=True, exist_ok=True)
     for path, text in zip(paths, texts, strict=True):
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -152,6 +152,12 @@ def _write(found: "Import", directory: Path, form: str) -> list[str]:
             unfinished.write_text(f"{text}\n", encoding="utf-8")
             unfinished.chmod(_MODE)
             os.link(unfinished, path)  # fails where a file appeared meanwhile, unlike a rename
+        except FileExistsError as error:
+            raise _exists(path) from error
         finally:
             unfinished.unlink(missing_ok=True)
     return list(map(str, paths))
+
+
+def _exists(*paths: Path) -> click.ClickException:
+    return click.ClickException(f"{', '.join(map(str, paths))} exists; remove it, or choose another --output-dir")

@@ -105,6 +105,21 @@ def test_a_link_that_leads_nowhere_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.usefixtures("everything")
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path, monkeypatch: Patch) -> None:
+    chmod = Path.chmod
+
+    def and_another_writes(path: Path, mode: int) -> None:
+        chmod(path, mode)
+        (tmp_path / "all.yaml").write_text("mine")
+
+    monkeypatch.setattr(Path, "chmod", and_another_writes)
+    result = run(["import", "--output-dir", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "all.yaml exists; remove it" in result.stderr
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("all.yaml", "mine")]
+
+
 def test_manage_is_passed_on(monkeypatch: Patch) -> None:
     calls = returning(monkeypatch, importing, "import_host", ImportResult(Import()))
     result = run(["import", "--manage"])
