@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockerv6.api.kinds import NETWORK, POLICY
@@ -16,6 +16,7 @@ from dockerv6.api.scheme import decode
 from dockerv6.cli.printers.imported import import_text, resource_texts, summary
 from dockerv6.dockerd.model import BRIDGE_NAME, COMPOSE_PROJECT, Container, Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineError
+from dockerv6.planning.importing.compose import read_project
 from dockerv6.planning.importing.model import Import, ImportContext, ImportedNetwork, resource_names
 from dockerv6.planning.importing.networks import import_ipv6nat, import_networks
 from dockerv6.planning.inputs import MANAGED_BY
@@ -156,6 +157,7 @@ def check_no_change(found: Import, version: EngineVersion, wanted: Sequence[Netw
     asyncio.run(check())
 
 
+@settings(max_examples=50)
 @given(specifications(), versions, st.booleans())
 def test_an_import_touches_no_docker_network_and_the_next_plan_is_empty(
     wanted: list[NetworkSpec],
@@ -170,6 +172,7 @@ def test_an_import_touches_no_docker_network_and_the_next_plan_is_empty(
     check_no_change(asyncio.run(imported()), version, wanted)
 
 
+@settings(max_examples=50)
 @given(specifications(), versions, st.booleans())
 def test_the_import_of_a_host_of_docker_ipv6nat_touches_no_docker_network(
     wanted: list[NetworkSpec],
@@ -215,6 +218,7 @@ def says(found: ImportedNetwork, field: str) -> bool:
     return any(last in str(line) for line in (*found.notes, *found.recreation))
 
 
+@settings(max_examples=50)
 @given(specifications(), versions)
 def test_a_managed_network_is_created_like_the_present_one_and_what_differs_is_said(
     wanted: list[NetworkSpec], version: EngineVersion
@@ -244,6 +248,7 @@ def test_a_managed_network_is_created_like_the_present_one_and_what_differs_is_s
     asyncio.run(check())
 
 
+@settings(max_examples=50)
 @given(specifications(), versions, st.sampled_from(ManagementPolicy))
 def test_what_is_printed_is_a_resource_file_with_the_same_resources(
     wanted: list[NetworkSpec], version: EngineVersion, policy: ManagementPolicy
@@ -268,6 +273,62 @@ def test_what_is_printed_is_a_resource_file_with_the_same_resources(
         assert (each.resource is None) == bool(each.skipped)
         if each.example is not None:
             assert decode(each.example.document).resource.kind == NETWORK
+
+
+def in_compose(value: object) -> object:
+    """A value as `docker compose config` prints it."""
+    return value.replace("$", "$$") if isinstance(value, str) else value
+
+
+def compose_file(wanted: Sequence[NetworkSpec]) -> dict[str, object]:
+    """A Compose file with these networks."""
+    networks = {
+        f"n{number}": {
+            "name": spec.name,
+            "driver": spec.driver,
+            "internal": spec.internal,
+            "attachable": spec.attachable,
+            "enable_ipv6": spec.enable_ipv6,
+            "driver_opts": {key: in_compose(value) for key, value in spec.options.items()},
+            "labels": {key: in_compose(value) for key, value in spec.labels.items()},
+            "ipam": {
+                "config": [
+                    {
+                        "subnet": str(c.subnet),
+                        "aux_addresses": dict(c.aux_addresses),
+                        **({"gateway": str(c.gateway)} if c.gateway else {}),
+                        **({"ip_range": str(c.ip_range)} if c.ip_range else {}),
+                    }
+                    for c in spec.ipam
+                ]
+            },
+        }
+        for number, spec in enumerate(wanted)
+    }
+    return {"name": "shop", "services": {"web": {"networks": list(networks)}}, "networks": networks}
+
+
+@settings(max_examples=50)
+@given(specifications(), versions)
+def test_a_compose_file_is_imported_like_the_networks_that_compose_makes_of_it(
+    wanted: list[NetworkSpec], version: EngineVersion
+) -> None:
+    wanted = list({spec.name: spec for spec in wanted}.values())
+    project = read_project(compose_file(wanted), "")
+
+    async def from_engine() -> tuple[ImportedNetwork, ...]:
+        host = Host(version)
+        for network in project.networks:
+            await host.engine.create_network(
+                NetworkSpec(**{name: getattr(network, name) for name in NetworkSpec.__slots__})
+            )
+        live = [n for n in await host.engine.networks() if n.labels.get(COMPOSE_PROJECT) == "shop"]
+        return import_networks(live, (), await context_of(host))
+
+    with suppress(EngineError):  # Compose would fail in the same way
+        live = {each.network: each for each in asyncio.run(from_engine())}
+        for each in import_networks(project.networks, (), ImportContext()):
+            assert (each.resource, each.example) == (live[each.network].resource, live[each.network].example)
 
 
 @given(st.sets(st.text(max_size=80), max_size=6), st.sets(st.sampled_from(["a", "network", "blog"]), max_size=2))
