@@ -14,7 +14,7 @@ from tests.golden.files import GOLDEN, check
 from tests.unit.planning.importing.test_networks import BRIDGE, NO_IPV6, full, on
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, foreign
 
-FOLDER = GOLDEN / "cli"
+FOLDER = GOLDEN / "import"
 HOST = (
     Network("0" * 64, "host", "host"),
     Network("1" * 64, "bridge", "bridge", ipam=(SubnetConfig(IPv4Network("172.17.0.0/16")),)),
@@ -41,4 +41,4 @@ def test_the_import_is_printed_as_it_was(name: str) -> None:
     else:
         found = Import(import_networks(HOST, containers, CONTEXTS[name]))
     lines = [import_text(found, "yaml"), "--- standard error", *summary(found, examples=False)]
-    check(FOLDER / f"import-{name}.txt", "\n".join([*lines, ""]))
+    check(FOLDER / f"{name}.txt", "\n".join([*lines, ""]))

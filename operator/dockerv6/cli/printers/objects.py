@@ -27,11 +27,11 @@ DELETED = "<deleted>"
 def encode(value: object, form: str) -> str:
     """The value as ``json`` or ``yaml`` text without a final newline. Keys keep their order."""
     if form == "yaml":
-        import yaml  # noqa: PLC0415 - only for -o yaml
+        from dockerv6.cli.printers import core_yaml  # noqa: PLC0415 - only for -o yaml
 
-        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+        text = core_yaml.dump(value, allow_unicode=True)
         if any(escaped(line) != line for line in text.split("\n")):  # then as \u escapes, in double quotes
-            text = yaml.safe_dump(value, sort_keys=False, width=120)
+            text = core_yaml.dump(value, allow_unicode=False)
         return text.rstrip("\n")
     import json  # noqa: PLC0415 - only for -o json
 
