@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerv6.api.kinds import NETWORK, POLICY
@@ -22,6 +22,7 @@ from dockerv6.planning.importing.networks import import_ipv6nat, import_networks
 from dockerv6.planning.inputs import MANAGED_BY
 from dockerv6.source.documents import load_text
 from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5, EngineVersion
+from tests.property.examples import examples
 from tests.simulation.preview import preview
 from tests.world import Host
 
@@ -157,7 +158,7 @@ def check_no_change(found: Import, version: EngineVersion, wanted: Sequence[Netw
     asyncio.run(check())
 
 
-@settings(max_examples=50)
+@examples(25)
 @given(specifications(), versions, st.booleans())
 def test_an_import_touches_no_docker_network_and_the_next_plan_is_empty(
     wanted: list[NetworkSpec],
@@ -172,7 +173,7 @@ def test_an_import_touches_no_docker_network_and_the_next_plan_is_empty(
     check_no_change(asyncio.run(imported()), version, wanted)
 
 
-@settings(max_examples=50)
+@examples(25)
 @given(specifications(), versions, st.booleans())
 def test_the_import_of_a_host_of_docker_ipv6nat_touches_no_docker_network(
     wanted: list[NetworkSpec],
@@ -218,7 +219,7 @@ def says(found: ImportedNetwork, field: str) -> bool:
     return any(last in str(line) for line in (*found.notes, *found.recreation))
 
 
-@settings(max_examples=50)
+@examples(25)
 @given(specifications(), versions)
 def test_a_managed_network_is_created_like_the_present_one_and_what_differs_is_said(
     wanted: list[NetworkSpec], version: EngineVersion
@@ -248,7 +249,7 @@ def test_a_managed_network_is_created_like_the_present_one_and_what_differs_is_s
     asyncio.run(check())
 
 
-@settings(max_examples=50)
+@examples(25)
 @given(specifications(), versions, st.sampled_from(ManagementPolicy))
 def test_what_is_printed_is_a_resource_file_with_the_same_resources(
     wanted: list[NetworkSpec], version: EngineVersion, policy: ManagementPolicy
@@ -308,7 +309,7 @@ def compose_file(wanted: Sequence[NetworkSpec]) -> dict[str, object]:
     return {"name": "shop", "services": {"web": {"networks": list(networks)}}, "networks": networks}
 
 
-@settings(max_examples=50)
+@examples(25)
 @given(specifications(), versions)
 def test_a_compose_file_is_imported_like_the_networks_that_compose_makes_of_it(
     wanted: list[NetworkSpec], version: EngineVersion
