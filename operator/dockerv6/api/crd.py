@@ -169,7 +169,12 @@ def _schema(kind: str) -> Schema:
 
 def status_schema(kind: str) -> Schema:
     """The schema of a kind's status."""
-    fields = {"observedGeneration": {**_COUNT, "format": "int64"}, "conditions": _conditions(), **_STATUS[kind]}
+    fields = {
+        "observedGeneration": {**_COUNT, "format": "int64"},
+        "conditions": _conditions(),
+        "commit": _TEXT,
+        **_STATUS[kind],
+    }
     return {
         "type": "object",
         "description": "Written by dockerv6.",

@@ -63,6 +63,9 @@ _WARNINGS = Column(
 _AGE = Column(
     "Age", ".metadata.creationTimestamp", type="date", description="Time since the resource was first accepted."
 )
+_COMMIT = Column(
+    "Commit", ".status.commit", wide=True, description="The Git commit that the accepted version was read from."
+)
 _MESSAGE = Column(
     "Message",
     '.status.conditions[?(@.type=="Ready")].message',
@@ -88,6 +91,7 @@ KINDS: tuple[KindInfo, ...] = (
             Column(
                 "To", ".status.translatedTo[0]", wide=True, description="The prefix that the subnet is translated to."
             ),
+            _COMMIT,
             _MESSAGE,
             _AGE,
         ),
@@ -115,6 +119,7 @@ KINDS: tuple[KindInfo, ...] = (
                 wide=True,
                 description="Networks that still have a previous prefix.",
             ),
+            _COMMIT,
             _MESSAGE,
             _AGE,
         ),
@@ -129,6 +134,7 @@ KINDS: tuple[KindInfo, ...] = (
             _REASON,
             _WARNINGS,
             Column("Networks", ".status.networks", type="integer", description="Number of Docker networks that match."),
+            _COMMIT,
             _MESSAGE,
             _AGE,
         ),

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from random import Random
+from types import MappingProxyType
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
@@ -18,7 +19,7 @@ from dockerv6.controller.triggers import Triggers
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.ipam.ledger import LedgerError
 from dockerv6.lib.clock import wait_for
-from dockerv6.lib.tasks import Supervisor
+from dockerv6.lib.tasks import Supervisor, TaskFunction
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, resource_of
 from dockerv6.reconciler.handler import Handler, Key, ReconcileError, Registry, Requeue, TemporaryError
@@ -88,9 +89,16 @@ class Operator:
     """Runs until it is stopped."""
 
     def __init__(
-        self, context: Context, read: Read, watch: Watch, random: Random, observer: Observer | None = None
+        self,
+        context: Context,
+        read: Read,
+        watch: Watch,
+        random: Random,
+        observer: Observer | None = None,
+        tasks: Mapping[str, TaskFunction] = MappingProxyType({}),
     ) -> None:
         self._context = context
+        self._tasks = tasks  # more background tasks, by name
         self._watch = watch
         self.sources = SourceReconciler(read, context)
         self.triggers = Triggers(context)
@@ -139,6 +147,8 @@ class Operator:
         self._supervisor.keep("problems", self._report_problems)
         self._supervisor.keep("state-file", self._keep_state)
         self._supervisor.keep("event-expiry", self._expire_events)
+        for name, task in self._tasks.items():
+            self._supervisor.keep(name, task)
         self.triggers.repair_firewall_soon()  # what was deleted while no operator ran; the engine may take its time
 
     @property

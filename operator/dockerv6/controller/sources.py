@@ -10,7 +10,14 @@ from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.lib.tasks import CancellationToken, to_cancellable_thread
 from dockerv6.lib.text import escaped
 from dockerv6.planning.addressing.occupied import few
-from dockerv6.planning.admission import Admission, Identities, PruneRules, admit_resources, proves_absence
+from dockerv6.planning.admission import (
+    Admission,
+    Identities,
+    PruneRules,
+    admit_resources,
+    commit_of,
+    proves_absence,
+)
 from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.source.model import Diagnostic, InvalidResource, Severity, Snapshot
 from dockerv6.store.model import Document, StoredObject
@@ -75,6 +82,7 @@ class SourceReconciler:
             if written:  # such as NDP proxy entries that are no longer asked for
                 context.enqueue(GARBAGE, "a file changed")
         context.inventory.deduplicate(sourced.resource for sourced in snapshot.resources)
+        await self._report_commits(written, snapshot, {(each.kind, each.name): each for each in before})
         await self._remember(admission.identities, identities)
         await self._drop_unknown(snapshot, identities)
         await self._report(snapshot, {(each.kind, each.name): each for each in before})
@@ -129,6 +137,23 @@ class SourceReconciler:
                 await self._report_diagnostic(diagnostic, owners.get(diagnostic))
         self._reported = frozenset(snapshot.diagnostics)
         await self._context.problems.report("state", Reason.STATE_UNREADABLE, self._context.inventory.problems)
+
+    async def _report_commits(
+        self, written: Iterable[StoredObject], snapshot: Snapshot, before: Mapping[tuple[str, str], StoredObject]
+    ) -> None:
+        """Record which commit of a Git source changed a resource, or deleted it."""
+        for stored in written if any(root.commit for root in snapshot.roots) else ():
+            old = before.get((stored.kind, stored.name))
+            if stored.deleting_since is not None and (old is None or old.deleting_since is None):
+                commit = commit_of(stored.file, snapshot)
+                message = f"it is not in commit {commit} any more, and is deleted"
+            elif old is None or old.generation != stored.generation:
+                commit = stored.source_commit
+                message = f"generation {stored.generation} is from commit {commit}"
+            else:
+                continue
+            if commit:
+                await self._context.events.normal(stored.kind, stored.name, "SourceChanged", message)
 
     async def _report_kept(
         self, reported: Iterable[str], before: Mapping[tuple[str, str], StoredObject]

@@ -203,15 +203,16 @@ def condition_status(stored: StoredObject, type_: ConditionType) -> str | None:
 
 
 def fields_before(stored: StoredObject) -> Mapping[str, object]:
-    """The fields of the stored status, without its conditions."""
-    return {k: v for k, v in stored.status.items() if k not in ("conditions", "observedGeneration")}
+    """The fields of the stored status, without its conditions and what `write_status` adds."""
+    return {k: v for k, v in stored.status.items() if k not in ("conditions", "observedGeneration", "commit")}
 
 
 async def write_status(
     stored: StoredObject, conditions: Conditions, fields: Mapping[str, object], context: Context
 ) -> None:
     """Store the status. One that equals the stored status writes nothing. Raises `StoreError`."""
-    status = {"observedGeneration": stored.generation, "conditions": cond.to_json(conditions), **fields}
+    commit = {"commit": stored.source_commit} if stored.source_commit else {}
+    status = {"observedGeneration": stored.generation, "conditions": cond.to_json(conditions), **fields, **commit}
     await context.inventory.write_status(stored.kind, stored.name, status)
 
 

@@ -362,6 +362,13 @@ def resources(directories: Sequence[str], count: int, errors: int) -> HostCheck:
     return ok(name, f"{count} in {', '.join(directories)}")
 
 
+def git(program: str | None) -> HostCheck:
+    """The git program, which Git sources need; None: there is none."""
+    if program is None:
+        return fail("git", "the git program is not installed, and --git needs it", "apt-get install git")
+    return ok("git", program)
+
+
 def problems(found: Sequence[str]) -> Iterator[HostCheck]:
     """What the daemon found wrong that belongs to no resource."""
     for message in found:

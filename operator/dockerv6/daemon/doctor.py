@@ -1,6 +1,7 @@
 """``dockerv6 doctor``: check this host, whether the daemon runs or not. It changes nothing."""
 
 import asyncio
+import shutil
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +33,7 @@ from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.clock import SystemClock
 from dockerv6.lib.statefile import StateFileError, StateFileMissingError
 from dockerv6.source.files import FileOwnership
+from dockerv6.source.git.checkout import GitCheckout, with_commits
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Severity
 from dockerv6.store.lock import lock_holder
@@ -215,10 +217,13 @@ async def _host(sources: _Sources) -> list[HostCheck]:
 async def _installation(settings: Settings) -> list[HostCheck]:
     found: list[HostCheck] = []
     ownership = FileOwnership.of_this_process(settings.trusted_uids)
-    loader = Loader(settings.config_dirs, clock=SystemClock(), ownership=ownership, settle=0)
-    snapshot = await asyncio.to_thread(loader.load)
+    loader = Loader(settings.roots, clock=SystemClock(), ownership=ownership, settle=0)
+    checkouts = {source.root: GitCheckout(source) for source in settings.git_sources}
+    snapshot = with_commits(await asyncio.to_thread(loader.load), checkouts)
+    if checkouts:
+        found.append(checks.git(shutil.which("git")))
     errors = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
-    found.append(checks.resources(settings.config_dirs, len(snapshot.resources), errors))
+    found.append(checks.resources(settings.roots, len(snapshot.resources), errors))
     found.append(await asyncio.to_thread(_state_directory, Path(settings.state_dir)))
     reported = await _try("state file", lambda: asyncio.to_thread(_problems, settings.database), found)
     found += checks.problems(reported or ())

@@ -2,6 +2,8 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
 from dockerv6.controller.engine_chains import ENGINE_CHAINS
@@ -14,10 +16,13 @@ from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import State, open_context, open_state
 from dockerv6.ipam.ledger import AllocationState, Ledger
 from dockerv6.ipam.memory import MemoryLedger
+from dockerv6.lib.clock import Clock
+from dockerv6.lib.tasks import CancellationToken
 from dockerv6.planning.plan import Plan
 from dockerv6.source.files import FileOwnership
+from dockerv6.source.git.checkout import GitCheckout, with_commits
 from dockerv6.source.load import Loader
-from dockerv6.source.model import Diagnostic
+from dockerv6.source.model import Diagnostic, Snapshot
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.port import Store
 
@@ -49,14 +54,30 @@ async def _preview(settings: Settings) -> Preview:
         await context.inventory.load()
         await context.engine_chains.load()
         await context.recreations.load()
+        snapshot = await asyncio.to_thread(read_sources, settings, context.clock)
+        return Preview(await plan_everything(snapshot, context), snapshot.diagnostics)
+
+
+def read_sources(settings: Settings, clock: Clock) -> Snapshot:
+    """Read all sources once.
+
+    Of a Git source, the commit that the daemon has in effect is read. One that was never fetched is fetched into a
+    temporary directory, so that a plan shows what a first run would do.
+    """
+    with TemporaryDirectory(prefix="dockerv6-") as temporary:
+        checkouts = [GitCheckout(source) for source in settings.git_sources]
+        for index, checkout in enumerate(checkouts):
+            if not checkout.state.commit:
+                source = checkout.source
+                checkouts[index] = GitCheckout(replace(source, directory=Path(temporary) / source.directory.name))
+                checkouts[index].sync(CancellationToken())
         loader = Loader(
-            settings.config_dirs,
-            clock=context.clock,
+            (*settings.config_dirs, *(checkout.root for checkout in checkouts)),
+            clock=clock,
             ownership=FileOwnership.of_this_process(settings.trusted_uids),
             settle=0,
         )
-        snapshot = await asyncio.to_thread(loader.load)
-        return Preview(await plan_everything(snapshot, context), snapshot.diagnostics)
+        return with_commits(loader.load(), {checkout.root: checkout for checkout in checkouts})
 
 
 _SCOPES = (

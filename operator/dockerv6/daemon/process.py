@@ -18,6 +18,7 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import remove_everything
+from dockerv6.controller.git import GitSources, remove_unconfigured
 from dockerv6.controller.operator import Operator
 from dockerv6.controller.status import conditions_before
 from dockerv6.daemon import heap, systemd
@@ -68,6 +69,7 @@ class RunningOperator:
     """An operator that runs, and what it reports about itself."""
 
     operator: Operator
+    git: GitSources
     context: Context
     health: Health
     metrics: Metrics
@@ -105,7 +107,7 @@ async def _run(settings: Settings, reread: Callable[[], Settings]) -> int:
     while True:
         async with AsyncExitStack() as stack:
             used = await _start(stack, wanted, used)
-            logger.info("dockerv6 %s watches %s", version("dockerv6"), ", ".join(used.config_dirs))
+            logger.info("dockerv6 %s watches %s", version("dockerv6"), ", ".join(map(str, (*used.config_dirs, *used.git))))
             systemd.notify(systemd.READY)
             if await received.get() is not signal.SIGHUP:
                 trimming.cancel()
@@ -158,6 +160,7 @@ async def _apply(settings: Settings, limit: float) -> tuple[ApplyResult, ...]:
     async with running(settings) as it:
         try:
             async with asyncio.timeout(limit):
+                await it.git.asked()
                 await it.operator.settle()
         except TimeoutError:
             logger.warning("not everything has converged within %.0f s", limit)
@@ -197,6 +200,7 @@ async def _uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, .
             removed = await remove_everything(context, keep_networks=keep_networks)
         for file in (settings.database, *(Path(f"{settings.database}-{part}") for part in ("wal", "shm"))):
             file.unlink(missing_ok=True)
+        remove_unconfigured(settings.git_directory, ())
     return (*removed, f"deleted the state in {settings.database}")
 
 
@@ -217,14 +221,19 @@ async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
         stuck = StuckWork(context.clock, STUCK_LIMIT)
         health = build_health(context, heart, stuck)
         loader = Loader(
-            settings.config_dirs, clock=context.clock, ownership=FileOwnership.of_this_process(settings.trusted_uids)
+            settings.roots, clock=context.clock, ownership=FileOwnership.of_this_process(settings.trusted_uids)
         )
+        random = Random()  # noqa: S311 - jitter, no secret
+        await asyncio.to_thread(remove_unconfigured, settings.git_directory, settings.git_sources)
+        git = GitSources(settings.git_sources, settings.git_interval, context.clock, random)
+        stack.callback(git.close)
         operator = Operator(
             context,
-            loader.load,
-            lambda: watch(settings.config_dirs, clock=context.clock),
-            Random(),  # noqa: S311 - jitter, no secret
+            git.read(loader.load),
+            lambda: git.watch(watch(settings.roots, clock=context.clock)),
+            random,
             MetricsObserver(metrics, stuck, context),
+            git.tasks(context),
         )
         health.add(Probe.READINESS, "tasks", operator.check_tasks)
         stack.enter_context(serve(settings.address, health, metrics, OperatorRequests(operator)))

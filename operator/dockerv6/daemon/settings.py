@@ -12,6 +12,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dockerv6.lib import timeformat
 from dockerv6.lib.statefile import STATE_FILE
+from dockerv6.source.git.location import (
+    CredentialFile,
+    GitLocation,
+    GitSource,
+    git_sources,
+    parse_credential_file,
+    parse_git_location,
+    parse_git_path,
+    parse_git_ref,
+)
 
 if TYPE_CHECKING:
     from dockerv6.controller.context import ControllerSettings
@@ -93,6 +103,18 @@ def parse_duration(text: str) -> float:
         raise ValueError(f"{error}; write a number with a unit, such as 90s, 10m or 1h30m") from error
 
 
+def parse_interval(text: str) -> float:
+    """A duration of at least a second.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    seconds = parse_duration(text)
+    if seconds < 1:
+        raise ValueError(f"{text!r} is less than a second; write one such as 30s")
+    return seconds
+
+
 def parse_mark(text: str) -> int:
     """One bit of a packet mark, decimal or hexadecimal.
 
@@ -154,6 +176,58 @@ class Settings:
         "with spaces.",
         parse=parse_uid,
         metavar="UID",
+    )
+    git: tuple[GitLocation, ...] = setting(
+        "--git",
+        (),
+        "Git repository of resource files: https, ssh or a local path. Repeatable; in the variable, separate them with"
+        " spaces.",
+        parse=parse_git_location,
+        metavar="URL[#REF[:PATH]]",
+    )
+    git_ref: str = setting(
+        "--git-ref",
+        "",
+        "Branch, tag or commit of each --git that names none. Default: the repository's default branch.",
+        parse=parse_git_ref,
+        metavar="REF",
+    )
+    git_path: str = setting(
+        "--git-path",
+        "",
+        "Directory or file in the repository of each --git that names none. Default: all of it.",
+        parse=parse_git_path,
+        metavar="PATH",
+    )
+    git_interval: float = setting(
+        "--git-interval",
+        60.0,
+        "Interval at which Git repositories are asked for a new commit.",
+        parse=parse_interval,
+        default_text="1m",
+        metavar="DURATION",
+    )
+    git_token_files: tuple[CredentialFile, ...] = setting(
+        "--git-token-file",
+        (),
+        "File with the token (or password) of https repositories; SCOPE is a HOST, or HOST/PATH. Repeatable; in the"
+        " variable, separate files with spaces.",
+        parse=parse_credential_file,
+        metavar="[SCOPE=]FILE",
+    )
+    git_ssh_keys: tuple[CredentialFile, ...] = setting(
+        "--git-ssh-key",
+        (),
+        "File with the private (deploy) key of ssh repositories; SCOPE is a HOST, or HOST/PATH. Repeatable; in the"
+        " variable, separate files with spaces.",
+        parse=parse_credential_file,
+        metavar="[SCOPE=]FILE",
+    )
+    git_known_hosts: str = setting(
+        "--git-known-hosts",
+        "",
+        "File with the host keys of ssh repositories. Default: the system's /etc/ssh/ssh_known_hosts.",
+        metavar="FILE",
     )
     state_dir: str = setting(
         "--state-dir", "/var/lib/dockerv6", "Directory of the daemon's state.", parse=parse_directory, metavar="PATH"
@@ -222,13 +296,31 @@ class Settings:
             return ""
         return self.listen or f"unix:{self.run_dir}/http.sock"
 
+    @property
+    def git_directory(self) -> Path:
+        """The directory of clones and trees, which only this user can read."""
+        return Path(self.state_dir).absolute() / "git"
+
+    @property
+    def git_sources(self) -> tuple[GitSource, ...]:
+        """The Git sources, with the defaults and credentials that are theirs."""
+        default = GitLocation("", self.git_ref, self.git_path)
+        return git_sources(
+            self.git, self.git_directory, default, self.git_token_files, self.git_ssh_keys, self.git_known_hosts
+        )
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Every path that resource files are read from: the directories first, so that they win over Git."""
+        return (*self.config_dirs, *(source.root for source in self.git_sources))
+
     def controller(self, installation: str = "") -> "ControllerSettings":
         """The settings of the controller of an installation."""
         from dockerv6.controller.context import ControllerSettings  # noqa: PLC0415 - see the module's docstring
         from dockerv6.planning.inputs import Identity  # noqa: PLC0415 - as above
 
         return ControllerSettings(
-            roots=self.config_dirs,
+            roots=self.roots,
             identity=Identity(self.instance, installation, self.fwmark, _tcp_port(self.address)),
             prune=self.prune,
             resync=self.resync,

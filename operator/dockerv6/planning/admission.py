@@ -83,7 +83,7 @@ def admit_resources(
         seen.add(key)
         if key not in invalid:
             try:
-                writes[key] = _accepted(sourced, old.get(key), now)
+                writes[key] = _accepted(sourced, old.get(key), now, commit_of(sourced.position.file, snapshot))
             except Exception as error:  # noqa: BLE001 - an error in dockerv6 concerns this resource only
                 invalid[key] = _not_storable(sourced, error)
     for key, item in invalid.items():
@@ -153,7 +153,15 @@ def exceeds_prune_limit(deletions: int, live: int) -> bool:
     return deletions > PRUNE_LIMIT and 2 * deletions > live
 
 
-def _accepted(sourced: SourcedResource, old: StoredObject | None, now: float) -> StoredObject:
+def commit_of(file: str, snapshot: Snapshot) -> str:
+    """The commit that a file was read from; "": it is not of a Git source."""
+    if not any(root.commit for root in snapshot.roots):
+        return ""
+    root = _root_of(file, snapshot.roots)
+    return root.commit if root is not None else ""
+
+
+def _accepted(sourced: SourcedResource, old: StoredObject | None, now: float, commit: str) -> StoredObject:
     """The stored form of an accepted resource. If it is in its source again, its deletion is cancelled."""
     resource: Resource = sourced.resource
     new_digest = digest(resource)
@@ -168,9 +176,10 @@ def _accepted(sourced: SourcedResource, old: StoredObject | None, now: float) ->
             file=where.file,
             line=where.line,
             created=now,
+            source_commit=commit,
         )
     back = replace(_without_problem(old), file=where.file, line=where.line, missing_since=None, deleting_since=None)
-    back = replace(back, document=to_document(resource))
+    back = replace(back, document=to_document(resource), source_commit=commit)
     if old.digest == new_digest:
         return back
     return replace(back, digest=new_digest, generation=old.generation + 1)

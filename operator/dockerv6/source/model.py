@@ -108,6 +108,7 @@ class SourceRoot:
     identity: str = ""  # device:inode after symbolic links; it changes when another directory is mounted or synced
     files: int = 0  # number of resource files
     subdirectories: Mapping[str, DirectoryState] = field(default_factory=dict)  # below the root, by path
+    commit: str = ""  # of a Git source, whose tree was read; "": it is none
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class StoredObject:
     status: Document = field(default_factory=dict)
     revision: int = 0  # for compare-and-swap; 0: not written yet
     problem_reason: str = Reason.INVALID_SPEC  # of `problem`: the reason of the condition Accepted
+    source_commit: str = ""  # of the Git source that the accepted version was read from; "": it is from a directory
 
     @property
     def unreadable(self) -> bool:

@@ -66,6 +66,7 @@ SCHEMA = Schema(
             """,
         ),
         ("ALTER TABLE store_objects ADD COLUMN problem_reason TEXT NOT NULL DEFAULT 'InvalidSpec'",),
+        ("ALTER TABLE store_objects ADD COLUMN source_commit TEXT NOT NULL DEFAULT ''",),
     ),
 )
 
@@ -212,7 +213,15 @@ def _to_column(name: str, value: Any) -> Any:  # noqa: ANN401 - what sqlite3 tak
 def _to_object(row: Row) -> StoredObject:
     values: dict[str, Any] = dict(zip(_OBJECT_COLUMNS, row, strict=True))
     stored = StoredObject(**values | {each: _decode_column(values[each]) for each in _JSON_COLUMNS})
-    for text in (stored.kind, stored.name, stored.digest, stored.file, stored.problem, stored.problem_reason):
+    for text in (
+        stored.kind,
+        stored.name,
+        stored.digest,
+        stored.file,
+        stored.problem,
+        stored.problem_reason,
+        stored.source_commit,
+    ):
         checked_text(text)
     for number in (stored.generation, stored.line, stored.revision):
         checked_integer(number)

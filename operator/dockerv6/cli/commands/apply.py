@@ -158,7 +158,7 @@ def _wait(settings: Settings, timeout: float, clock: BlockingClock) -> "Iterable
     from dockerv6.lib.statefile import StateFileMissingError  # noqa: PLC0415 - only beside a daemon
     from dockerv6.source.load import load_paths  # noqa: PLC0415 - loads the models
 
-    snapshot = load_paths(settings.config_dirs, sys.stdin.buffer)
+    snapshot = load_paths(settings.roots, sys.stdin.buffer)
     state = StateDirectory(Path(settings.state_dir))
 
     def read() -> tuple[StoredObject, ...]:

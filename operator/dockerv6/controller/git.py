@@ -1,0 +1,139 @@
+"""Follows Git sources: asks each remote at an interval, and has the sources read when a tree or a problem changed."""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from dockerv6.controller.context import Context
+from dockerv6.controller.sources import Read
+from dockerv6.lib.clock import Clock
+from dockerv6.lib.tasks import Backoff, CancellationToken
+from dockerv6.source.git.checkout import HISTORY, CheckoutState, GitCheckout, with_commits
+from dockerv6.source.git.location import GitSource
+from dockerv6.source.model import Snapshot
+
+logger = logging.getLogger(__name__)
+
+_FIRST_RETRY = 2.0
+"""Seconds until a remote that could not be read is asked again; doubled up to the interval."""
+
+
+class GitSources:
+    """All Git sources of an operator. A remote that hangs delays no other one: each has a thread."""
+
+    def __init__(self, sources: Iterable[GitSource], interval: float, clock: Clock, random: Random) -> None:
+        """Know what earlier processes checked out; nothing is fetched yet.
+
+        Args:
+            sources: of the settings.
+            interval: seconds between two questions to a remote.
+            clock: for the interval.
+            random: for the jitter of retries.
+        """
+        self._checkouts = {source.root: GitCheckout(source) for source in sources}
+        self._backoff = Backoff(min(_FIRST_RETRY, interval), maximum=interval)
+        self._interval = interval
+        self._clock = clock
+        self._random = random
+        self._changed = asyncio.Event()
+        self._asked: set[str] = set()
+        self._all_asked = asyncio.Event()
+        self._threads = ThreadPoolExecutor(max(1, len(self._checkouts)), thread_name_prefix="git")
+        if not self._checkouts:
+            self._all_asked.set()
+
+    def tasks(self, context: Context) -> Mapping[str, Callable[[], Coroutine[object, object, None]]]:
+        """The background tasks, by name."""
+        return {
+            f"git {checkout.source.location.directory_name}": partial(self._follow, checkout, context)
+            for checkout in self._checkouts.values()
+        }
+
+    async def asked(self) -> None:
+        """Wait until every remote was asked once, whatever it answered."""
+        await self._all_asked.wait()
+
+    def read(self, read: Read) -> Read:
+        """The function that reads all sources, with the commits and problems of the Git sources in its result."""
+
+        def annotated(token: CancellationToken) -> Snapshot:
+            return with_commits(read(token), self._checkouts)
+
+        return annotated if self._checkouts else read
+
+    async def watch(self, triggers: AsyncIterator[object]) -> AsyncIterator[object]:
+        """The triggers of the files, and one for each change of a commit or of a problem."""
+        trigger: asyncio.Task[object] | None = None
+        try:
+            while True:
+                trigger = trigger or asyncio.ensure_future(anext(triggers))
+                changed = asyncio.ensure_future(self._changed.wait())
+                waiting: set[asyncio.Task[object]] = {trigger, changed}  # type: ignore[arg-type] # of a bool
+                try:
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
+                self._changed.clear()
+                if trigger.done():
+                    trigger.result()
+                    trigger = None
+                yield "changed"
+        finally:
+            if trigger is not None:
+                trigger.cancel()
+
+    def close(self) -> None:
+        """End the threads. Their commands were ended with the tasks."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _follow(self, checkout: GitCheckout, context: Context) -> None:
+        failures = 0
+        while True:
+            before = checkout.state
+            after = await self._sync(checkout)
+            failures = failures + 1 if after.problem else 0
+            await self._report(checkout, before, after, context)
+            if after != before:
+                self._changed.set()
+            self._asked.add(checkout.root)
+            if len(self._asked) == len(self._checkouts):
+                self._all_asked.set()
+            delay = self._backoff.delay(failures - 1, self._random) if failures else self._interval
+            await self._clock.sleep(delay)
+
+    async def _sync(self, checkout: GitCheckout) -> CheckoutState:
+        token = CancellationToken()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, checkout.sync, token)
+        finally:
+            token.cancel()
+
+    async def _report(
+        self, checkout: GitCheckout, before: CheckoutState, after: CheckoutState, context: Context
+    ) -> None:
+        """Record a new commit as an event. A problem is reported by whoever reads the sources."""
+        if not after.commit or after.commit == before.commit:
+            return
+        name, location = checkout.source.location.directory_name, checkout.source.location
+        was = f" (before: {before.commit})" if before.commit else ""
+        await context.events.normal("Source", name, "CommitCheckedOut", f"{location}: commit {after.commit}{was}")
+        if after.rewritten:
+            message = (
+                f"{location}: commit {after.commit} does not follow {after.rewritten} within the last {HISTORY} commits:"
+                " the branch was rewritten (force-pushed), or moved by more commits than that; check that this was meant"
+            )
+            await context.events.warning("Source", name, "HistoryRewritten", message)
+
+
+def remove_unconfigured(directory: Path, sources: Iterable[GitSource]) -> None:
+    """Remove the clones and trees of sources that are no longer in the settings."""
+    kept = {source.directory for source in sources}
+    for found in directory.iterdir() if directory.is_dir() else ():
+        if found not in kept:
+            logger.info("removing %s: its repository is no longer configured", found)
+            shutil.rmtree(found, ignore_errors=True)
