@@ -73,7 +73,7 @@ class GitSources:
             while True:
                 trigger = trigger or asyncio.ensure_future(anext(triggers))
                 changed = asyncio.ensure_future(self._changed.wait())
-                waiting: set[asyncio.Task[object]] = {trigger, changed}  # type: ignore[arg-type] # of a bool
+                waiting: set[asyncio.Task[object]] = {trigger, changed}
                 try:
                     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -124,8 +124,8 @@ class GitSources:
         await context.events.normal("Source", name, "CommitCheckedOut", f"{location}: commit {after.commit}{was}")
         if after.rewritten:
             message = (
-                f"{location}: commit {after.commit} does not follow {after.rewritten} within the last {HISTORY} commits:"
-                " the branch was rewritten (force-pushed), or moved by more commits than that; check that this was meant"
+                f"{location}: commit {after.commit} does not follow {after.rewritten} within {HISTORY} commits: the"
+                " branch was rewritten (force-pushed), or moved by more commits than that; check that this was meant"
             )
             await context.events.warning("Source", name, "HistoryRewritten", message)
 

@@ -1,8 +1,8 @@
 """``dockerv6 doctor``: check this host, whether the daemon runs or not. It changes nothing."""
 
 import asyncio
-import shutil
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass

@@ -177,58 +177,6 @@ class Settings:
         parse=parse_uid,
         metavar="UID",
     )
-    git: tuple[GitLocation, ...] = setting(
-        "--git",
-        (),
-        "Git repository of resource files: https, ssh or a local path. Repeatable; in the variable, separate them with"
-        " spaces.",
-        parse=parse_git_location,
-        metavar="URL[#REF[:PATH]]",
-    )
-    git_ref: str = setting(
-        "--git-ref",
-        "",
-        "Branch, tag or commit of each --git that names none. Default: the repository's default branch.",
-        parse=parse_git_ref,
-        metavar="REF",
-    )
-    git_path: str = setting(
-        "--git-path",
-        "",
-        "Directory or file in the repository of each --git that names none. Default: all of it.",
-        parse=parse_git_path,
-        metavar="PATH",
-    )
-    git_interval: float = setting(
-        "--git-interval",
-        60.0,
-        "Interval at which Git repositories are asked for a new commit.",
-        parse=parse_interval,
-        default_text="1m",
-        metavar="DURATION",
-    )
-    git_token_files: tuple[CredentialFile, ...] = setting(
-        "--git-token-file",
-        (),
-        "File with the token (or password) of https repositories; SCOPE is a HOST, or HOST/PATH. Repeatable; in the"
-        " variable, separate files with spaces.",
-        parse=parse_credential_file,
-        metavar="[SCOPE=]FILE",
-    )
-    git_ssh_keys: tuple[CredentialFile, ...] = setting(
-        "--git-ssh-key",
-        (),
-        "File with the private (deploy) key of ssh repositories; SCOPE is a HOST, or HOST/PATH. Repeatable; in the"
-        " variable, separate files with spaces.",
-        parse=parse_credential_file,
-        metavar="[SCOPE=]FILE",
-    )
-    git_known_hosts: str = setting(
-        "--git-known-hosts",
-        "",
-        "File with the host keys of ssh repositories. Default: the system's /etc/ssh/ssh_known_hosts.",
-        metavar="FILE",
-    )
     state_dir: str = setting(
         "--state-dir", "/var/lib/dockerv6", "Directory of the daemon's state.", parse=parse_directory, metavar="PATH"
     )
@@ -282,6 +230,58 @@ class Settings:
         "--instance",
         "dockerv6",
         "Name of this operator in the labels of its Docker networks. It does not allow two operators on one host.",
+    )
+    git: tuple[GitLocation, ...] = setting(
+        "--git",
+        (),
+        "Git repository of resource files: https, ssh or a local path. Repeatable; in the variable, separate them with"
+        " spaces.",
+        parse=parse_git_location,
+        metavar="URL[#REF[:PATH]]",
+    )
+    git_ref: str = setting(
+        "--git-ref",
+        "",
+        "Branch, tag or commit of each --git that names none. Default: the repository's default branch.",
+        parse=parse_git_ref,
+        metavar="REF",
+    )
+    git_path: str = setting(
+        "--git-path",
+        "",
+        "Directory or file in the repository of each --git that names none. Default: all of it.",
+        parse=parse_git_path,
+        metavar="PATH",
+    )
+    git_interval: float = setting(
+        "--git-interval",
+        60.0,
+        "Interval at which Git repositories are asked for a new commit.",
+        parse=parse_interval,
+        default_text="1m",
+        metavar="DURATION",
+    )
+    git_token_files: tuple[CredentialFile, ...] = setting(
+        "--git-token-file",
+        (),
+        "File with the token (or password) of https repositories; SCOPE is a HOST, or HOST/PATH. Repeatable; in the"
+        " variable, separate files with spaces.",
+        parse=parse_credential_file,
+        metavar="[SCOPE=]FILE",
+    )
+    git_ssh_keys: tuple[CredentialFile, ...] = setting(
+        "--git-ssh-key",
+        (),
+        "File with the private (deploy) key of ssh repositories; SCOPE is a HOST, or HOST/PATH. Repeatable; in the"
+        " variable, separate files with spaces.",
+        parse=parse_credential_file,
+        metavar="[SCOPE=]FILE",
+    )
+    git_known_hosts: str = setting(
+        "--git-known-hosts",
+        "",
+        "File with the host keys of ssh repositories. Default: the system's /etc/ssh/ssh_known_hosts.",
+        metavar="FILE",
     )
 
     @property

@@ -121,16 +121,16 @@ def parse_git_location(text: str) -> GitLocation:
         raise ValueError(
             f"{shown!r} has {'a' if found['host'] else 'no'} host; write file:///PATH or https://HOST/PATH"
         )
-    return GitLocation(url, parse_git_ref(ref) if ref else "", parse_git_path(path))
+    return GitLocation(url, parse_git_ref(ref), parse_git_path(path))
 
 
 def parse_git_ref(text: str) -> str:
-    """A branch, a tag, a full ref such as ``refs/heads/main``, or the full id of a commit.
+    """A branch, a tag, a full ref such as ``refs/heads/main``, or the full id of a commit; "": the default.
 
     Raises:
         ValueError: no ref can have that name (git-check-ref-format(1)).
     """
-    if not _REF.fullmatch(text):
+    if text and not _REF.fullmatch(text):
         raise ValueError(f"{text!r} is not the name of a branch or tag, or the id of a commit; write one such as main")
     return text
 
