@@ -18,6 +18,7 @@ from dockerv6.controller.world import World
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.inputs import Identity
 from dockerv6.planning.plan import Drift
+from dockerv6.planning.steps import Step
 from dockerv6.reconciler.handler import Key
 from dockerv6.store.port import Store
 
@@ -62,6 +63,11 @@ def _drop(key: Key, reason: str) -> None:
     del key, reason
 
 
+def _anything(owner: str, step: Step) -> None:
+    """What the resources ask for needs no other approval."""
+    del owner, step
+
+
 async def _nothing() -> str:
     return ""
 
@@ -86,6 +92,8 @@ class Context:
     """Returns a message about another program that writes rules for the same networks; "": there is none."""
     check_state: Callable[[], Awaitable[str]] = _nothing
     """Writes the state file again if it was removed or damaged; returns what happened, "": nothing."""
+    approve: Callable[[str, Step], None] = _anything
+    """Raises `StepNotApproved` for a step of an owner ("Kind/name") that the plan file which is applied lacks."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
     drift: DriftObserver = field(default_factory=NullDriftObserver)
     next_first_walk: float = 0.0  # monotonic: until then, statuses wait for their first packet walk

@@ -115,6 +115,7 @@ async def execute(plan: Plan, context: Context) -> None:
     for step in plan.steps:
         logger.debug("%s", step.describe(), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
         try:
+            context.approve(f"{plan.kind}/{plan.name}", step)
             await execute_step(step, context)
         except Exception as error:
             failed = StepFailed(step, error, tuple(executed))

@@ -14,6 +14,7 @@ from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.firewall.rules import filter_steps, modified_table
 from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.plan import Plan
+from dockerv6.planning.saved_plan import StepNotApproved
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 
 logger = logging.getLogger(__name__)
@@ -94,11 +95,12 @@ async def reconcile_host_filter(context: Context) -> None:
         needed = context.firewall.wanted
         steps = filter_steps(view, wanted=needed) if needed or context.firewall.idle else ()
         for step in steps:
+            context.approve(str(HOST_FILTER), step)
             await execute_step(step, context)
             message = f"{step.describe()}: {step.reason}"
             await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", message)
         await context.firewall.sweep_residues()
-    except (FirewallError, HostNetError) as error:
+    except (FirewallError, HostNetError, StepNotApproved) as error:
         raise _temporary(error) from error
 
 

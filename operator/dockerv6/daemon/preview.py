@@ -1,9 +1,13 @@
 """``dockerv6 plan``: what a run would do. It changes nothing."""
 
 import asyncio
-from dataclasses import dataclass, replace
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkstemp
 
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
 from dockerv6.controller.engine_chains import ENGINE_CHAINS
@@ -18,13 +22,19 @@ from dockerv6.ipam.ledger import AllocationState, Ledger
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.lib.clock import Clock
 from dockerv6.lib.tasks import CancellationToken
+from dockerv6.lib.text import printable_path
 from dockerv6.planning.plan import Plan
+from dockerv6.planning.saved_plan import PlanOrigin, SavedPlan
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.git.checkout import GitCheckout, with_commits
+from dockerv6.source.git.location import GitSource
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Diagnostic, Snapshot
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.port import Store
+
+_MAX_PLAN = 64 * 1024 * 1024
+"""Bytes of a plan file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +43,25 @@ class Preview:
 
     plans: tuple[Plan, ...]
     diagnostics: tuple[Diagnostic, ...]
+    origin: PlanOrigin = field(default_factory=lambda: PlanOrigin("", "", "", ""))
+
+    @property
+    def saved(self) -> SavedPlan:
+        """The plan for a file."""
+        return SavedPlan.of(self.plans, self.origin)
 
 
-def preview(settings: Settings) -> Preview:
+def plan_now(settings: Settings) -> Preview:
+    """`preview`, for callers that run no event loop. Raises as `preview` does."""
+    return asyncio.run(preview(settings))
+
+
+async def preview(settings: Settings) -> Preview:
     """Plan everything. Nothing is changed: not on the host, and not in the state directory.
 
     Raises:
         StoreError, LedgerError, FirewallUnavailable, DockerHostError: it can't be planned; the message says why.
     """
-    return asyncio.run(_preview(settings))
-
-
-async def _preview(settings: Settings) -> Preview:
     copy = State(MemoryStore(), MemoryLedger())
     if settings.database.exists():
         async with open_state(settings) as kept:
@@ -55,7 +72,37 @@ async def _preview(settings: Settings) -> Preview:
         await context.engine_chains.load()
         await context.recreations.load()
         snapshot = await asyncio.to_thread(read_sources, settings, context.clock)
-        return Preview(await plan_everything(snapshot, context), snapshot.diagnostics)
+        identity = context.settings.identity
+        origin = PlanOrigin(version("dockerv6"), identity.installation, identity.instance, socket.gethostname())
+        return Preview(await plan_everything(snapshot, context), snapshot.diagnostics, origin)
+
+
+def fetch_missing(sources: Iterable[GitSource]) -> None:
+    """Check out the Git sources that never were. The others keep the commit that plans are made of."""
+    for source in sources:
+        checkout = GitCheckout(source)
+        if not checkout.state.commit:
+            checkout.sync(CancellationToken())
+
+
+def write_plan(saved: SavedPlan, file: Path) -> None:
+    """Write a plan file, which only its owner can read, in one step. Raises `OSError`."""
+    descriptor, name = mkstemp(dir=file.absolute().parent, prefix=f".{file.name}.")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as written:
+            written.write(saved.encode())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_plan(file: Path) -> SavedPlan:
+    """Read a plan file. Raises `OSError`, `PlanRefused`."""
+    with file.open("rb") as opened:
+        content = opened.read(_MAX_PLAN + 1)
+    text = content.decode(errors="replace") if len(content) <= _MAX_PLAN else ""
+    return SavedPlan.decode(text, printable_path(str(file)))
 
 
 def read_sources(settings: Settings, clock: Clock) -> Snapshot:

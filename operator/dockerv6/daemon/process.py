@@ -24,11 +24,13 @@ from dockerv6.controller.status import conditions_before
 from dockerv6.daemon import heap, systemd
 from dockerv6.daemon.http import serve
 from dockerv6.daemon.observer import MetricsObserver
+from dockerv6.daemon.preview import fetch_missing, preview
 from dockerv6.daemon.requests import OperatorRequests
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import open_context, open_state
 from dockerv6.hostnet.lock import NamespaceLock
 from dockerv6.lib.clock import SystemClock
+from dockerv6.planning.saved_plan import SavedPlan
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
 from dockerv6.source.watch import watch
@@ -107,7 +109,9 @@ async def _run(settings: Settings, reread: Callable[[], Settings]) -> int:
     while True:
         async with AsyncExitStack() as stack:
             used = await _start(stack, wanted, used)
-            logger.info("dockerv6 %s watches %s", version("dockerv6"), ", ".join(map(str, (*used.config_dirs, *used.git))))
+            logger.info(
+                "dockerv6 %s watches %s", version("dockerv6"), ", ".join(map(str, (*used.config_dirs, *used.git)))
+            )
             systemd.notify(systemd.READY)
             if await received.get() is not signal.SIGHUP:
                 trimming.cancel()
@@ -142,25 +146,28 @@ def _reread(reread: Callable[[], Settings], used: Settings) -> Settings:
         return used
 
 
-def apply(settings: Settings, timeout: float) -> tuple[ApplyResult, ...]:
+def apply(settings: Settings, timeout: float, plan: SavedPlan | None = None) -> tuple[ApplyResult, ...]:
     """Converge once, delete what is gone from the sources, and return the state of every resource.
 
     Args:
         settings: as for `run`.
         timeout: seconds to wait at most; a resource that is not Ready by then is returned as such.
+        plan: executes these steps only, and only if they are what is to be done now; None: whatever is to be done.
 
     Raises:
+        PlanRefused: the plan is stale, or of another host, version or instance.
         The same as `run`.
     """
     _configure_logging(settings)
-    return asyncio.run(_apply(settings, timeout))
+    return asyncio.run(_apply(settings, timeout, plan))
 
 
-async def _apply(settings: Settings, limit: float) -> tuple[ApplyResult, ...]:
-    async with running(settings) as it:
+async def _apply(settings: Settings, limit: float, plan: SavedPlan | None) -> tuple[ApplyResult, ...]:
+    async with running(settings, plan) as it:
         try:
             async with asyncio.timeout(limit):
-                await it.git.asked()
+                if plan is None:
+                    await it.git.asked()
                 await it.operator.settle()
         except TimeoutError:
             logger.warning("not everything has converged within %.0f s", limit)
@@ -205,18 +212,26 @@ async def _uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, .
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
-    """Run an operator for the time of the block, alone with its state directory."""
+async def running(settings: Settings, plan: SavedPlan | None = None) -> AsyncIterator[RunningOperator]:
+    """Run an operator for the time of the block, alone with its state directory. ``plan``: as for `apply`.
+
+    Raises:
+        PlanRefused: as `apply`.
+    """
     async with AsyncExitStack() as stack:
         workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="worker")
         asyncio.get_running_loop().set_default_executor(workers)
         stack.callback(workers.shutdown, wait=False)
         stack.enter_context(InstanceLock(Path(settings.state_dir)))
         stack.enter_context(NamespaceLock())
+        if plan is not None:  # under the locks, so that no other process changes anything in between
+            await asyncio.to_thread(fetch_missing, settings.git_sources)
+            plan.check((await preview(settings)).saved)
         state = await stack.enter_async_context(open_state(settings))
         context = await stack.enter_async_context(open_context(settings, state))
         metrics = Metrics(CollectorRegistry(), version("dockerv6"))
         context.drift = metrics
+        context.approve = plan.approval() if plan is not None else context.approve
         heart = Heartbeat(context.clock, HEARTBEAT_LIMIT)
         stuck = StuckWork(context.clock, STUCK_LIMIT)
         health = build_health(context, heart, stuck)
@@ -233,7 +248,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
             lambda: git.watch(watch(settings.roots, clock=context.clock)),
             random,
             MetricsObserver(metrics, stuck, context),
-            git.tasks(context),
+            git.tasks(context) if plan is None else {},  # a newer commit needs another plan
         )
         health.add(Probe.READINESS, "tasks", operator.check_tasks)
         stack.enter_context(serve(settings.address, health, metrics, OperatorRequests(operator)))

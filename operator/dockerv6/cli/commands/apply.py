@@ -61,6 +61,7 @@ class ResourceResult(Protocol):
         "dockerv6 apply --config-dir ./networks --timeout 30s",
         "dockerv6 apply -f blog.yaml",
         "dockerv6 apply -f - --dry-run < blog.yaml",
+        "dockerv6 apply blog.plan",
     ),
 )
 @click.option(
@@ -82,6 +83,7 @@ class ResourceResult(Protocol):
     show_default=True,
     help="Maximum time to wait.",
 )
+@click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path(path_type=Path))
 @with_settings
 @recursive_option
 @without_namespaces
@@ -94,6 +96,7 @@ def command(
     dry_run: bool,
     force: bool,
     timeout: float,
+    plan_file: Path | None,
 ) -> None:
     """Reconcile all resources once and print whether each one is Ready. With -f, write resource files.
 
@@ -104,20 +107,34 @@ def command(
     With -f, each resource is written to a file of its own in the first configuration directory, from where the daemon
     takes it, or replaces the file that it has. A file with other resources, in a Git repository or behind a link of
     git-sync is not changed, and one with comments only with --force. Nothing is waited for: see `dockerv6 wait`.
+
+    With PLAN, a file of `dockerv6 plan --out`, exactly the steps of that plan are executed. It is refused if something
+    else is to be done by now, and while a daemon runs, which makes plans of its own.
     """
     if manifests:
+        if plan_file is not None:
+            raise click.UsageError("-f writes resource files, and PLAN executes a plan: give one of them")
         from dockerv6.cli.writing import write_manifests  # noqa: PLC0415 - loads the models
 
         write_manifests(manifests, settings, force=force, dry_run=dry_run)
         return
     if dry_run or force:
         raise click.UsageError("--dry-run and --force belong to -f; `dockerv6 plan` shows what a run would change")
+    from dockerv6.daemon.preview import read_plan  # noqa: PLC0415 - loads the daemon
     from dockerv6.daemon.process import apply  # noqa: PLC0415 - loads the daemon
+    from dockerv6.planning.saved_plan import PlanRefused  # noqa: PLC0415 - loads the planning floor
 
     results: Iterable[ResourceResult]
     try:
-        results = apply(settings, timeout)
+        results = apply(settings, timeout, read_plan(plan_file)) if plan_file is not None else apply(settings, timeout)
+    except PlanRefused as refused:
+        for line in refused.difference:
+            click.echo(plain(line), err=True)
+        raise
     except AlreadyRunning as running:
+        if plan_file is not None:
+            remedy = "the daemon makes plans of its own: stop it (systemctl stop dockerv6) to apply a plan file"
+            raise click.ClickException(plain(f"{running}; {remedy}")) from running
         click.echo(f"dockerv6 (process {running.pid or 'unknown'}) is running: waiting for it", err=True)
         results = _wait(settings, timeout, clock_of(ctx))
     problems = _problems(Path(settings.state_dir))

@@ -1,5 +1,6 @@
 """``dockerv6 plan``: show the changes that a run would make."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,23 +26,34 @@ CHANGES = 2
     examples=(
         "dockerv6 plan",
         "dockerv6 plan ipv6network/blog -o json",
+        "dockerv6 plan --out blog.plan && dockerv6 apply blog.plan",
     ),
 )
 @click.argument("wanted", metavar="[KIND/NAME]...", nargs=-1, shell_complete=complete)
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format."
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write the plan to a file, for `dockerv6 apply FILE`.",
+)
 @with_settings
 @click.pass_context
-def command(ctx: click.Context, settings: Settings, *, wanted: tuple[str, ...], output: str) -> None:
+def command(ctx: click.Context, settings: Settings, *, wanted: tuple[str, ...], output: str, out: Path | None) -> None:
     """Show the changes that `dockerv6 run` would make: each step, its reason, and which containers it disconnects.
 
     Exit codes: 0 no changes, 2 changes to make, 1 error: the plan can't be computed, a file is invalid, or a resource
     is blocked: it is not Ready until the problem that the plan names is solved. Warnings don't change the exit code.
     """
-    from dockerv6.daemon.preview import preview  # noqa: PLC0415 - loads the daemon
+    from dockerv6.daemon.preview import plan_now, write_plan  # noqa: PLC0415 - loads the daemon
 
-    found = preview(settings)
+    if out is not None and wanted:
+        raise click.UsageError("--out writes the plan of all resources; leave out KIND/NAME")
+    found = plan_now(settings)
+    if out is not None:
+        write_plan(found.saved, out)
     plans = _selected(found, wanted)
     _show(plans, found, output)
     ctx.exit(_exit_code(plans, found))

@@ -1,8 +1,6 @@
 """Plans as text, in the style of Terraform, and as JSON."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv6Interface
 
 import click
 
@@ -11,15 +9,11 @@ from dockerv6.cli.printers.diagnostics import diagnostic_mapping
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import short_name
 from dockerv6.planning.plan import Change, Disruption, Finding, Plan
-from dockerv6.planning.steps import KeepPoolPrefix, RemoveNetwork, Step
+from dockerv6.planning.saved_plan import known_before
+from dockerv6.planning.steps import RemoveNetwork, Step
 from dockerv6.source.model import Diagnostic
 
 _COLOURS = {"+": "green", "-": "red", "~": "yellow", "-/+": "red"}
-
-KNOWN_AFTER_APPLY = "(known after apply)"
-"""Terraform's text for a value that does not exist yet."""
-
-_ADDRESS = re.compile(r"[0-9a-f]*:[0-9a-f:]*(/[0-9]+)?")
 
 
 def changes(plans: Iterable[Plan]) -> dict[str, int]:
@@ -43,7 +37,7 @@ def changes(plans: Iterable[Plan]) -> dict[str, int]:
 
 def plan_lines(plans: Sequence[Plan], *, invalid_files: bool = False) -> list[str]:
     """A paragraph per resource that has steps or findings, and the summary."""
-    known = _known_before(plans)
+    known = known_before(plans)
     lines: list[str] = []
     for plan in plans:
         if plan.steps or plan.findings:
@@ -70,7 +64,7 @@ def summary(plans: Sequence[Plan], *, invalid_files: bool = False) -> str:
 
 def plan_mapping(plans: Sequence[Plan], diagnostics: Iterable[Diagnostic]) -> dict[str, object]:
     """For ``-o json``. The format is stable, see docs/cli.md."""
-    known = _known_before(plans)
+    known = known_before(plans)
     return {
         "apiVersion": API_VERSION,
         "kind": "PlanList",
@@ -84,20 +78,6 @@ def _named(plans: Iterable[Plan], findings: Callable[[Plan], Iterable[Finding]])
     """``ipv6network/blog (MTUMismatch)``: the resources that have such findings, with the reasons."""
     found = {short_name(p.kind, p.name): dict.fromkeys(str(f.reason) for f in findings(p)) for p in plans}
     return ", ".join(f"{name} ({', '.join(reasons)})" for name, reasons in found.items() if reasons)
-
-
-def _known_before(plans: Iterable[Plan]) -> Callable[[str], str]:
-    """A function that replaces addresses in prefixes which are generated at random when the plans are executed."""
-    generated = [step.prefix for plan in plans for step in plan.steps if isinstance(step, KeepPoolPrefix)]
-
-    def shown(match: re.Match[str]) -> str:
-        try:
-            address = IPv6Interface(match[0]).ip
-        except ValueError:
-            return match[0]
-        return KNOWN_AFTER_APPLY if any(address in prefix for prefix in generated) else match[0]
-
-    return lambda text: _ADDRESS.sub(shown, text) if generated else text
 
 
 def _mapped(value: object, known: Callable[[str], str]) -> object:

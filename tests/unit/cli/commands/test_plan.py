@@ -32,12 +32,12 @@ ERROR = Diagnostic(Position("a.yaml", 1, 1), Severity.ERROR, ("spec",), "wrong",
 )
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_exit_code_depends_on_the_plan(monkeypatch: Patch, found: Preview, code: int, form: str) -> None:
-    returning(monkeypatch, preview, "preview", found)
+    returning(monkeypatch, preview, "plan_now", found)
     assert run(["plan", "-o", form]).exit_code == code
 
 
 def test_a_plan_can_be_limited_to_resources(monkeypatch: Patch) -> None:
-    returning(monkeypatch, preview, "preview", Preview((OPEN, DONE), ()))
+    returning(monkeypatch, preview, "plan_now", Preview((OPEN, DONE), ()))
     assert run(["plan", "v6net/shop"]).exit_code == 0
     assert [plan["name"] for plan in json.loads(run(["plan", "v6net", "-o", "json"]).stdout)["plans"]] == [
         "blog",
@@ -47,7 +47,7 @@ def test_a_plan_can_be_limited_to_resources(monkeypatch: Patch) -> None:
 
 
 def test_diagnostics_go_to_standard_error(monkeypatch: Patch) -> None:
-    returning(monkeypatch, preview, "preview", Preview((), (ERROR,)))
+    returning(monkeypatch, preview, "plan_now", Preview((), (ERROR,)))
     result = run(["plan"])
     assert result.stderr == "a.yaml:1:1: error: spec: wrong; correct it\n"
     assert result.stdout == "No changes.\n"

@@ -1,0 +1,161 @@
+"""A plan in a file: what `dockerv6 plan --out` writes, and `dockerv6 apply FILE` compares and approves steps with.
+
+The file is never executed: the plan is made again, and must be the one in the file. A file has no secrets: steps name
+networks, containers, prefixes and rules.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import IPv6Interface, IPv6Network
+
+from dockerv6.api.kinds import API_VERSION
+from dockerv6.planning.plan import Plan
+from dockerv6.planning.steps import KeepPoolPrefix, Step, UpdateFirewall
+
+KIND = "SavedPlan"
+
+KNOWN_AFTER_APPLY = "(known after apply)"
+"""Terraform's text for a value that does not exist yet."""
+
+_ADDRESS = re.compile(r"[0-9a-f]*:[0-9a-f:]*(/[0-9]+)?")
+_GENERATED = re.compile(r"generate .+ for IPv6Pool (?P<pool>\S+)")
+
+
+class PlanRefused(Exception):  # noqa: N818 - as Terraform's "stale plan"
+    """A plan file is not for this host, this version or this time. The message has the remedy.
+
+    Attributes:
+        difference: what was to be done (-) and what is to be done now (+), in lines.
+    """
+
+    def __init__(self, message: str, difference: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.difference = difference
+
+
+class StepNotApproved(Exception):  # noqa: N818 - same
+    """A step became necessary that is not in the plan file."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOrigin:
+    """Where a plan was made, and where it may be applied."""
+
+    version: str  # of dockerv6
+    installation: str  # id of the machine, state directory and instance
+    instance: str
+    host: str  # name, for messages
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """The steps of all resources, as text, and where they were planned."""
+
+    origin: PlanOrigin
+    steps: tuple[str, ...]
+
+    @classmethod
+    def of(cls, plans: Sequence[Plan], origin: PlanOrigin) -> "SavedPlan":
+        """From plans. Addresses in prefixes that are generated at random are not known yet."""
+        known = known_before(plans)
+        lines = (f"{plan.kind}/{plan.name}: {known(_line(step))}" for plan in plans for step in plan.steps)
+        return cls(origin, tuple(lines))
+
+    def encode(self) -> str:
+        """As JSON text."""
+        return json.dumps({"apiVersion": API_VERSION, "kind": KIND, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def decode(cls, text: str, name: str) -> "SavedPlan":
+        """The inverse of `encode`.
+
+        Raises:
+            PlanRefused: the text is no plan.
+        """
+        try:
+            content = json.loads(text)
+            kind = content["apiVersion"], content["kind"]
+            origin, steps = PlanOrigin(**content["origin"]), tuple(content["steps"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            kind, origin, steps = None, PlanOrigin("", "", "", ""), ()
+        if kind != (API_VERSION, KIND) or not all(map(_is_text, (*asdict(origin).values(), *steps))):
+            raise PlanRefused(f"{name} is not a plan; make one with `dockerv6 plan --out FILE`")
+        return cls(origin, steps)
+
+    def check(self, now: "SavedPlan") -> None:
+        """Compare with the plan that is made now.
+
+        Raises:
+            PlanRefused: it is of another place, or the steps differ. The message has the differences, one per line.
+        """
+        mine, here = self.origin, now.origin
+        again = "make the plan again with `dockerv6 plan --out FILE`"
+        if mine.instance != here.instance:
+            other = f"--instance {mine.instance}"
+            raise PlanRefused(
+                f"the plan is for the instance {mine.instance}, not {here.instance}; use {other}, or {again}"
+            )
+        if mine.installation != here.installation:
+            made = f"the plan was made on host {mine.host}, or with another state directory"
+            raise PlanRefused(f"{made}; {again} on {here.host}")
+        if mine.version != here.version:
+            raise PlanRefused(f"the plan was made by dockerv6 {mine.version}, and this is {here.version}; {again}")
+        if self.steps != now.steps:
+            lines = difflib.unified_diff(self.steps, now.steps, "in the plan", "now", n=0, lineterm="")
+            shown = tuple(line for line in lines if not line.startswith("@@"))
+            raise PlanRefused(f"the plan is stale: something else is to be done by now; {again}", shown)
+
+    def approval(self) -> Callable[[str, Step], None]:
+        """A function that raises `StepNotApproved` for a step of an owner ("Kind/name") that is not in the plan.
+
+        Of a firewall step, the plan approves that the rules are brought to what the resources ask for. Its text depends
+        on which resource comes first: the first one commits what all share. A step of the host itself, such as
+        forwarding, is in the plan of each resource that needs it.
+        """
+        of_all = {step.partition(": ")[2] for step in self.steps}
+        of_owners = set(self.steps)
+        pools = {found["pool"] for step in of_all if (found := _GENERATED.search(step))}
+        firewall = any(step.partition(" ")[2].startswith("firewall: ") for step in of_all)
+        generated: list[IPv6Network] = []
+
+        def check(owner: str, step: Step) -> None:
+            if isinstance(step, KeepPoolPrefix) and step.pool in pools:
+                generated.append(step.prefix)
+                return
+            if isinstance(step, UpdateFirewall) and firewall:
+                return
+            lines = {_line(step), _masked(_line(step), generated)}
+            if not (
+                lines & of_all if owner.startswith("Host/") else {f"{owner}: {line}" for line in lines} & of_owners
+            ):
+                raise StepNotApproved(f"it is not in the plan file ({step.reason}); make a new plan for what is left")
+
+        return check
+
+
+def known_before(plans: Iterable[Plan]) -> Callable[[str], str]:
+    """A function that replaces addresses in prefixes which are generated at random when the plans are executed."""
+    generated = [step.prefix for plan in plans for step in plan.steps if isinstance(step, KeepPoolPrefix)]
+    return lambda text: _masked(text, generated)
+
+
+def _masked(text: str, generated: Sequence[IPv6Network]) -> str:
+    def shown(match: re.Match[str]) -> str:
+        try:
+            address = IPv6Interface(match[0]).ip
+        except ValueError:
+            return match[0]
+        return KNOWN_AFTER_APPLY if any(address in prefix for prefix in generated) else match[0]
+
+    return _ADDRESS.sub(shown, text) if generated else text
+
+
+def _line(step: Step) -> str:
+    return f"{step.symbol} {step.describe()}"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -1,0 +1,94 @@
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+import pytest
+
+from dockerv6.planning.plan import Plan
+from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan, StepNotApproved
+from dockerv6.planning.steps import BindSubnet, KeepPoolPrefix, SetSysctl
+
+HERE = PlanOrigin("0.2.0", "1a2b", "dockerv6", "web1")
+SYSCTL = SetSysctl("net.ipv6.conf.all.forwarding", "1", "0", "containers need it")
+
+
+def generated(prefix: str) -> Plan:
+    """The plan of a network whose pool gets a random prefix."""
+    network = IPv6Network(f"{prefix}::/64")
+    steps = (
+        KeepPoolPrefix("default", network.supernet(16)),
+        BindSubnet("blog", "default", network, None, "new"),
+        SYSCTL,
+    )
+    return Plan("IPv6Network", "blog", steps)
+
+
+def saved(*plans: Plan, origin: PlanOrigin = HERE) -> SavedPlan:
+    return SavedPlan.of(plans, origin)
+
+
+def test_a_plan_survives_its_file() -> None:
+    plan = saved(generated("fd01:203:405:1"))
+    assert SavedPlan.decode(plan.encode(), "x") == plan
+    plan.check(plan)
+
+
+def test_a_random_prefix_does_not_make_a_plan_stale_and_is_not_written() -> None:
+    plan = saved(generated("fd01:203:405:1"))
+    assert "fd01" not in plan.encode()
+    plan.check(saved(generated("fd99:203:405:1")))
+
+
+@pytest.mark.parametrize(
+    ("origin", "message"),
+    [
+        (replace(HERE, installation="other", host="web2"), "made on host web2.*on web1"),
+        (replace(HERE, version="0.1.0"), r"made by dockerv6 0\.1\.0, and this is 0\.2\.0"),
+        (replace(HERE, instance="test", installation="other"), "use --instance test"),
+    ],
+)
+def test_a_plan_of_another_place_is_refused_with_a_remedy(origin: PlanOrigin, message: str) -> None:
+    with pytest.raises(PlanRefused, match=message) as refused:
+        saved(origin=origin).check(saved())
+    assert "make the plan again with `dockerv6 plan --out FILE`" in str(refused.value)
+
+
+def test_a_stale_plan_is_refused_with_the_difference() -> None:
+    other = replace(SYSCTL, prior="2")
+    with pytest.raises(PlanRefused, match="stale") as refused:
+        saved(Plan("IPv6Network", "blog", (SYSCTL,))).check(saved(Plan("IPv6Network", "blog", (other,))))
+    assert refused.value.difference == (
+        "--- in the plan",
+        "+++ now",
+        "-IPv6Network/blog: ~ set sysctl net.ipv6.conf.all.forwarding=1 (was 0)",
+        "+IPv6Network/blog: ~ set sysctl net.ipv6.conf.all.forwarding=1 (was 2)",
+    )
+
+
+def test_only_the_steps_of_the_plan_are_approved() -> None:
+    approve = saved(generated("fd01:203:405:1")).approval()
+    for step in generated("fd77:203:405:1").steps:  # another random prefix
+        approve("IPv6Network/blog", step)
+    with pytest.raises(StepNotApproved, match="not in the plan file"):
+        approve("IPv6Network/blog", replace(SYSCTL, prior="2"))
+    approve("Host/forwarding", SYSCTL)
+    with pytest.raises(StepNotApproved):
+        approve("IPv6Network/shop", BindSubnet("shop", "default", IPv6Network("fd77:203:405:2::/64"), None, "new"))
+    with pytest.raises(StepNotApproved):
+        approve("IPv6Network/blog", KeepPoolPrefix("other", IPv6Network("fd88::/48")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "7", '"x"', "{}", "[" * 100_000),
+        '{"apiVersion": "dockerv6.io/v1alpha1", "kind": "PlanList", "origin": {}, "steps": []}',
+        saved().encode().replace("SavedPlan", "Plan"),
+        saved().encode().replace('"steps": []', '"steps": [1]'),
+        saved().encode().replace('"steps": []', '"steps": 1'),
+        saved().encode().replace('"web1"', "1"),
+        saved().encode().replace('"host"', '"hosts"'),
+    ],
+)
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(PlanRefused, match="x is not a plan"):
+        SavedPlan.decode(text, "x")
