@@ -41,11 +41,7 @@ class GitSources:
         self._clock = clock
         self._random = random
         self._changed = asyncio.Event()
-        self._asked: set[str] = set()
-        self._all_asked = asyncio.Event()
         self._threads = ThreadPoolExecutor(max(1, len(self._checkouts)), thread_name_prefix="git")
-        if not self._checkouts:
-            self._all_asked.set()
 
     def tasks(self, context: Context) -> Mapping[str, Callable[[], Coroutine[object, object, None]]]:
         """The background tasks, by name."""
@@ -54,9 +50,9 @@ class GitSources:
             for checkout in self._checkouts.values()
         }
 
-    async def asked(self) -> None:
-        """Wait until every remote was asked once, whatever it answered."""
-        await self._all_asked.wait()
+    async def ask_all(self, context: Context) -> None:
+        """Ask every remote once, all at the same time, before anything is read. Failures become problems."""
+        await asyncio.gather(*(self._ask(checkout, context) for checkout in self._checkouts.values()))
 
     def read(self, read: Read) -> Read:
         """The function that reads all sources, with the commits and problems of the Git sources in its result."""
@@ -94,17 +90,18 @@ class GitSources:
     async def _follow(self, checkout: GitCheckout, context: Context) -> None:
         failures = 0
         while True:
-            before = checkout.state
-            after = await self._sync(checkout)
-            failures = failures + 1 if after.problem else 0
-            await self._report(checkout, before, after, context)
-            if after != before:
-                self._changed.set()
-            self._asked.add(checkout.root)
-            if len(self._asked) == len(self._checkouts):
-                self._all_asked.set()
+            state = await self._ask(checkout, context)
+            failures = failures + 1 if state.problem else 0
             delay = self._backoff.delay(failures - 1, self._random) if failures else self._interval
             await self._clock.sleep(delay)
+
+    async def _ask(self, checkout: GitCheckout, context: Context) -> CheckoutState:
+        before = checkout.state
+        after = await self._sync(checkout)
+        await self._report(checkout, before, after, context)
+        if after != before:
+            self._changed.set()
+        return after
 
     async def _sync(self, checkout: GitCheckout) -> CheckoutState:
         token = CancellationToken()

@@ -71,7 +71,6 @@ class RunningOperator:
     """An operator that runs, and what it reports about itself."""
 
     operator: Operator
-    git: GitSources
     context: Context
     health: Health
     metrics: Metrics
@@ -163,11 +162,9 @@ def apply(settings: Settings, timeout: float, plan: SavedPlan | None = None) -> 
 
 
 async def _apply(settings: Settings, limit: float, plan: SavedPlan | None) -> tuple[ApplyResult, ...]:
-    async with running(settings, plan) as it:
+    async with running(settings, plan, once=True) as it:
         try:
             async with asyncio.timeout(limit):
-                if plan is None:
-                    await it.git.asked()
                 await it.operator.settle()
         except TimeoutError:
             logger.warning("not everything has converged within %.0f s", limit)
@@ -212,8 +209,15 @@ async def _uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, .
 
 
 @asynccontextmanager
-async def running(settings: Settings, plan: SavedPlan | None = None) -> AsyncIterator[RunningOperator]:
-    """Run an operator for the time of the block, alone with its state directory. ``plan``: as for `apply`.
+async def running(
+    settings: Settings, plan: SavedPlan | None = None, *, once: bool = False
+) -> AsyncIterator[RunningOperator]:
+    """Run an operator for the time of the block, alone with its state directory.
+
+    Args:
+        settings: of the process.
+        plan: as for `apply`.
+        once: ask the Git repositories before anything else, instead of beside it.
 
     Raises:
         PlanRefused: as `apply`.
@@ -242,13 +246,15 @@ async def running(settings: Settings, plan: SavedPlan | None = None) -> AsyncIte
         await asyncio.to_thread(remove_unconfigured, settings.git_directory, settings.git_sources)
         git = GitSources(settings.git_sources, settings.git_interval, context.clock, random)
         stack.callback(git.close)
+        if once and plan is None:  # a newer commit needs another plan
+            await git.ask_all(context)
         operator = Operator(
             context,
             git.read(loader.load),
             lambda: git.watch(watch(settings.roots, clock=context.clock)),
             random,
             MetricsObserver(metrics, stuck, context),
-            git.tasks(context) if plan is None else {},  # a newer commit needs another plan
+            {} if once else git.tasks(context),
         )
         health.add(Probe.READINESS, "tasks", operator.check_tasks)
         stack.enter_context(serve(settings.address, health, metrics, OperatorRequests(operator)))

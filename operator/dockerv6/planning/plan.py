@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.planning.field_changes import field_changes
 from dockerv6.planning.steps import CreateNetwork, ForgetSubnet, ReleaseSubnet, RemoveNetwork, Step
 
 
@@ -120,6 +121,7 @@ class Plan:
             "change": self.change.name.capitalize(),
             "disruption": str(self.disruption),
             "disconnects": self.disconnected,
+            "changes": field_changes(self.steps),
             "drift": list(map(str, self.drift)),
             "steps": [
                 {"action": step.action, "description": step.describe(), "reason": step.reason} for step in self.steps

@@ -97,7 +97,6 @@ async def test_a_remote_that_is_lost_is_a_durable_problem_and_deletes_nothing(
         await until(it, first)
     remote.bare.rename(remote.bare.with_name("hidden"))
     async with process.running(followed) as it:
-        await it.git.asked()
 
         async def reported() -> bool:
             return await it.context.store.record(PROBLEMS, "files") is not None

@@ -66,6 +66,7 @@ def test_a_plan_is_a_mapping_for_programs() -> None:
         "change": "Remove",
         "disruption": "None",
         "disconnects": 0,
+        "changes": [{"field": "subnet", "before": str(SUBNET), "after": None}],
         "drift": ["a bridge"],
         "steps": [{"action": "ReleaseSubnet", "description": f"release {SUBNET}", "reason": "the resource is deleted"}],
         "findings": [
