@@ -23,8 +23,12 @@ _FIRST_RETRY = 2.0
 """Seconds until a remote that could not be read is asked again; doubled up to the interval."""
 
 
+AT_ONCE = 3
+"""Remotes that are asked at the same time. A thread and the processes of git for each must fit into the unit's TasksMax."""
+
+
 class GitSources:
-    """All Git sources of an operator. A remote that hangs delays no other one: each has a thread."""
+    """All Git sources of an operator. Two remotes that hang delay no other one."""
 
     def __init__(self, sources: Iterable[GitSource], interval: float, clock: Clock, random: Random) -> None:
         """Know what earlier processes checked out; nothing is fetched yet.
@@ -41,7 +45,7 @@ class GitSources:
         self._clock = clock
         self._random = random
         self._changed = asyncio.Event()
-        self._threads = ThreadPoolExecutor(max(1, len(self._checkouts)), thread_name_prefix="git")
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="git")
 
     def tasks(self, context: Context) -> Mapping[str, Callable[[], Coroutine[object, object, None]]]:
         """The background tasks, by name."""

@@ -15,7 +15,7 @@ from dockerv6.source.model import Diagnostic, Position, Severity
 from tests.golden.test_plans import PLANS
 from tests.unit.planning.test_plan import SPEC
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "crds" / "plan.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "plan.schema.json").read_text())
 
 
 KINDS = [

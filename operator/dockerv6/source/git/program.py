@@ -48,6 +48,7 @@ _CONFIG = (
     "http.lowSpeedLimit=100",
     "http.lowSpeedTime=30",
     "init.defaultBranch=main",
+    "pack.threads=1",
     "submodule.recurse=false",
 )
 
