@@ -23,12 +23,12 @@ _FIRST_RETRY = 2.0
 """Seconds until a remote that could not be read is asked again; doubled up to the interval."""
 
 
-AT_ONCE = 3
-"""Remotes that are asked at the same time. A thread and the processes of git for each must fit into the unit's TasksMax."""
+AT_ONCE = 2
+"""Remotes that are asked at the same time. Threads, and the processes of git, must fit into the unit's TasksMax."""
 
 
 class GitSources:
-    """All Git sources of an operator. Two remotes that hang delay no other one."""
+    """All Git sources of an operator. One remote that hangs delays no other one."""
 
     def __init__(self, sources: Iterable[GitSource], interval: float, clock: Clock, random: Random) -> None:
         """Know what earlier processes checked out; nothing is fetched yet.
