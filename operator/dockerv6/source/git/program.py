@@ -35,7 +35,7 @@ MAX_CLONE = 2 * 1024**3
 
 _MAX_OUTPUT = 256 * 1024**2
 _MAX_SECRET = 16 * 1024
-_SHOWN = 600  # characters of git's own message
+_SHOWN = 300  # characters of the start and of the end of git's own message
 _POLL = 0.25  # seconds
 _DEFAULT_USER = "git"  # GitHub, GitLab and Gitea accept any name beside a token
 _PASSED = ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
@@ -292,8 +292,10 @@ def _size(clone: Path) -> int:
 def _message(output: bytes) -> str:
     """What git wrote to standard error, on one line. The remote may write to it too, so it may be anything."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
-    said = ". ".join(line.removeprefix("fatal: ").removeprefix("error: ").rstrip(".") for line in lines if line)
-    return escaped(said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…")
+    said = ". ".join(
+        line.removeprefix("fatal: ").removeprefix("error: ").rstrip(".") for line in lines if line.strip("@")
+    )
+    return escaped(said if len(said) <= 2 * _SHOWN else f"{said[:_SHOWN]} … {said[-_SHOWN:]}")
 
 
 def _ssh_path(file: str) -> str:
