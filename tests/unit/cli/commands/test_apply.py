@@ -9,6 +9,7 @@ from dockerv6.cli.commands.apply import ApplyStatus, apply_statuses
 from dockerv6.daemon import process
 from dockerv6.daemon.process import ApplyResult
 from dockerv6.daemon.settings import Settings
+from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan
 from dockerv6.source.model import Diagnostic, InvalidResource, Position, Severity, Snapshot, SourcedResource
 from dockerv6.store.lock import AlreadyRunning
 from dockerv6.store.model import StoredObject
@@ -181,3 +182,38 @@ def test_a_held_deletion_is_final() -> None:
 
 def test_resources_without_a_file_are_ignored() -> None:
     assert apply_statuses(Snapshot(), [stored("default", "IPv6Pool", file="")]) == ()
+
+
+def plan_file(tmp_path: Path) -> Path:
+    file = tmp_path / "blog.plan"
+    file.write_text(SavedPlan(PlanOrigin("0", "1", "dockerv6", "web1"), ()).encode())
+    return file
+
+
+def test_a_plan_file_is_applied(monkeypatch: Patch, tmp_path: Path) -> None:
+    calls = returning(monkeypatch, process, "apply", ())
+    assert run(["apply", str(plan_file(tmp_path))]).exit_code == 0
+    assert [type(each) for each in calls[0]] == [Settings, float, SavedPlan]
+
+
+def test_a_stale_plan_file_is_refused_with_the_difference(monkeypatch: Patch, tmp_path: Path) -> None:
+    returning(monkeypatch, process, "apply", PlanRefused("the plan is stale; again", ("-a\x1b", "+b")))
+    result = run(["apply", str(plan_file(tmp_path))])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "-a\\x1b\n+b\nError: the plan is stale; again\n"
+
+
+def test_a_plan_file_is_refused_beside_a_daemon(monkeypatch: Patch, tmp_path: Path) -> None:
+    returning(monkeypatch, process, "apply", AlreadyRunning(tmp_path, 7))
+    result = run(["apply", str(plan_file(tmp_path))])
+    assert result.exit_code == 1
+    assert "stop it (systemctl stop dockerv6) to apply a plan file" in result.stderr
+
+
+def test_what_is_no_plan_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.plan"
+    assert "No such file or directory" in run(["apply", str(file)]).stderr
+    file.write_text("{}")
+    assert (
+        run(["apply", str(file)]).stderr == f"Error: {file} is not a plan; make one with `dockerv6 plan --out FILE`\n"
+    )

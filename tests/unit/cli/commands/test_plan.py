@@ -1,5 +1,6 @@
 import json
 from ipaddress import IPv6Network
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,7 @@ from dockerv6.daemon import preview
 from dockerv6.daemon.preview import Preview
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.saved_plan import PlanOrigin, SavedPlan
 from dockerv6.planning.steps import BindSubnet
 from dockerv6.source.model import Diagnostic, Position, Severity
 from dockerv6.store.port import StoreError
@@ -74,3 +76,17 @@ def test_diff_shows_the_plan_with_the_exit_codes_of_kubectl(
     assert result.stderr == run(["plan", "--fwmark", "0x1"]).stderr
     assert calls[0] == calls[1]
     assert run(["diff", "v6net/none"]).exit_code == 2
+
+
+def test_a_plan_is_written_to_a_file_that_only_its_owner_reads(monkeypatch: Patch, tmp_path: Path) -> None:
+    returning(monkeypatch, preview, "plan_now", Preview((OPEN,), (), PlanOrigin("0.2.0", "1a", "dockerv6", "web1")))
+    file = tmp_path / "blog.plan"
+    file.write_text("an earlier one")
+    file.chmod(0o644)
+    assert run(["plan", "--out", str(file)]).exit_code == 2
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert SavedPlan.decode(file.read_text(), "x").steps == (
+        "IPv6Network/blog: + allocate fd00::/64 from IPv6Pool default",
+    )
+    assert run(["plan", "v6net/blog", "--out", str(file)]).exit_code == 2
+    assert "--out writes the plan of all resources" in run(["plan", "v6net/blog", "--out", str(file)]).stderr
