@@ -22,7 +22,7 @@ _WORST_FIRST = ("fail", "warn", "ok")
 @click.command(
     "doctor",
     cls=ExampleCommand,
-    short_help="HostCheck the host for problems.",
+    short_help="Check the host for problems.",
     examples=(
         "dockerv6 doctor",
         "dockerv6 doctor -o json",

@@ -4,8 +4,6 @@ PyYAML writes YAML 1.1, where `08`, `0o7` and `1e3` without quotes are strings. 
 numbers, so that a resource of that name could not be read back.
 """
 
-from collections.abc import Mapping
-
 import yaml
 
 from dockerv6.source.core_schema import ScalarError, plain_value
@@ -32,7 +30,7 @@ def _is_string(text: str) -> bool:
 _CoreDumper.add_representer(str, _represent_string)
 
 
-def dump(value: Mapping[str, object], *, allow_unicode: bool) -> str:
+def dump(value: object, *, allow_unicode: bool) -> str:
     """The text. Keys keep their order."""
     text: str = yaml.dump(value, Dumper=_CoreDumper, sort_keys=False, allow_unicode=allow_unicode, width=120)
     return text
