@@ -1,6 +1,7 @@
 """Which commands the product's messages offer, found in its source, and which test pastes each of them.
 
-Descriptions of fields (`api`) and the help of the command line (`cli.commands`) explain, and are no remedies.
+Descriptions of fields (`api`), the help of the command line (`cli.commands`) and its answers to commands of other
+programs (`cli.foreign_words`) explain, and are no remedies.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 _SOURCE = ROOT / "operator" / "dockerv6"
-_EXPLAINING = ("api", "cli/commands")
+_EXPLAINING = ("api", "cli/commands", "cli/foreign_words.py")
 _PROGRAMS = (
     *("ip6tables(?:-nft|-legacy)?", "ip", "nft", "sysctl -w", "modprobe", "firewall-cmd", "ufw", "systemctl", "docker"),
     *("dockerd", "mkdir -p", "chmod", "chown", "setcap", "ss", "fuser", "journalctl", "kill"),
@@ -67,6 +68,10 @@ PASTED: Mapping[str, str] = {
         f"{HOST}::test_sources_that_are_refused_are_accepted_after_the_commands",
     ),
     "dockerd --bridge-accept-fwmark={}/{}": f"{FLOWS}::test_engine_29_drops_until_it_accepts_our_mark",
+    "docker compose config > resolved.yaml": "tests/e2e/test_import.py::test_the_networks_of_a_compose_file_are_imported"
+    "_before_it_runs",
+    "dockerv6 resume ipv6network/{}": "tests/e2e/test_command_line.py::test_a_suspension_survives_a_restart_and_reconcile"
+    "_repairs",
     "dockerv6 prune --confirm": "tests/e2e/test_deletion.py::test_a_mass_deletion_waits_for_confirmation",
     "dockerv6 cleanup docker-ipv6nat": "tests/e2e/test_ipv6nat.py::test_a_host_migrates_without_interruption_and_no"
     "_rule_is_left",
@@ -83,6 +88,8 @@ SHOWS = frozenset(
         "docker network ls",
         "dockerv6 describe",
         "dockerv6 doctor",
+        "dockerv6 plan --out FILE",
+        "dockerv6 validate",
         "dockerv6 validate {}",
         "fuser -v /run/xtables.lock",
         "docker network ls lists them",
