@@ -68,10 +68,10 @@ PASTED: Mapping[str, str] = {
         f"{HOST}::test_sources_that_are_refused_are_accepted_after_the_commands",
     ),
     "dockerd --bridge-accept-fwmark={}/{}": f"{FLOWS}::test_engine_29_drops_until_it_accepts_our_mark",
-    "docker compose config > resolved.yaml": "tests/e2e/test_import.py::test_the_networks_of_a_compose_file_are_imported"
-    "_before_it_runs",
-    "dockerv6 resume ipv6network/{}": "tests/e2e/test_command_line.py::test_a_suspension_survives_a_restart_and_reconcile"
-    "_repairs",
+    "docker compose config > resolved.yaml": "tests/e2e/test_import.py::test_the_networks_of_a_compose_file_are"
+    "_imported_before_it_runs",
+    "dockerv6 resume ipv6network/{}": "tests/e2e/test_command_line.py::test_a_suspension_survives_a_restart_and"
+    "_reconcile_repairs",
     "dockerv6 prune --confirm": "tests/e2e/test_deletion.py::test_a_mass_deletion_waits_for_confirmation",
     "dockerv6 cleanup docker-ipv6nat": "tests/e2e/test_ipv6nat.py::test_a_host_migrates_without_interruption_and_no"
     "_rule_is_left",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted((ROOT / "tests" / "e2e" / "reports").glob("test_*.py"))
+MODULES = sorted((ROOT / "tests" / "e2e" / "reports").glob("test_*_[0-9]*.py"))
 ROW = re.compile(r"\| \[(\S+)/(\S+)#(\d+)\]\((\S+)\) \| (.+) \| (.+) \| `(tests/e2e/reports/\w+\.py)::\w+` \|")
 
 

@@ -16,7 +16,7 @@ from tests.unit.cli.harness import Patch, returning, run
 def test_run_returns_the_exit_code_of_the_daemon(monkeypatch: Patch) -> None:
     calls = returning(monkeypatch, process, "run", 3)
     assert run(["run", "--log-level", "debug"]).exit_code == 3
-    assert calls == [(Settings(log_level="debug"),)]
+    assert [settings for settings, _ in calls] == [Settings(log_level="debug")]
 
 
 @pytest.mark.parametrize("verb", ["run", "apply", "plan", "uninstall"])

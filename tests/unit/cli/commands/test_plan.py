@@ -69,7 +69,7 @@ def test_diagnostics_go_to_standard_error(monkeypatch: Patch) -> None:
 def test_diff_shows_the_plan_with_the_exit_codes_of_kubectl(
     monkeypatch: Patch, found: Preview | Exception, code: int
 ) -> None:
-    calls = returning(monkeypatch, preview, "preview", found)
+    calls = returning(monkeypatch, preview, "plan_now", found)
     result = run(["diff", "--fwmark", "0x1"])
     assert result.exit_code == code
     assert result.stdout == run(["plan", "--fwmark", "0x1"]).stdout
