@@ -108,7 +108,7 @@ def test_firewalld_lets_a_network_pass_after_its_remedy_and_after_reloads(
         host.operator.wait_ready("ipv6network/blog")
 
 
-@pytest.mark.core_cells("20.10-off")
+@pytest.mark.cells("20.10-off")
 def test_ufw_lets_a_network_pass_after_the_remedy(
     fresh_host: Callable[..., Host], firewalls: Callable[[Host], HostFirewalls]
 ) -> None:
