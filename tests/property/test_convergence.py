@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from dockerv6.api.kinds import NETWORK
@@ -186,9 +186,10 @@ async def populate(host: Host) -> None:
 
 async def containers_by_resource(host: Host) -> dict[str, frozenset[str]]:
     """The containers on the network of each resource."""
-    found = {}
+    found: dict[str, frozenset[str]] = {}
     for made in await host.ours():
         attachments = await host.engine.attachments(made.id)
+        assert made.labels["dockerv6.io/name"] not in found, "two networks of one resource"
         found[made.labels["dockerv6.io/name"]] = frozenset(a.container_name for a in attachments)
     return found
 
@@ -257,6 +258,17 @@ def conflict(resources: tuple[NetworkResource, ...]) -> bool:
 ERRORS: dict[str, type[EngineError]] = {"refused": EngineConflict, "gone": EngineUnavailable}
 
 
+# the engine refuses the network under its new name, and has created it nevertheless; then the former one is restored
+_RENAMED = network(
+    "a",
+    updateStrategy="Recreate",
+    networkName="shared",
+    addressing={"subnet": "fd00:a::/64"},
+    ipv4={"subnet": "192.0.2.0/25"},
+)
+
+
+@example((network("a"),), (_RENAMED,), [("create_network", "refused", True), ("connect", "gone", False)])
 @examples(100)
 @given(
     resources(),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.context import Context
-from dockerv6.controller.endpoints import recorded_members
+from dockerv6.controller.endpoints import pending_attachments, recorded_members, remembered_endpoints
 from dockerv6.controller.execute import SYSCTLS, execute, execute_step
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
@@ -95,7 +95,7 @@ async def plan_sweep(context: Context) -> Plan:
     names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
     identity, networks = context.settings.identity, context.world.known_networks
     created = await created_networks(context)
-    known = GarbageInputs(names, await _orphans(context), context.inventory.pools(), _disowned(context))
+    known = GarbageInputs(names, await _orphans(context), context.inventory.pools(), await _disowned(context))
     strays = tuple(n for n in unclaimed_networks(known, identity, networks) if n.id not in created)
     if context.inventory.state_lost:  # the records are lost too: everything is held below
         strays = ()
@@ -162,18 +162,30 @@ async def created_networks(context: Context) -> frozenset[str]:
     return inventory.created_networks
 
 
-def _disowned(context: Context) -> frozenset[str]:
-    """The networks with the labels of a resource that neither has their name nor a record of their creation.
+async def _disowned(context: Context) -> frozenset[str]:
+    """The networks with the labels of a resource that does not use them.
 
-    Others wrote the labels; or the state was lost while ``networkName`` was changed.
+    Those that neither have its name nor a record of their creation: others wrote the labels; or the state was lost
+    while ``networkName`` was changed. And those that were created for it with another ``networkName``, beside the
+    present one: an engine that reports an error may have created the network nevertheless.
     """
     identity, networks = context.settings.identity, context.world.known_networks
     found: set[str] = set()
     for name, resource in context.inventory.networks().items():
-        if not resource.observed:
-            owned = networks.owned(identity, resource, context.inventory.created_networks)
-            found |= {n.id for n in networks.made_for(name) if n not in owned}
+        if resource.observed:
+            continue
+        owned = networks.owned(identity, resource, context.inventory.created_networks)
+        found |= {n.id for n in networks.made_for(name) if n not in owned}
+        renamed = {n.id for n in owned if n.name != resource.docker_name}
+        if renamed and len(renamed) < len(owned) and not await _is_recreated(name, context):
+            found |= renamed
     return frozenset(found)
+
+
+async def _is_recreated(name: str, context: Context) -> bool:
+    """Whether a recreation is under way: then the resource itself decides about its networks."""
+    previous = await context.recreations.previous(name)
+    return previous is not None or bool(pending_attachments(await remembered_endpoints(context.store, name)))
 
 
 async def _orphans(context: Context) -> frozenset[str]:
