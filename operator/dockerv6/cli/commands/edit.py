@@ -2,9 +2,12 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +30,9 @@ DEFAULT_EDITOR = "vi"
 _MARK = "#| dockerv6: "
 """Starts the lines that are added on top, and removed again."""
 
+_SAVING = 2.0
+"""Seconds that an editor has to save when it is ended."""
+
 _ATTEMPTS = 100
 """How often an invalid file is opened again: an editor that is no terminal's could go on for ever."""
 
@@ -48,7 +54,7 @@ def command(*, wanted: tuple[str, ...], config_dirs: tuple[str, ...], state_dir:
     Other resources and comments in the file stay. A file in a Git repository or behind a link of git-sync is refused.
     """
     from dockerv6.cli.writing import note_effect  # noqa: PLC0415 - loads the models
-    from dockerv6.source.resource_files import EditRefusedError, ResourceFiles  # noqa: PLC0415 - as above
+    from dockerv6.source.resource_files import ResourceFiles  # noqa: PLC0415 - as above
 
     references = parse_references(wanted)
     if len(references) != 1 or references[0].name is None:
@@ -58,45 +64,110 @@ def command(*, wanted: tuple[str, ...], config_dirs: tuple[str, ...], state_dir:
     known = files.definition(info.kind, name)
     if known is None:
         raise not_found(info, name)
-    before = known.path.read_bytes()
     if not os.access(known.path.parent, os.W_OK):
         raise click.ClickException(
             f"{known.path.parent} can't be written: try again as root, or change it at its source"
         )
-    after = _edited(known, before)
-    if after is None:
-        click.echo("Edit cancelled, no changes made.", err=True)
-        return
-    try:
-        files.replace(known, before, after)
-    except (EditRefusedError, OSError) as error:
-        kept = _keep(known.path, after)
-        raise click.ClickException(f"{error}; what you wrote is in {kept}") from error
+    before = known.path.read_bytes()
+    draft = _Draft(known.path, before, before)
+    with _kept_on_failure(draft):
+        if not _edited(known, draft):
+            click.echo("Edit cancelled, no changes made.", err=True)
+            return
+        files.replace(known, before, draft.content)
     click.echo(f"{full_name(info.kind, name)} edited")
     note_effect(Settings(config_dirs=config_dirs, state_dir=state_dir))
 
 
-def _edited(known: "Definition", before: bytes) -> bytes | None:
-    """The content as edited and valid; None when nothing is to be changed."""
+@dataclass(slots=True)
+class _Draft:
+    """What the user has written so far."""
+
+    path: Path  # of the resource file
+    before: bytes
+    content: bytes
+
+
+class _Terminated(click.ClickException):
+    """A signal that ends the program."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}: nothing was changed")
+        self.number = number
+
+
+@contextmanager
+def _kept_on_failure(draft: _Draft) -> Iterator[None]:
+    """Save what was written if anything ends the block, a signal included, and name the copy.
+
+    Raises:
+        click.ClickException: the failure, if there is a copy.
+    """
+
+    def terminate(number: int, _: object) -> None:
+        raise _Terminated(number)
+
+    try:
+        with _handling({signal.SIGHUP: terminate, signal.SIGTERM: terminate}):
+            yield
+    except BaseException as error:
+        if draft.content == draft.before or not draft.content.strip():
+            raise
+        kept, cause = _keep(draft.path, draft.content), _cause(error)
+        if cause is None:
+            click.echo(f"what you wrote is in {kept}", err=True)
+            raise
+        raise click.ClickException(f"{cause}; what you wrote is in {kept}") from error
+
+
+def _cause(error: BaseException) -> str | None:
+    """The message for users; None: it is no expected error."""
+    from dockerv6.cli.main import as_click_error  # noqa: PLC0415 - it loads the commands
+
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted: nothing was changed"
+    if isinstance(error, Exception) and not isinstance(error, click.ClickException):
+        error = as_click_error(error) or error
+    return error.message if isinstance(error, click.ClickException) else None
+
+
+@contextmanager
+def _handling(handlers: Mapping[signal.Signals, Callable[[int, object], None]]) -> Iterator[None]:
+    """Handle signals that are not ignored, as nohup(1) ignores SIGHUP, until the block ends."""
+    before = {number: signal.getsignal(number) for number in handlers}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    try:
+        for number in before:
+            signal.signal(number, handlers[number])
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _edited(known: "Definition", draft: _Draft) -> bool:
+    """Have the draft edited until it is valid. False: nothing is to be changed."""
     introduction = [
         f"{known.position.file}; these lines are removed. An empty file cancels, an invalid one is opened again.",
     ]
-    content, rejected = before, None
+    rejected = None
     with tempfile.TemporaryDirectory(prefix="dockerv6-edit-") as directory:
         file = Path(directory, known.path.name)
         for _ in range(_ATTEMPTS):
-            file.write_bytes(_marked(introduction) + content)
-            _run_editor(file)
-            content = _without_marks(file.read_bytes())
-            if not content.strip() or content == before:
-                return None
-            if content == rejected:
-                kept = _keep(known.path, content)
-                raise click.ClickException(f"it is still invalid: nothing was changed; what you wrote is in {kept}")
-            errors = _errors(known, content)
+            file.write_bytes(_marked(introduction) + draft.content)
+            try:
+                _run_editor(file)
+            finally:  # an editor that fails may have saved before
+                with suppress(FileNotFoundError):
+                    draft.content = _without_marks(file.read_bytes())
+            if not draft.content.strip() or draft.content == draft.before:
+                return False
+            if draft.content == rejected:
+                raise click.ClickException("it is still invalid: nothing was changed")
+            errors = _errors(known, draft.content)
             if not errors:
-                return content
-            rejected = content
+                return True
+            rejected = draft.content
             introduction = ["Invalid; correct it, or empty the file to cancel:", *errors]
     raise click.ClickException("the editor returned invalid content again and again: nothing was changed")
 
@@ -120,15 +191,33 @@ def _errors(known: "Definition", content: bytes) -> list[str]:
 def _run_editor(file: Path) -> None:
     """Raises `click.ClickException`."""
     command = next((os.environ[name] for name in EDITORS if os.environ.get(name, "").strip()), DEFAULT_EDITOR)
+
+    def leave_to_editor(*_: object) -> None:
+        """Do nothing. Not SIG_IGN: the editor would inherit that, while exec(2) sets handlers back to the default."""
+
     try:
-        arguments = [*shlex.split(command), str(file)]
-        code = subprocess.run(arguments, check=False).returncode
+        with _handling({signal.SIGINT: leave_to_editor, signal.SIGQUIT: leave_to_editor}):
+            code = _exit_code([*shlex.split(command), str(file)])
     except (OSError, ValueError) as error:
         raise click.ClickException(
             f"the editor {command!r} can't be started ({error}); set {EDITORS[0]} to another one"
         ) from error
     if code:
         raise click.ClickException(f"the editor {command!r} failed with exit code {code}: nothing was changed")
+
+
+def _exit_code(arguments: list[str]) -> int:
+    """Run the editor. A signal that ends this program ends the editor as well, which may save before."""
+    with subprocess.Popen(arguments) as editor:
+        try:
+            return editor.wait()
+        except _Terminated as error:
+            editor.send_signal(error.number)
+            try:
+                editor.wait(_SAVING)
+            except subprocess.TimeoutExpired:
+                editor.kill()
+            raise
 
 
 def _marked(lines: list[str]) -> bytes:

@@ -1,6 +1,7 @@
 """``apply -f``, ``delete`` and ``edit``: what happens to the files of people."""
 
 import os
+import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -403,6 +404,86 @@ class TestEdit:
         result = run(["edit", "v6net", "blog"])
         assert (result.exit_code, file.read_text()) == (1, BLOG)
         assert message in result.stderr
+
+    @pytest.mark.parametrize(
+        ("last", "message"),
+        [
+            ("exit 3", "failed with exit code 3"),
+            ("kill -KILL $$", "failed with exit code -9"),
+            ("kill -INT $PPID; kill -QUIT $PPID; exit 1", "failed with exit code 1"),  # the terminal's keys
+            ("trap '' TERM; kill -TERM $PPID; exec sleep 600", "ended by SIGTERM"),
+            ("kill -HUP $PPID; exec sleep 600", "ended by SIGHUP"),
+        ],
+    )
+    def test_what_was_saved_is_kept_if_the_editor_or_this_program_is_ended(
+        self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, message: str
+    ) -> None:
+        monkeypatch.setattr(edit, "_SAVING", 0.1)
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        file, script = defined(config, BLOG), tmp_path / "ends"
+        script.write_text(f'#!/bin/sh\necho "# added" >> "$1"\n{last}\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("KUBE_EDITOR", str(script))
+        result = run(["edit", "v6net", "blog"])
+        assert (result.exit_code, file.read_text()) == (1, BLOG)
+        assert message in result.stderr
+        kept = Path(result.stderr.strip().rpartition(" ")[2])
+        assert kept.read_text() == f"{BLOG}# added\n"
+        kept.unlink()
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == handlers
+
+    def test_the_keys_of_the_terminal_do_not_end_an_edit(
+        self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file, script = defined(config, BLOG), tmp_path / "presses"
+        # the editor itself has the default of a signal that this program does not obey: the inner shell is ended
+        script.write_text(
+            '#!/bin/sh\nkill -INT $PPID; kill -QUIT $PPID\nsh -c "kill -INT \\$\\$" && exit 9\n'
+            'sed -i "s/{}/{internal: true}/" "$1"\n'
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("KUBE_EDITOR", str(script))
+        assert run(["edit", "v6net", "blog"]).exit_code == 0
+        assert "internal" in file.read_text()
+
+    def test_what_never_becomes_valid_is_kept(
+        self, config: Path, editor: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(edit, "_ATTEMPTS", 2)
+        file = defined(config, BLOG)
+        editor.will_write("one: [\n", "two: [\n")
+        result = run(["edit", "v6net", "blog"])
+        assert (result.exit_code, file.read_text()) == (1, BLOG)
+        kept = Path(result.stderr.strip().rpartition(" ")[2])
+        assert kept.read_text() == "two: [\n"
+        kept.unlink()
+
+    @pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt(), OSError(28, "No space left")])
+    def test_no_failure_loses_what_was_written(
+        self,
+        config: Path,
+        editor: SimpleNamespace,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        error: BaseException,
+    ) -> None:
+        file, new = defined(config, BLOG), BLOG.replace("{}", "{internal: true}")
+        editor.will_write(new)
+
+        def fails(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(edit, "_errors", fails)
+        if isinstance(error, RuntimeError):
+            with pytest.raises(RuntimeError):
+                edit.command.main(["v6net", "blog"], standalone_mode=False)
+            stderr = capsys.readouterr().err
+        else:
+            stderr = run(["edit", "v6net", "blog"]).stderr
+        assert file.read_text() == BLOG
+        kept = Path(stderr.strip().rpartition(" ")[2])
+        assert kept.read_text() == new
+        kept.unlink()
 
     def test_wrong_usage(self, config: Path) -> None:
         defined(config, BLOG)
