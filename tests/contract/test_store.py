@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockerv6.store.memory import MemoryStore
-from dockerv6.store.model import Event, EventType, StoredObject
+from dockerv6.store.model import SUSPENDED, Event, EventType, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, Store, StoreConflict
 from dockerv6.store.sqlite import SqliteStore
 
@@ -321,6 +321,20 @@ async def test_drops_a_record(store: Store) -> None:
 
     assert await store.record("sysctl", "a") is None
     assert await store.records("sysctl") == {}
+
+
+async def test_a_removed_object_leaves_no_suspension(store: Store) -> None:
+    await store.put(resource("blog"), resource("shop"))
+    for name in ("blog", "shop"):
+        await store.put_record(SUSPENDED, f"IPv6Network/{name}", {"since": 1.0})
+    await store.put_record("other", "IPv6Network/blog", {})
+
+    await store.remove("IPv6Network", "blog")
+
+    assert list(await store.records(SUSPENDED)) == ["IPv6Network/shop"]
+    assert list(await store.records("other")) == ["IPv6Network/blog"]
+    await store.refresh()
+    assert list(await store.records(SUSPENDED)) == ["IPv6Network/shop"]
 
 
 async def test_drops_a_record_that_is_being_written(store: Store) -> None:

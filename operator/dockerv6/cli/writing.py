@@ -1,6 +1,6 @@
 """Writing and removing resource files for ``apply -f``, ``delete`` and ``edit``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -11,7 +11,9 @@ from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import full_name
 from dockerv6.cli.state import StateDirectory
 from dockerv6.daemon.settings import Settings
+from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.source.resource_files import EditRefusedError, ResourceFiles
+from dockerv6.store.model import RUNNING, SOURCES, Document
 
 
 def write_manifests(paths: Iterable[str], settings: Settings, *, force: bool, dry_run: bool) -> None:
@@ -27,7 +29,7 @@ def write_manifests(paths: Iterable[str], settings: Settings, *, force: bool, dr
         for each in files.snapshot.resources
     }
     changed = [each for each in manifests if present.get((each.kind, each.name)) != each.digest]
-    refused = [problem for each in changed if (problem := _refusal(files, each, force=force))]
+    refused = [problem for each in changed if (problem := _refusal(files, settings, each, force=force))]
     if refused:
         for problem in refused[:-1]:
             click.echo(f"Error: {plain(problem)}", err=True)
@@ -45,13 +47,53 @@ def write_manifests(paths: Iterable[str], settings: Settings, *, force: bool, dr
         note_effect(settings)
 
 
-def _refusal(files: ResourceFiles, manifest: Manifest, *, force: bool) -> str:
+def _refusal(files: ResourceFiles, settings: Settings, manifest: Manifest, *, force: bool) -> str:
     """Why a resource can't be written; "": it can."""
     try:
-        files.write(manifest.kind, manifest.name, manifest.text, force=force, dry_run=True)
+        refuse_unread(settings, [files.write(manifest.kind, manifest.name, manifest.text, force=force, dry_run=True)])
     except EditRefusedError as error:
         return str(error)
     return ""
+
+
+def refuse_unread(settings: Settings, files: Iterable[Path]) -> None:
+    """Refuse to change a file that the running daemon does not read.
+
+    Roots are compared by path, and by device and inode: a daemon in a container has its own paths.
+
+    Raises:
+        EditRefusedError: the message names the directories that it reads.
+    """
+    roots = running_sources(settings).get("roots")
+    if not isinstance(roots, Mapping) or not roots:  # there is no daemon, or an older one
+        return
+    for file in files:
+        above = [path for each in (file.absolute(), file.resolve()) for path in (each, *each.parents)]
+        if not any(str(path) in roots or _identity(path) in roots.values() for path in above):
+            raise EditRefusedError(
+                f"{file} would have no effect: the running dockerv6 reads {', '.join(sorted(roots))}; select one of"
+                " them with --config-dir, or another daemon with --state-dir"
+            )
+
+
+def running_sources(settings: Settings) -> Document:
+    """What the running daemon recorded of its sources: ``roots`` and ``prune``; empty: no daemon runs."""
+    state = StateDirectory(Path(settings.state_dir))
+    if state.daemon() is None:
+        return {}
+    try:
+        return state.records(RUNNING).get(SOURCES, {})
+    except StateFileMissingError:  # it has just started
+        return {}
+
+
+def _identity(path: Path) -> str:
+    """As `source.model.SourceRoot` has it; "-": the path does not exist."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "-"
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def note_effect(settings: Settings) -> bool:

@@ -24,7 +24,7 @@ from dockerv6.lib.clock import Clock
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, moved_in_time
 from dockerv6.planning.admission import implied_default_pool
 from dockerv6.planning.inputs import Holdings
-from dockerv6.store.model import StoredObject, as_unreadable
+from dockerv6.store.model import SUSPENDED, StoredObject, as_unreadable
 from dockerv6.store.port import Store
 
 TRACKED_PREFIXES = "followed"
@@ -32,9 +32,6 @@ TRACKED_PREFIXES = "followed"
 
 CREATED = "created-network"
 """Store scope: the Docker networks that this installation created, by id."""
-
-SUSPENDED = "suspended"
-"""Store scope: the resources that `dockerv6 suspend` suspended, by ``Kind/name``."""
 
 INSTALLATION = "installation"
 """Store scope: what is known about the state file itself."""
@@ -81,7 +78,7 @@ class Inventory:
     async def load(self) -> None:
         """Read everything. Raises `StoreError`, `LedgerError`."""
         await self._notice_loss()
-        self._suspended = frozenset(await self._store.records(SUSPENDED))
+        self._suspended = await self._read_suspended()
         self._objects, self._resources, unknown = {}, {}, []
         for stored in await self._store.objects():
             if stored.kind in MODELS and name_problem(stored.name) is None:
@@ -136,14 +133,14 @@ class Inventory:
     def _effective(self, stored: StoredObject) -> Resource:
         """The accepted resource; if it was suspended on the command line, as if its file said so."""
         resource = decode(stored.document).resource
-        if isinstance(resource, NetworkResource) and f"{stored.kind}/{stored.name}" in self._suspended:
+        if isinstance(resource, NetworkResource) and self.suspended(stored.kind, stored.name):
             return resource.model_copy(update={"spec": resource.spec.model_copy(update={"suspend": True})})
         return resource
 
     async def refresh_suspended(self) -> list[tuple[str, str]]:
         """Take over what `dockerv6 suspend` and `resume` recorded. Returns whom it concerns. Raises `StoreError`."""
         await self._store.refresh()
-        now = frozenset(await self._store.records(SUSPENDED))
+        now = await self._read_suspended()
         changed, self._suspended = now ^ self._suspended, now
         concerned = [key for key in self._resources if "/".join(key) in changed]
         for key in concerned:
@@ -151,6 +148,22 @@ class Inventory:
         if concerned:
             self._changed(resources=True)
         return concerned
+
+    def suspended(self, kind: str, name: str) -> bool:
+        """Whether a resource is suspended by the command line. Its file may suspend it as well."""
+        return f"{kind}/{name}" in self._suspended
+
+    async def _read_suspended(self) -> frozenset[str]:
+        """Whom the command line suspended. A record of an object that was removed meanwhile is dropped."""
+        records = await self._store.records(SUSPENDED)
+        created = {f"{o.kind}/{o.name}": o.created for o in await self._store.objects()} if records else {}
+        suspended = set()
+        for name, record in records.items():
+            if name in created and record.get("created", created[name]) == created[name]:
+                suspended.add(name)
+            else:
+                await self._store.drop_record(SUSPENDED, name)
+        return frozenset(suspended)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -276,7 +289,6 @@ class Inventory:
             if known is None or known.deleting_since is None:
                 return False
             await self._store.remove(kind, name)
-            await self._store.drop_record(SUSPENDED, f"{kind}/{name}")  # of the next one nobody knows
             self._suspended -= {f"{kind}/{name}"}
             self._objects.pop((kind, name), None)
             self._resources.pop((kind, name), None)

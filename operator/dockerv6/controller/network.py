@@ -106,7 +106,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     desired = desired_network(resource, context)
     observed = await observe_network(desired, stored, context)
     live = own_network(desired, observed)
-    if live is not None and keeps_network(desired):
+    if live is not None and keeps_network(desired) and not desired.suspended:
         await keep_orphan(live.id, context)
 
     # Plan and execute

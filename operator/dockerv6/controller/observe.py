@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from dockerv6.api.conditions import ConditionType
+from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import (
@@ -33,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 def desired_network(resource: NetworkResource, context: Context) -> Desired:
     """The resource, with the pools that it may draw from."""
-    return Desired(resource, context.inventory.pools(), context.settings.identity)
+    suspended = context.inventory.suspended(NETWORK, resource.metadata.name)
+    return Desired(resource, context.inventory.pools(), context.settings.identity, suspended)
 
 
 async def observe_network(desired: Desired, stored: StoredObject, context: Context) -> Observed:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from dockerv6.api.conditions import Reason
 from dockerv6.controller.context import Context
@@ -20,7 +21,7 @@ from dockerv6.planning.admission import (
 )
 from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.source.model import Diagnostic, InvalidResource, Severity, Snapshot
-from dockerv6.store.model import Document, StoredObject
+from dockerv6.store.model import RUNNING, SOURCES, Document, StoredObject
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class SourceReconciler:
         context.inventory.deduplicate(sourced.resource for sourced in snapshot.resources)
         await self._report_commits(written, snapshot, {(each.kind, each.name): each for each in before})
         await self._remember(admission.identities, identities)
+        await context.store.put_record(RUNNING, SOURCES, _running(snapshot, prune=context.settings.prune))
         await self._drop_unknown(snapshot, identities)
         await self._report(snapshot, {(each.kind, each.name): each for each in before})
         await self._record_held(admission)
@@ -194,3 +196,8 @@ class SourceReconciler:
             kind, _, name = item.partition("/")
             if self._context.inventory.get(kind, name) is not None:
                 self._context.enqueue(Key(kind, name), "the prune guard changed")
+
+
+def _running(snapshot: Snapshot, *, prune: bool) -> Document:
+    """What commands need to know of the sources, which may have other settings."""
+    return {"roots": {str(Path(root.path).absolute()): root.identity for root in snapshot.roots}, "prune": prune}

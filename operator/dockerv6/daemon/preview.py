@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory, mkstemp
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
 from dockerv6.controller.engine_chains import ENGINE_CHAINS
 from dockerv6.controller.garbage import ORPHANS, PRUNE
-from dockerv6.controller.inventory import CREATED, INSTALLATION, SUSPENDED, TRACKED_PREFIXES
+from dockerv6.controller.inventory import CREATED, INSTALLATION, TRACKED_PREFIXES
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.controller.sources import ROOTS
@@ -31,6 +31,7 @@ from dockerv6.source.git.location import GitSource
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Diagnostic, Snapshot
 from dockerv6.store.memory import MemoryStore
+from dockerv6.store.model import SUSPENDED
 from dockerv6.store.port import Store
 
 _MAX_PLAN = 64 * 1024 * 1024

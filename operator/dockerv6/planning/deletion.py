@@ -34,6 +34,9 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
     name = desired.name
     live = own_network(desired, observed)
     steps: list[Step] = []
+    if desired.suspended:
+        message = f"it is suspended, so its deletion waits: run `dockerv6 resume ipv6network/{name}` to have it deleted"
+        return _waiting(name, Finding(ConditionType.READY, Reason.SUSPENDED, message))
     if observed.engine is None:  # whether there is a network to remove is unknown
         return _waiting(name, engine_finding(ConditionType.READY, observed, ", so the deletion can't continue"))
     if live is not None and not keeps_network(desired):
@@ -59,7 +62,7 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
 
 
 def keeps_network(desired: Desired) -> bool:
-    """Whether the Docker network stays when the resource is deleted. It does if the resource is suspended."""
+    """Whether the Docker network stays when the resource is deleted. It does if the resource's file suspends it."""
     return desired.resource.spec.management_policy is ManagementPolicy.OBSERVE or _untouched(desired)
 
 

@@ -58,7 +58,7 @@ class Desired:
     resource: NetworkResource
     pools: Mapping[str, IPv6Pool]
     identity: Identity = field(default_factory=Identity)
-    deleting: bool = False
+    suspended: bool = False  # by the command line: also its deletion waits
 
     @property
     def name(self) -> str:

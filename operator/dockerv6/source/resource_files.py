@@ -62,12 +62,15 @@ class ResourceFiles:
         self._roots = roots
         self.snapshot: Snapshot = load_paths(roots, BytesIO())
 
+    def positions(self, kind: str, name: str) -> tuple[Position, ...]:
+        """Where a resource is defined, valid or not. The first one counts."""
+        valid = ((e.resource.kind, e.resource.metadata.name, e.position) for e in self.snapshot.resources)
+        found = (*valid, *((e.kind, e.name, e.position) for e in self.snapshot.invalid))
+        return tuple(position for *key, position in found if key == [kind, name])
+
     def position(self, kind: str, name: str) -> Position | None:
         """Where a resource is defined first, valid or not; None: nowhere."""
-        for each in self.snapshot.resources:
-            if (each.resource.kind, each.resource.metadata.name) == (kind, name):
-                return each.position
-        return next((each.position for each in self.snapshot.invalid if (each.kind, each.name) == (kind, name)), None)
+        return next(iter(self.positions(kind, name)), None)
 
     def definition(self, kind: str, name: str) -> Definition | None:
         """Where a resource is defined, and what else is in its file; None: nowhere.
@@ -133,6 +136,12 @@ class ResourceFiles:
         known = self.definition(kind, name)
         if known is None:
             return None
+        others = [each for each in self.positions(kind, name) if each.file != known.position.file]
+        if others:
+            raise EditRefusedError(
+                f"{kind_info(kind).singular}/{name} is defined at {known.position} and at"
+                f" {', '.join(map(str, others))}, so it would not be deleted: remove it from all files but one"
+            )
         _check_alone(known)
         if known.commented and not force:
             raise EditRefusedError(

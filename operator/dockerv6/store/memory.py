@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dockerv6.lib.text import encodable
-from dockerv6.store.model import Document, Event, EventType, StoredObject
+from dockerv6.store.model import SUSPENDED, Document, Event, EventType, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, StoreConflict
 from dockerv6.store.tables import decode, encode
 
@@ -58,7 +58,8 @@ class StoreCache:
             self._statuses[kind, name] = text
 
     def remove(self, kind: str, name: str) -> None:
-        """Delete an object, if it exists."""
+        """Delete an object, if it exists, and its suspension."""
+        self.drop_record(SUSPENDED, f"{kind}/{name}")
         if self._objects.pop((kind, name), None) is not None:
             del self._statuses[kind, name]
 
@@ -125,7 +126,7 @@ class MemoryStore:
         self._contents.put_status(kind, name, encode(status, sort_keys=True))
 
     async def remove(self, kind: str, name: str) -> None:
-        """Delete an object."""
+        """Delete an object, and its suspension."""
         self._contents.remove(kind, name)
 
     async def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:

@@ -9,6 +9,12 @@ from dockerv6.api.conditions import Reason
 PROBLEMS = "problem"
 """Scope of the records with the problems that belong to no resource, by subject."""
 
+SUSPENDED = "suspended"
+"""Scope of the records of what `dockerv6 suspend` suspended, by ``Kind/name``: since when, and which object."""
+
+RUNNING, SOURCES = "running", "sources"
+"""The record with what the daemon reads, by its absolute path the identity of each root; and whether it deletes."""
+
 Document = Mapping[str, object]
 """A JSON object."""
 

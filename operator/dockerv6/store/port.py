@@ -51,7 +51,7 @@ class Store(Protocol):
         """Replace an object's status; the last writer wins. An absent object is success."""
 
     async def remove(self, kind: str, name: str) -> None:
-        """Delete an object after its finalizers have run; an absent object is success."""
+        """Delete an object after its finalizers have run, and its suspension; an absent object is success."""
 
     async def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
         """List events, oldest ``last_seen`` first."""

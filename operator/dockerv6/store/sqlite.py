@@ -15,7 +15,7 @@ from dockerv6.lib.database import CachedTables, Database
 from dockerv6.lib.rows import DecodedRows, last_revision, set_revision, take_revisions
 from dockerv6.lib.text import encodable
 from dockerv6.store.memory import StoreCache
-from dockerv6.store.model import Document, Event, EventType, StoredObject
+from dockerv6.store.model import SUSPENDED, Document, Event, EventType, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, StoreConflict, StoreError
 from dockerv6.store.tables import (
     SCHEMA,
@@ -84,12 +84,13 @@ class SqliteStore(CachedTables):
         )
 
     async def remove(self, kind: str, name: str) -> None:
-        """Delete an object."""
-        await self._execute(
-            "DELETE FROM store_objects WHERE kind = ? AND name = ?",
-            (kind, name),
-            on_done=lambda: self._cache.remove(kind, name),
-        )
+        """Delete an object, and its suspension, which another process may have written unseen."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM store_objects WHERE kind = ? AND name = ?", (kind, name))
+            connection.execute("DELETE FROM store_records WHERE scope = ? AND name = ?", (SUSPENDED, f"{kind}/{name}"))
+
+        await self._database.write(work, lambda _: self._cache.remove(kind, name))
 
     async def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
         """List events, oldest ``last_seen`` first."""

@@ -13,7 +13,7 @@ from dockerv6.cli.main import main
 from dockerv6.ipam.sqlite import SqliteLedger
 from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.lib.timeformat import rfc3339
-from dockerv6.store.model import PROBLEMS, Document, EventType, StoredObject
+from dockerv6.store.model import PROBLEMS, RUNNING, SOURCES, SUSPENDED, Document, EventType, StoredObject
 from dockerv6.store.sqlite import SqliteStore
 
 NOW = 1_700_000_000.0
@@ -98,6 +98,22 @@ class Daemon:
 
         async def write(store: SqliteStore) -> None:
             await store.put_record("prune", what, {"names": list(names)})
+
+        self._with_store(write)
+
+    def reads(self, *roots: Path, prune: bool = True, identity: str = "0:0") -> None:
+        """Record the sources, as the daemon does."""
+
+        async def write(store: SqliteStore) -> None:
+            await store.put_record(RUNNING, SOURCES, {"roots": {str(root): identity for root in roots}, "prune": prune})
+
+        self._with_store(write)
+
+    def suspend(self, name: str) -> None:
+        """Record a suspension, as the command does."""
+
+        async def write(store: SqliteStore) -> None:
+            await store.put_record(SUSPENDED, f"{NETWORK}/{name}", {"since": NOW})
 
         self._with_store(write)
 

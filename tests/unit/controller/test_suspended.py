@@ -1,9 +1,12 @@
 """`dockerv6 suspend` and `reconcile`, as the daemon takes them: by a record, and by a request for a resource."""
 
+import pytest
+
 from dockerv6.api.conditions import Reason
 from dockerv6.api.kinds import NETWORK
-from dockerv6.controller.inventory import SUSPENDED
+from dockerv6.cli.state import condition_of
 from dockerv6.reconciler.handler import Key
+from dockerv6.store.model import SUSPENDED, Document
 from tests.simulation.preview import preview
 from tests.simulation.resources import network
 from tests.world import Host
@@ -61,19 +64,77 @@ async def test_a_record_without_a_request_is_noticed_at_the_next_resync() -> Non
         assert (await host.ready("blog"))[1] == Reason.SUSPENDED
 
 
-async def test_the_next_resource_of_the_name_is_not_suspended() -> None:
+@pytest.mark.parametrize("there", [True, False], ids=["with its network", "without one"])
+async def test_the_deletion_of_a_suspended_resource_waits_until_it_is_resumed(*, there: bool) -> None:
+    host = Host()
+    host.files.write(network(managementPolicy="Manage" if there else "Observe"), network("other"))
+    async with host.running() as at_work:
+        await at_work.let(1)
+        before = await host.docker("blog")
+        await host.store.put_record(SUSPENDED, RECORD, {"since": 1.0})
+        await at_work.operator.reconcile_now(BLOG)
+        host.files.delete("blog")
+        await at_work.let(20)
+        stored = await host.store.object(*RECORD.split("/"))
+        assert stored is not None
+        assert stored.deleting_since is not None
+        assert await host.docker("blog") == before
+        waits = condition_of(stored, "Reconciling")
+        assert (waits["reason"], "run `dockerv6 resume ipv6network/blog`" in str(waits["message"])) == (
+            "Suspended",
+            True,
+        )
+        assert not (await preview(host))["blog"].steps
+        await host.store.drop_record(SUSPENDED, RECORD)
+        assert await at_work.operator.reconcile_now(BLOG)
+        await at_work.let(1)
+        assert await host.store.object(*RECORD.split("/")) is None
+        assert await host.docker("blog") is None
+        assert "blog" not in at_work.context.inventory.holdings.bound
+
+
+async def test_what_its_file_suspends_is_deleted_and_leaves_its_network() -> None:
     host = Host()
     host.files.write(network(), network("other"))
     async with host.running() as at_work:
         await at_work.let(1)
-        await host.store.put_record(SUSPENDED, RECORD, {"since": 1.0})
-        await at_work.operator.reconcile_now(BLOG)
+        host.files.write(network(suspend=True))
+        await at_work.let(1)
         host.files.delete("blog")
-        await at_work.let(10)
-        assert await host.store.records(SUSPENDED) == {}
+        await at_work.let(20)
+        assert await host.store.object(*RECORD.split("/")) is None
+        assert await host.docker("blog") is not None
+
+
+@pytest.mark.parametrize("record", [{"since": 1.0}, {"since": 1.0, "created": 1.0}], ids=["of no object", "of another"])
+async def test_the_next_resource_of_the_name_is_not_suspended(record: Document) -> None:
+    """The command line may record a suspension while the daemon removes the object."""
+    host = Host()
+    host.files.write(network("other"))
+    async with host.running() as at_work:
+        await at_work.let(1)
+        if "created" not in record:
+            await host.store.put_record(SUSPENDED, RECORD, record)
+            assert not await at_work.operator.reconcile_now(BLOG)
         host.files.write(network())
         await at_work.let(1)
+        if "created" in record:
+            await host.store.put_record(SUSPENDED, RECORD, record)
+        assert await at_work.operator.reconcile_now(BLOG)
+        await at_work.let(1)
         assert await host.ready("blog") == ("True", Reason.RECONCILE_SUCCEEDED)
+        assert await host.store.records(SUSPENDED) == {}
+
+
+@pytest.mark.parametrize("record", [{"since": 1.0}, {"since": 1.0, "created": 1.0}], ids=["of no object", "of another"])
+async def test_a_start_drops_the_suspensions_of_objects_that_are_gone(record: Document) -> None:
+    host = Host()
+    host.files.write(network("blog" if "created" in record else "other"))
+    async with host.running() as at_work:
+        await at_work.let(1)
+    await host.store.put_record(SUSPENDED, RECORD, record)
+    async with host.running():
+        assert await host.store.records(SUSPENDED) == {}
 
 
 async def test_a_request_repairs_what_nothing_announced() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dockerv6.lib.database import Database
-from dockerv6.store.model import EventType, StoredObject
+from dockerv6.store.model import SUSPENDED, EventType, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, StoreConflict, StoreError
 from dockerv6.store.sqlite import SqliteStore
 from dockerv6.store.tables import SCHEMA
@@ -239,3 +239,16 @@ async def test_a_kill_loses_no_acknowledged_write_and_leaves_no_partial_group(pa
     groups = {int(name.split("-")[0]) for name in names}
     assert groups >= set(range(1, acknowledged + 1))
     assert len(names) == 50 * len(groups)
+
+
+async def test_a_suspension_that_another_process_recorded_goes_with_its_object(tmp_path: Path) -> None:
+    daemon = await SqliteStore.open(tmp_path / "state.db")
+    await daemon.put(resource("blog"))
+    command = await SqliteStore.open(tmp_path / "state.db")
+    await command.put_record(SUSPENDED, "IPv6Network/blog", {"since": 1.0})
+    await command.close()
+    assert await daemon.record(SUSPENDED, "IPv6Network/blog") is None  # not in its cache
+    await daemon.remove("IPv6Network", "blog")
+    await daemon.refresh()
+    assert await daemon.records(SUSPENDED) == {}
+    await daemon.close()

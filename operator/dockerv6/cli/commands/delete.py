@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dockerv6.api.conditions import ConditionType
 from dockerv6.cli.namespaces import without_namespaces
 from dockerv6.cli.options import (
     DURATION,
@@ -14,6 +15,7 @@ from dockerv6.cli.options import (
     recursive_option,
     setting_option,
 )
+from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import (
     ResourceRef,
     complete,
@@ -21,14 +23,22 @@ from dockerv6.cli.selection import (
     not_found,
     parse_references,
     parse_selector,
+    short_name,
 )
-from dockerv6.cli.state import StateDirectory
+from dockerv6.cli.state import BlockingClock, StateDirectory, condition_of
 from dockerv6.daemon.settings import Settings
+from dockerv6.lib.statefile import StateFileMissingError
+from dockerv6.store.model import SUSPENDED
 
 if TYPE_CHECKING:
-    from dockerv6.source.resource_files import ResourceFiles
+    from collections.abc import Callable, Mapping
 
-_NO_LIMIT = 10 * 365 * 86400.0  # seconds
+    from dockerv6.source.resource_files import ResourceFiles
+    from dockerv6.store.model import StoredObject
+
+Key = tuple[str, str]
+
+_GRACE = 5.0  # seconds until the daemon takes a missing file for a deletion, `planning.admission.PruneRules`
 
 
 @click.command(
@@ -100,11 +110,11 @@ def command(
 
     A file with other resources, in a Git repository or behind a link of git-sync is not changed, and one with comments
     only with --force. The daemon waits 5 s before a missing file counts as a deletion, and for containers that are
-    attached. Exit code 1 if the time is over.
+    attached. Exit code 1 if the time is over, if the deletion is held back (see `dockerv6 prune`) or the daemon runs
+    with --no-prune. What is suspended by `dockerv6 suspend` is refused, and what two files define.
     """
     from dockerv6.cli.commands.wait import DELETE, AwaitedState, wait_for  # noqa: PLC0415 - only when it waits
-    from dockerv6.cli.printers.table import plain  # noqa: PLC0415 - as above
-    from dockerv6.cli.writing import note_effect  # noqa: PLC0415 - loads the models
+    from dockerv6.cli.writing import note_effect, refuse_unread, running_sources  # noqa: PLC0415 - loads the models
     from dockerv6.source.resource_files import ResourceFiles  # noqa: PLC0415 - as above
 
     files = ResourceFiles(config_dirs)
@@ -114,17 +124,76 @@ def command(
     for ref in references:
         if ref not in found and not ignore_not_found:
             raise _missing(ref, state_dir, config_dirs)
+    state = StateDirectory(Path(state_dir))
+    before = _stored(state)
+    _refuse_suspended(state, [key for ref in found if (key := (ref.info.kind, str(ref.name))) in before])
     for ref in found:  # every one is checked before the first is removed
-        files.remove(ref.info.kind, str(ref.name), force=force, dry_run=True)
+        file = files.remove(ref.info.kind, str(ref.name), force=force, dry_run=True)
+        refuse_unread(settings, [file] if file is not None else [])
     for ref in found:
         file = files.remove(ref.info.kind, str(ref.name), force=force, dry_run=dry_run)
         click.echo(f"{full_name(ref.info.kind, str(ref.name))} deleted{' (dry run)' if dry_run else ''}")
         click.echo(f"  {plain(str(file))}", err=True)
     if not found:
         click.echo("No resources found", err=True)
-    elif not dry_run and note_effect(settings) and waiting:
-        state = StateDirectory(Path(state_dir))
-        wait_for(state, clock_of(ctx), tuple(found), AwaitedState(DELETE), timeout or _NO_LIMIT)
+    elif not dry_run and note_effect(settings):
+        if running_sources(settings).get("prune") is False:
+            raise click.ClickException(
+                "dockerv6 runs with --no-prune: the files are removed, and networks and rules stay as they are until it"
+                " runs without"
+            )
+        if waiting:
+            clock = clock_of(ctx)
+            look = _look(clock, before, AwaitedState(DELETE).describe_actual)
+            wait_for(state, clock, tuple(found), AwaitedState(DELETE), timeout or None, look)
+
+
+def _stored(state: StateDirectory) -> "Mapping[Key, StoredObject]":
+    """All resources as the daemon knows them."""
+    try:
+        return {(each.kind, each.name): each for each in state.objects()}
+    except StateFileMissingError:
+        return {}
+
+
+def _refuse_suspended(state: StateDirectory, keys: "list[Key]") -> None:
+    """Refuse to delete what `dockerv6 suspend` suspended: its deletion would wait until it is resumed."""
+    suspended = state.records(SUSPENDED) if keys else {}
+    for kind, name in keys:
+        if f"{kind}/{name}" in suspended:
+            short = short_name(kind, name)
+            raise click.ClickException(f"{short} is suspended: run `dockerv6 resume {short}` first")
+
+
+def _look(
+    clock: BlockingClock, before: "Mapping[Key, StoredObject]", describe: "Callable[[StoredObject], str]"
+) -> "Callable[[Mapping[Key, StoredObject]], None]":
+    """A function that ends the wait if it would last for ever, and says why it lasts longer than the grace period."""
+    started, said = clock.monotonic(), dict[Key, str]()
+
+    def look(left: "Mapping[Key, StoredObject]") -> None:
+        for key, stored in left.items():
+            obstacle = _obstacle(stored, before.get(key))
+            if obstacle:
+                raise click.ClickException(f"{short_name(*key)} is not deleted: {plain(obstacle)}")
+            reason = plain(stored.problem) or describe(stored)
+            if clock.monotonic() - started > _GRACE and said.get(key) != reason:
+                said[key] = reason
+                click.echo(f"waiting for {short_name(*key)}: {reason}", err=True)
+
+    return look
+
+
+def _obstacle(stored: "StoredObject", before: "StoredObject | None") -> str:
+    """Why a resource stays unless somebody does something; "": it does not."""
+    if stored.deleting_since is not None:
+        return ""
+    held = condition_of(stored, ConditionType.PRUNE_HELD)
+    if held and stored.missing_since is not None:
+        return str(held.get("message"))
+    if before is not None and stored.file != before.file:
+        return f"it is also defined at {stored.file}:{stored.line}; delete it again"
+    return ""
 
 
 def _references(
@@ -157,22 +226,17 @@ def _references(
 
 def _missing(ref: ResourceRef, state_dir: str, config_dirs: tuple[str, ...]) -> click.ClickException:
     """The error for a resource without a file."""
-    from dockerv6.lib.statefile import StateFileMissingError  # noqa: PLC0415 - only for this error
-
-    try:
-        stored = StateDirectory(Path(state_dir)).objects(ref.info.kind, ref.name)
-    except StateFileMissingError:
-        stored = ()
-    if not stored:
+    stored = _stored(StateDirectory(Path(state_dir))).get((ref.info.kind, str(ref.name)))
+    if stored is None:
         return not_found(ref.info, str(ref.name))
-    if stored[0].deleting_since is not None:
+    if stored.deleting_since is not None:
         return click.ClickException(
             f"{ref.info.singular}/{ref.name} has no file any more and is being deleted; see `dockerv6 describe"
             f" {ref.info.singular} {ref.name}`"
         )
-    if not stored[0].file:
+    if not stored.file:
         return click.ClickException(f"{ref.info.singular}/{ref.name} was made by dockerv6 and has no file to remove")
     return click.ClickException(
-        f"{ref.info.singular}/{ref.name} is in no file of {', '.join(config_dirs)}; its file was {stored[0].file}:"
+        f"{ref.info.singular}/{ref.name} is in no file of {', '.join(config_dirs)}; its file was {stored.file}:"
         " select the directories of the daemon with --config-dir, or wait until it has noticed the deletion"
     )

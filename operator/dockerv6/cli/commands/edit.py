@@ -53,7 +53,7 @@ def command(*, wanted: tuple[str, ...], config_dirs: tuple[str, ...], state_dir:
     The editor is $KUBE_EDITOR, $VISUAL, $EDITOR or vi. Nothing is changed if the file is saved unchanged or empty.
     Other resources and comments in the file stay. A file in a Git repository or behind a link of git-sync is refused.
     """
-    from dockerv6.cli.writing import note_effect  # noqa: PLC0415 - loads the models
+    from dockerv6.cli.writing import note_effect, refuse_unread  # noqa: PLC0415 - loads the models
     from dockerv6.source.resource_files import ResourceFiles  # noqa: PLC0415 - as above
 
     references = parse_references(wanted)
@@ -64,6 +64,8 @@ def command(*, wanted: tuple[str, ...], config_dirs: tuple[str, ...], state_dir:
     known = files.definition(info.kind, name)
     if known is None:
         raise not_found(info, name)
+    settings = Settings(config_dirs=config_dirs, state_dir=state_dir)
+    refuse_unread(settings, [known.path])
     if not os.access(known.path.parent, os.W_OK):
         raise click.ClickException(
             f"{known.path.parent} can't be written: try again as root, or change it at its source"
@@ -76,7 +78,7 @@ def command(*, wanted: tuple[str, ...], config_dirs: tuple[str, ...], state_dir:
             return
         files.replace(known, before, draft.content)
     click.echo(f"{full_name(info.kind, name)} edited")
-    note_effect(Settings(config_dirs=config_dirs, state_dir=state_dir))
+    note_effect(settings)
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ def command(*, wanted: tuple[str, ...], state_dir: str, run_dir: str, listen: st
     """
     settings = Settings(state_dir=state_dir, run_dir=run_dir, listen=listen)
     selected = select(wanted, state_dir)
-    write_records(settings, selected, None)
+    write_records(settings, selected, since=None)
     tell_daemon(settings, selected)
     by_file = [stored for stored in selected if suspended_by_file(stored)]
     for stored in selected:

@@ -12,10 +12,7 @@ from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import complete, full_name, not_found, parse_references, short_name
 from dockerv6.cli.state import StateDirectory
 from dockerv6.daemon.settings import Settings
-from dockerv6.store.model import StoredObject
-
-SUSPENDED = "suspended"
-"""Scope of the daemon's records, see `controller.inventory`. By name: importing it would load the whole daemon."""
+from dockerv6.store.model import SUSPENDED, StoredObject
 
 _TIMEOUT = 10.0  # seconds
 
@@ -36,12 +33,13 @@ def command(ctx: click.Context, *, wanted: tuple[str, ...], state_dir: str, run_
     """Leave networks, rules and settings of resources as they are, whatever changes, until `dockerv6 resume`.
 
     This is kept in the state directory and survives a restart. Files are not changed: `spec.suspend: true` in a file
-    does the same. `get` shows the reason Suspended.
+    does the same, except that such a resource can be deleted, and leaves its Docker network behind. Here a deletion
+    waits for `dockerv6 resume`, and `dockerv6 delete` is refused. `get` shows the reason Suspended.
     """
     settings = Settings(state_dir=state_dir, run_dir=run_dir, listen=listen)
     selected = select(wanted, state_dir)
     now = clock_of(ctx).now()
-    write_records(settings, selected, {"since": now})
+    write_records(settings, selected, since=now)
     for stored in selected:
         click.echo(f"{full_name(stored.kind, stored.name)} suspended")
     tell_daemon(settings, selected)
@@ -74,8 +72,11 @@ def suspended_by_file(stored: StoredObject) -> bool:
     return isinstance(spec, Mapping) and spec.get("suspend") is True
 
 
-def write_records(settings: Settings, selected: tuple[StoredObject, ...], value: Mapping[str, object] | None) -> None:
-    """Record that resources are suspended, or with None that they are not. The daemon may be running."""
+def write_records(settings: Settings, selected: tuple[StoredObject, ...], *, since: float | None) -> None:
+    """Record since when resources are suspended, or with None that they are not. The daemon may be running.
+
+    The time of the creation tells the daemon which object is meant: another one may have the name by then.
+    """
     import asyncio  # noqa: PLC0415 - after the arguments were checked
 
     from dockerv6.store.sqlite import SqliteStore  # noqa: PLC0415 - as above
@@ -85,10 +86,10 @@ def write_records(settings: Settings, selected: tuple[StoredObject, ...], value:
         try:
             for stored in selected:
                 name = f"{stored.kind}/{stored.name}"
-                if value is None:
+                if since is None:
                     await store.drop_record(SUSPENDED, name)
                 elif await store.record(SUSPENDED, name) is None:
-                    await store.put_record(SUSPENDED, name, value)
+                    await store.put_record(SUSPENDED, name, {"since": since, "created": stored.created})
         finally:
             await store.close()
 

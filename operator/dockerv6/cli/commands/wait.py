@@ -233,9 +233,18 @@ def wait_for(
     clock: BlockingClock,
     references: tuple[ResourceRef, ...],
     awaiting: AwaitedState,
-    timeout: float,
+    timeout: float | None,
+    look: Callable[[Mapping[Key, StoredObject]], None] = lambda _: None,
 ) -> Mapping[Key, StoredObject | None]:
     """Wait until all resources have reached a state. Returns them.
+
+    Args:
+        state: of the daemon.
+        clock: for the time limit.
+        references: the resources.
+        awaiting: the state.
+        timeout: seconds to wait at most; None: as long as it takes.
+        look: called now and then with those that exist and have not reached it; may raise to end the wait.
 
     Raises:
         click.ClickException: the time is over; the message says what each of the others is like.
@@ -243,12 +252,15 @@ def wait_for(
     awaited: list[Key] = []
     present: Objects = {}
     daemon: int | None = None
-    for present in state.watch(_reader(state, awaiting), clock, until=clock.monotonic() + timeout):
+    for present in state.watch(
+        _reader(state, awaiting), clock, until=None if timeout is None else clock.monotonic() + timeout
+    ):
         awaited = _keys(references, present, awaited if awaiting.deletion else [])
         daemon = state.daemon()
         current = daemon is not None or awaiting.deletion  # what no daemon keeps up may be true no more
         if (awaited or awaiting.deletion) and current and all(awaiting.met(present.get(key)) for key in awaited):
             return {key: present.get(key) for key in awaited}
+        look({key: present[key] for key in awaited if key in present and not awaiting.met(present[key])})
     left = [key for key in awaited if not awaiting.met(present.get(key))]
     reasons = [f"{short_name(*key)}: {awaiting.describe_actual(present.get(key))}" for key in left]
     if not reasons:

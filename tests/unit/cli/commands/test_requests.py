@@ -11,8 +11,7 @@ from socketserver import UnixStreamServer
 import pytest
 
 from dockerv6.cli.commands import version as version_command
-from dockerv6.cli.commands.suspend import SUSPENDED
-from dockerv6.controller import inventory
+from dockerv6.store.model import SUSPENDED
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, Patch, ready, returning, run, stored
 
 BLOG = "ipv6network.dockerv6.io/blog"
@@ -67,16 +66,12 @@ def requests(tmp_path: Path, monkeypatch: Patch) -> Iterator[type[Requests]]:
         thread.join()
 
 
-def test_the_scope_is_the_daemons() -> None:
-    assert SUSPENDED == inventory.SUSPENDED
-
-
 class TestSuspendAndResume:
     def test_it_is_recorded_and_the_daemon_is_told(self, running: Daemon, requests: type[Requests]) -> None:
         running.accept(stored())
         result = run(["suspend", "v6net", "blog"])
         assert (result.exit_code, result.stdout, result.stderr) == (0, f"{BLOG} suspended\n", "")
-        assert running.record(SUSPENDED, "IPv6Network/blog") == {"since": NOW}
+        assert running.record(SUSPENDED, "IPv6Network/blog") == {"since": NOW, "created": NOW - 7200}
         assert requests.log == ["POST /v1/reconcile/IPv6Network/blog"]
         result = run(["resume", "ipv6network/blog"])
         assert (result.exit_code, result.stdout, result.stderr) == (0, f"{BLOG} resumed\n", "")

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from dockerv6.cli.commands import edit
-from tests.unit.cli.harness import Daemon, FakeTime, ready, run, stored
+from dockerv6.cli.state import POLL_INTERVAL
+from tests.unit.cli.harness import NOW, Daemon, FakeTime, condition, ready, run, stored
 
 BLOG = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata: {name: blog}\nspec: {}\n"
 OTHER = BLOG.replace("blog", "shop").replace("spec: {}", "spec: {internal: true}")
@@ -210,6 +212,34 @@ class TestManagedSources:
             assert result.exit_code == 1
             assert f"behind the link {config / 'current'}, which another program keeps up" in result.stderr
 
+    def test_a_directory_that_the_daemon_does_not_read_is_refused(
+        self, config: Path, tmp_path: Path, running: Daemon
+    ) -> None:
+        file, other = defined(config, BLOG), tmp_path / "theirs"
+        running.reads(other, tmp_path / "config2")
+        new = given(tmp_path, OTHER)
+        for command in (["apply", "-f", new], ["delete", "v6net", "blog"], ["edit", "v6net", "blog"]):
+            result = run(command)
+            assert result.exit_code == 1
+            assert f"would have no effect: the running dockerv6 reads {tmp_path}/config2, {other};" in result.stderr
+        assert list(config.iterdir()) == [file]
+
+    @pytest.mark.parametrize("how", ["same", "below", "link", "identity"])
+    def test_a_directory_that_the_daemon_reads_by_another_path(
+        self, config: Path, tmp_path: Path, running: Daemon, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        config.mkdir()
+        status = config.stat()
+        if how == "link":
+            (tmp_path / "link").symlink_to(config)
+            monkeypatch.setenv("DOCKERV6_CONFIG_DIR", str(tmp_path / "link" / ".." / "config"))
+        running.reads(
+            {"below": tmp_path, "identity": Path("/in/a/container")}.get(how, config),
+            identity=f"{status.st_dev}:{status.st_ino}" if how == "identity" else "0:0",
+        )
+        assert run(["apply", "-f", given(tmp_path, BLOG)]).exit_code == 0
+        assert [file.name for file in config.iterdir()] == ["ipv6network-blog.yaml"]
+
     def test_a_single_file_as_source_takes_no_new_resource(
         self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -242,6 +272,86 @@ class TestDelete:
         assert "it is being deleted; Ready=False (EndpointsAttached)" in result.stderr
         defined(config, BLOG)
         assert run(["delete", "v6net/blog", "--wait=false"]).exit_code == 0
+
+    def test_it_waits_as_long_as_it_takes_and_says_why_once_the_grace_period_is_over(
+        self, config: Path, running: Daemon
+    ) -> None:
+        defined(config, BLOG)
+        running.accept(stored(missing_since=NOW))
+        attached = stored(deleting_since=NOW, status=ready("False", reason="EndpointsAttached"))
+
+        def after(seconds: float, action: Callable[[], None]) -> list[Callable[[], None]]:
+            return [lambda: None] * int(seconds / POLL_INTERVAL) + [action]
+
+        time = FakeTime(
+            *after(4, lambda: running.accept(attached)),
+            *after(400, lambda: running.remove("IPv6Network", "blog")),
+        )
+        result = run(["delete", "v6net/blog"], time)
+        assert (result.exit_code, time.elapsed > 400) == (0, True)
+        said = [line for line in result.stderr.splitlines() if line.startswith("waiting for")]
+        assert said == ["waiting for ipv6network/blog: it is being deleted; Ready=False (EndpointsAttached): so it is"]
+
+    def test_a_source_that_is_doubted_is_the_reason(self, config: Path, running: Daemon) -> None:
+        defined(config, BLOG)
+        running.accept(stored(problem="the directory is empty; the resource is kept"))
+        result = run(["delete", "v6net/blog", "--timeout=20s"])
+        assert result.exit_code == 1
+        assert result.stderr.count("waiting for ipv6network/blog: the directory is empty; the resource is kept\n") == 1
+
+    @pytest.mark.parametrize(
+        ("meanwhile", "message"),
+        [
+            (
+                {
+                    "missing_since": NOW,
+                    "status": {"conditions": [condition("PruneHeld", "True", "PruneHeld", "run `dockerv6 prune`")]},
+                },
+                "ipv6network/blog is not deleted: run `dockerv6 prune`",
+            ),
+            ({"file": "/srv/x.yaml", "line": 7}, "is not deleted: it is also defined at /srv/x.yaml:7"),
+        ],
+        ids=["prune-guard", "another-file"],
+    )
+    def test_a_wait_that_would_never_end_ends(
+        self, config: Path, running: Daemon, meanwhile: dict[str, object], message: str
+    ) -> None:
+        file = defined(config, BLOG)
+        running.accept(stored())
+        time = FakeTime(lambda: None, lambda: running.accept(replace(stored(), **meanwhile)))  # type: ignore[arg-type]
+        result = run(["delete", "v6net/blog"], time)
+        assert (result.exit_code, file.exists()) == (1, False)
+        assert message in result.stderr
+
+    @pytest.mark.parametrize("option", ["--wait", "--wait=false"])
+    def test_a_daemon_that_does_not_prune(self, config: Path, running: Daemon, option: str) -> None:
+        defined(config, BLOG)
+        running.accept(stored())
+        running.reads(config, prune=False)
+        result = run(["delete", "v6net/blog", option])
+        assert result.exit_code == 1
+        assert "runs with --no-prune: the files are removed, and networks and rules stay" in result.stderr
+
+    @pytest.mark.parametrize("more", ["", "spec: {nope: 1}\n"], ids=["valid", "invalid"])
+    def test_what_two_files_define_is_refused(self, config: Path, more: str) -> None:
+        files = [
+            defined(config, BLOG.replace("spec: {}\n", more if name == "two.yaml" else "spec: {}\n"), name)
+            for name in ("one.yaml", "two.yaml")
+        ]
+        result = run(["delete", "v6net/blog"])
+        assert (result.exit_code, [file.exists() for file in files]) == (1, [True, True])
+        assert f"is defined at {files[0]}:1:1 and at {files[1]}:1:1, so it would not be deleted" in result.stderr
+
+    @pytest.mark.parametrize("option", ["--wait=false", "--dry-run"])
+    def test_what_is_suspended_is_refused(self, config: Path, daemon: Daemon, option: str) -> None:
+        files = [defined(config, text, name) for name, text in (("a.yaml", BLOG), ("b.yaml", OTHER))]
+        daemon.accept(stored(), stored("shop"))
+        daemon.suspend("shop")
+        daemon.suspend("gone")
+        result = run(["delete", "v6net", "blog", "shop", option])
+        assert (result.exit_code, [file.exists() for file in files]) == (1, [True, True])
+        assert "ipv6network/shop is suspended: run `dockerv6 resume ipv6network/shop` first" in result.stderr
+        assert run(["delete", "v6net", "blog", option]).exit_code == 0
 
     def test_comments_need_force(self, config: Path) -> None:
         file = defined(config, f"{BLOG}# why\n")
