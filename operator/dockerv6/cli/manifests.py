@@ -1,10 +1,9 @@
 """The resources of ``-f``: read, checked, and as the text that is written to the configuration directory."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 import click
 
@@ -17,7 +16,6 @@ from dockerv6.source.model import Severity, SourcedResource
 from dockerv6.source.resource_files import has_one_document
 
 STDIN = "-"
-_STDIN_NAME = "<stdin>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,10 @@ def read_manifests(paths: Iterable[str]) -> tuple[Manifest, ...]:
     for path in names:
         if path.startswith(("http://", "https://")):
             raise click.UsageError(f"{path} is not fetched; download it, look at it, and apply the file")
-    stdin = _stdin() if STDIN in names else b""
-    snapshot = load_paths(names, BytesIO(stdin))
+    if STDIN in names and sys.stdin is None:
+        raise click.UsageError("standard input is closed: redirect a file to it, or name the file")
+    texts: dict[str, bytes] = {}
+    snapshot = load_paths(names, sys.stdin.buffer if STDIN in names else BytesIO(), texts=texts)
     for diagnostic in snapshot.diagnostics:
         click.echo(diagnostic_line(diagnostic), err=True)
     errors = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
@@ -50,30 +50,17 @@ def read_manifests(paths: Iterable[str]) -> tuple[Manifest, ...]:
         raise click.ClickException(f"{', '.join(names)}: errors ({errors}), so nothing was changed; correct them")
     if not snapshot.resources:
         raise click.ClickException(f"there is no resource in {', '.join(names)}")
-    return tuple(_manifests(snapshot.resources, stdin))
+    return tuple(_manifests(snapshot.resources, texts))
 
 
-def _stdin() -> bytes:
-    if sys.stdin is None:
-        raise click.UsageError("standard input is closed: redirect a file to it, or name the file")
-    return sys.stdin.buffer.read()
-
-
-def _manifests(found: tuple[SourcedResource, ...], stdin: bytes) -> Iterator[Manifest]:
+def _manifests(found: tuple[SourcedResource, ...], texts: Mapping[str, bytes]) -> Iterator[Manifest]:
     files = [each.position.file for each in found]
     for each in found:
         resource, file = each.resource, each.position.file
         text = ""
         if files.count(file) == 1:
-            text = _own_text(file, stdin if file == _STDIN_NAME else _content(file))
+            text = _own_text(file, texts.get(file, b""))
         yield Manifest(str(resource.kind), resource.metadata.name, digest(resource), text or resource_text(each))
-
-
-def _content(file: str) -> bytes:
-    try:
-        return Path(file).read_bytes()
-    except OSError:  # a pipe that was read, or a name that is not UTF-8
-        return b""
 
 
 def _own_text(file: str, content: bytes) -> str:

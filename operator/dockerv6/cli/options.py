@@ -17,6 +17,14 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+class OptionalValueOption(click.Option):
+    """An option whose value follows an equals sign, as in kubectl; without one it has the value ``bare``."""
+
+    def __init__(self, *args: Any, bare: str, **kwargs: Any) -> None:  # noqa: ANN401 - click's own
+        super().__init__(*args, **kwargs)
+        self.bare = bare
+
+
 class ExampleCommand(click.Command):
     """A command with examples at the end of its help."""
 
@@ -25,14 +33,20 @@ class ExampleCommand(click.Command):
         self.examples = tuple(examples)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. As in kubectl, an equals sign may follow a short option: ``-o=json``."""
+        """Parse the arguments.
+
+        As in kubectl, an equals sign may follow a short option: ``-o=json``. After ``--dry-run``, it must precede a
+        value; click would take the next word for it.
+        """
         end = args.index("--") if "--" in args else len(args)
-        short = (
+        bare = {name: p.bare for p in self.get_params(ctx) if isinstance(p, OptionalValueOption) for name in p.opts}
+        plain = (
             arg[:2] + arg[3:] if arg[:1] == "-" and arg[1:2].isalpha() and arg[2:3] == "=" else arg
             for arg in args[:end]
         )
+        given = [f"{arg}={bare[arg]}" if arg in bare else arg for arg in plain]
         try:
-            return super().parse_args(ctx, [*short, *args[end:]])
+            return super().parse_args(ctx, [*given, *args[end:]])
         except click.NoSuchOption as error:
             raise _with_remedy(error, self.get_params(ctx)) from None
 
@@ -91,8 +105,8 @@ def dry_run_option(help_text: str) -> "Callable[[FC], FC]":
     """Kubectl's ``--dry-run[=client|server]``, whose value is a bool."""
     return click.option(
         "--dry-run",
-        is_flag=False,
-        flag_value="client",
+        cls=OptionalValueOption,
+        bare="client",
         default="none",
         type=click_type(parse_dry_run),
         metavar="[=client]",

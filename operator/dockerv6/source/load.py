@@ -122,6 +122,7 @@ class Loader:
         ownership: FileOwnership | None,
         settle: float = 0.2,
         patience: float = 5.0,
+        texts: dict[str, bytes] | None = None,
     ) -> None:
         """Configure; nothing is read yet.
 
@@ -131,7 +132,9 @@ class Loader:
             ownership: the users whose files are accepted; None accepts all files.
             settle: seconds without a modification after which a file is complete; 0 reads every file at once.
             patience: seconds after which a file that keeps changing is read nevertheless.
+            texts: gets the bytes of each file that is read, as they were parsed, by its printable path.
         """
+        self._texts = texts
         self._paths = tuple(dict.fromkeys(paths))
         self._clock = clock
         self._ownership = ownership
@@ -228,7 +231,8 @@ class Loader:
         result.read += 1
         name = printable_path(path)
         try:
-            contents = _decoded(name, read_file(path, signature), token)
+            text = read_file(path, signature)
+            contents = _decoded(name, text, token)
         except (FileChangedError, FileNotFoundError):
             result.files[path] = unreadable_file(
                 name, "the file changed while it was read", "replace it in one step: write another file, then mv"
@@ -242,6 +246,8 @@ class Loader:
                 name, "there is not enough memory to read the file", "allow dockerv6 more memory"
             )
         else:
+            if self._texts is not None:
+                self._texts[name] = text
             self._cache[path] = (signature, contents)
             result.files[path] = contents
 
@@ -262,7 +268,12 @@ class Loader:
             del self._cache[path]
 
 
-def load_paths(paths: Sequence[str], stdin: BinaryIO, ownership: FileOwnership | None = None) -> Snapshot:
+def load_paths(
+    paths: Sequence[str],
+    stdin: BinaryIO,
+    ownership: FileOwnership | None = None,
+    texts: dict[str, bytes] | None = None,
+) -> Snapshot:
     """Read files, directories, named pipes and, for ``-``, standard input, once.
 
     A file that is named itself is read whatever its suffix; in directories only resource files are read.
@@ -271,10 +282,15 @@ def load_paths(paths: Sequence[str], stdin: BinaryIO, ownership: FileOwnership |
         paths: of all these.
         stdin: what ``-`` stands for.
         ownership: the users whose files are accepted; None accepts all files.
+        texts: gets the bytes of each file, as they were parsed, by its name in the snapshot.
     """
-    streams = {path: _stream(path, stdin) for path in paths if path == "-" or Path(path).is_fifo()}
+    read = {path: _stream(path, stdin) for path in paths if path == "-" or Path(path).is_fifo()}
+    names = {path: "<stdin>" if path == "-" else printable_path(path) for path in read}
+    if texts is not None:
+        texts.update({names[path]: text for path, text in read.items()})
+    streams = {path: _decoded(names[path], text) for path, text in read.items()}
     named = [path for path in paths if path not in streams]
-    return Loader(named, clock=SystemClock(), ownership=ownership, settle=0).load(streams=streams)
+    return Loader(named, clock=SystemClock(), ownership=ownership, settle=0, texts=texts).load(streams=streams)
 
 
 def _decoded(name: str, content: bytes, token: CancellationToken | None = None) -> FileContents:
@@ -295,12 +311,13 @@ def _decoded(name: str, content: bytes, token: CancellationToken | None = None) 
         return unreadable_file(name, message, "report it with the file and the log; change the file to go on")
 
 
-def _stream(path: str, stdin: BinaryIO) -> FileContents:
+def _stream(path: str, stdin: BinaryIO) -> bytes:
+    """Standard input or a named pipe, cut off one byte after `MAX_BYTES`."""
     if path == "-":
-        return _decoded("<stdin>", stdin.read(MAX_BYTES + 1))
+        return stdin.read(MAX_BYTES + 1)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        return _decoded(printable_path(path), read_bounded(descriptor))
+        return read_bounded(descriptor)
     finally:
         os.close(descriptor)
 

@@ -10,6 +10,7 @@ A `ResourceFiles` blocks. It is for commands; the daemon never writes a resource
 
 import errno
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from io import BytesIO
 from pathlib import Path
 
 from dockerv6.api.kinds import kind_info
+from dockerv6.api.scheme import to_document
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.source.documents import load_text
-from dockerv6.source.files import resolve_path
+from dockerv6.source.files import nearest_existing, resolve_path
 from dockerv6.source.load import load_paths
 from dockerv6.source.model import Diagnostic, Position, Severity, Snapshot
 from dockerv6.source.yaml import Work, parse
@@ -29,6 +31,7 @@ from dockerv6.source.yaml_text import UnreadableText, decode_text, json_to_yaml
 _MODE = 0o644
 _HEADER = "# Written by dockerv6 "
 _DIGEST_LENGTH = 16
+_JSON = ".json"
 
 _ETCKEEPER = "/etc"
 """A repository that records what others change, and changes nothing itself."""
@@ -84,7 +87,8 @@ class ResourceFiles:
             return None
         self._check_source(position.file, f"{kind_info(kind).singular}/{name} is defined at {position}")
         content = Path(position.file).read_bytes()
-        return Definition(kind, name, position, _has_one_resource(position.file, content), _has_comments(content))
+        commented = not position.file.endswith(_JSON) and _has_comments(content)
+        return Definition(kind, name, position, _has_one_resource(position.file, content), commented)
 
     def path_of(self, kind: str, name: str) -> Path:
         """The file that a new resource is written to: in the first directory, named after the resource."""
@@ -113,7 +117,7 @@ class ResourceFiles:
                     f" {kind_info(kind).singular}/{name}`, or replace it with --force"
                 )
             if not dry_run:
-                replace_file(known.path, _with_header(text))
+                replace_file(known.path, _as_json(text) if known.position.file.endswith(_JSON) else _with_header(text))
             return known.path
         path = self.path_of(kind, name)
         if Path(self._roots[0]).is_file():
@@ -182,10 +186,11 @@ class ResourceFiles:
 
 def git_repository(file: str) -> Path | None:
     """The Git work tree that a file is in, or would be in; None: in none, or in that of etckeeper."""
+    existing = nearest_existing(str(Path(file).parent))
     try:
-        target = Path(resolve_path(str(Path(file).parent)).target)
+        target = Path(resolve_path(existing).target)
     except OSError:
-        target = Path(file).parent
+        target = Path(existing)
     found = next((path for path in (target, *target.parents) if (path / ".git").exists()), None)
     return None if found is None or str(found) == _ETCKEEPER else found
 
@@ -211,7 +216,7 @@ def has_one_document(file: str, content: bytes) -> bool:
     """Whether a file is one YAML document that is not a list of resources."""
     try:
         text = decode_text(file, content)
-        text = json_to_yaml(text) if file.endswith(".json") else text
+        text = json_to_yaml(text) if file.endswith(_JSON) else text
         documents = [each.value for each in parse(file, text, Work(CancellationToken())) if not each.empty]
     except UnreadableText:
         return False
@@ -233,7 +238,16 @@ def _has_comments(content: bytes) -> bool:
     return b"#" in content
 
 
+def _as_json(text: str) -> bytes:
+    """The resource as JSON, which has no comments, so neither our header."""
+    (sourced,) = load_text("", text).resources
+    return json.dumps(to_document(sourced.resource), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
 def _with_header(text: str) -> bytes:
+    """The text below our header, instead of one that it has because it is a copy of such a file."""
+    while text.startswith(_HEADER):
+        text = text.partition("\n")[2]
     body = text.encode()
     return f"{_HEADER}apply -f, which replaces it unless somebody edits it ({_digest(body).decode()})\n".encode() + body
 

@@ -10,6 +10,7 @@ from dockerv6.cli.namespaces import without_namespaces
 from dockerv6.cli.options import (
     DURATION,
     ExampleCommand,
+    OptionalValueOption,
     clock_of,
     dry_run_option,
     recursive_option,
@@ -71,8 +72,8 @@ _GRACE = 5.0  # seconds until the daemon takes a missing file for a deletion, `p
     "--wait",
     "waiting",
     type=bool,
-    is_flag=False,
-    flag_value="true",
+    cls=OptionalValueOption,
+    bare="true",
     default="true",
     show_default=True,
     metavar="BOOLEAN",

@@ -92,6 +92,15 @@ def command(
     if wanted[0].casefold() in EVENTS:
         from dockerv6.cli.commands import events  # noqa: PLC0415 - start-up is budgeted
 
+        given = {
+            "--selector": labels,
+            "--show-labels": show_labels,
+            "--show-kind": show_kind,
+            "--label-columns": label_columns,
+        }
+        useless = [option for option, value in given.items() if value]
+        if useless:
+            raise click.UsageError(f"events have no labels and one kind: leave out {', '.join(useless)}")
         ctx.invoke(
             events.command,
             wanted=wanted[1:],

@@ -1,23 +1,49 @@
 """``apply -f``, ``delete`` and ``edit``: what happens to the files of people."""
 
+import io
+import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from dockerv6.cli import manifests
 from dockerv6.cli.commands import edit
 from dockerv6.cli.state import POLL_INTERVAL
+from dockerv6.source.files import MAX_BYTES
+from dockerv6.source.model import Snapshot
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, condition, ready, run, stored
 
 BLOG = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata: {name: blog}\nspec: {}\n"
 OTHER = BLOG.replace("blog", "shop").replace("spec: {}", "spec: {internal: true}")
 POOL = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Pool\nmetadata: {name: blog}\nspec: {generate: ULA}\n"
 NAME = "ipv6network.dockerv6.io/blog"
+
+
+def endless(path: str) -> None:
+    """Write to a named pipe until the reader has gone."""
+    with suppress(BrokenPipeError), Path(path).open("wb", buffering=0) as pipe:
+        while True:
+            pipe.write(b"#" * 65536)
+
+
+class Endless(io.RawIOBase):
+    """Has as much as is asked for; all of it is an error."""
+
+    given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert size >= 0
+        self.given += size
+        return b"#" * size
 
 
 @pytest.fixture
@@ -182,6 +208,98 @@ class TestApply:
         assert (result.exit_code, config.exists()) == (1, False)
         assert "/nowhere.yaml" in result.stderr
 
+    @pytest.mark.parametrize("more", ["", "pipe2"], ids=["one", "two"])
+    def test_a_named_pipe_is_read_once_and_its_comments_stay(self, config: Path, tmp_path: Path, more: str) -> None:
+        texts = {"pipe": f"# mine\n{BLOG}", **({more: OTHER} if more else {})}
+        for name in texts:
+            os.mkfifo(tmp_path / name)
+        writers = [threading.Thread(target=(tmp_path / n).write_text, args=(text,)) for n, text in texts.items()]
+        for writer in writers:
+            writer.start()
+        result = run(["apply", *(f"-f{tmp_path / name}" for name in texts)])
+        for writer in writers:
+            writer.join()
+        assert (result.exit_code, result.stdout.count("created")) == (0, len(texts))
+        assert (config / "ipv6network-blog.yaml").read_text().endswith(f"# mine\n{BLOG}")
+
+    @pytest.mark.parametrize("where", ["file", "stdin"])
+    def test_what_is_written_is_what_was_checked(
+        self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    ) -> None:
+        """A file may change behind our back, and standard input can be read once."""
+        source = given(tmp_path, BLOG)
+        load = manifests.load_paths
+
+        def then_changed(*arguments: Any, **named: Any) -> Snapshot:
+            snapshot = load(*arguments, **named)
+            Path(source).write_text(OTHER)
+            return snapshot
+
+        monkeypatch.setattr(manifests, "load_paths", then_changed)
+        result = run(["apply", "-f", "-" if where == "stdin" else source], input=BLOG if where == "stdin" else None)
+        assert (result.exit_code, result.stdout) == (0, f"{NAME} created\n")
+        assert (config / "ipv6network-blog.yaml").read_text().endswith(BLOG)
+
+    @pytest.mark.parametrize("where", ["stdin", "file", "pipe"])
+    def test_what_is_too_large_is_an_error(self, config: Path, tmp_path: Path, where: str) -> None:
+        text = f"{BLOG}# {'x' * MAX_BYTES}"
+        source, writer = {"stdin": "-", "file": given(tmp_path, text), "pipe": str(tmp_path / "pipe")}[where], None
+        if where == "pipe":
+            os.mkfifo(source)
+            writer = threading.Thread(target=endless, args=(source,))
+            writer.start()
+        result = run(["apply", "-f", source], input=text if where == "stdin" else None)
+        if writer is not None:
+            writer.join()
+        assert (result.exit_code, config.exists()) == (1, False)
+        assert "is larger than 4 MiB" in result.stderr
+
+    def test_an_endless_standard_input_is_not_read_to_its_end(self, config: Path) -> None:
+        """A regular file has an end; what a program writes may have none."""
+        source = Endless()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(manifests, "sys", SimpleNamespace(stdin=SimpleNamespace(buffer=source)))
+            result = run(["apply", "-f", "-"])
+        assert (result.exit_code, config.exists()) == (1, False)
+        assert "<stdin>:1:1: error: the file is larger than 4 MiB" in result.stderr
+        assert source.given == MAX_BYTES + 1
+
+    def test_a_copy_of_what_was_written_has_one_header(self, config: Path, tmp_path: Path) -> None:
+        run(["apply", "-f", given(tmp_path, BLOG)])
+        file = config / "ipv6network-blog.yaml"
+        for value in ("true", "false"):
+            copy = file.read_text().replace("{}", "{internal: true}").replace("true", value)
+            assert run(["apply", "-f", given(tmp_path, copy)]).exit_code == 0
+            assert file.read_text().count("# Written by") == 1
+        header, new = file.read_text().partition("\n")[0], OTHER.replace("shop", "blog")
+        assert run(["apply", "-f", given(tmp_path, f"{header}\n{header}\n# mine\n{new}")]).exit_code == 0
+        assert file.read_text().partition("\n")[2] == f"# mine\n{new}"
+
+    @pytest.mark.parametrize("label", ["x", "#x"])
+    def test_a_json_file_stays_json(self, config: Path, tmp_path: Path, label: str) -> None:
+        content = {
+            "apiVersion": "dockerv6.io/v1alpha1",
+            "kind": "IPv6Network",
+            "metadata": {"name": "blog", "annotations": {"note": label}},
+        }
+        file = defined(config, json.dumps(content), "own.json")
+        for text in (f"# why\n{BLOG}", OTHER.replace("shop", "blog")):
+            result = run(["apply", "-f", given(tmp_path, text)])
+            assert (result.exit_code, result.stdout) == (0, f"{NAME} configured\n")
+            assert json.loads(file.read_text())["metadata"] == {"name": "blog"}
+        assert json.loads(file.read_text())["spec"] == {"internal": True}
+        assert run(["validate", str(config), "--strict"]).exit_code == 0
+
+    @pytest.mark.parametrize("word", ["client", "true", "false"])
+    def test_an_option_without_an_equals_sign_takes_no_word(self, config: Path, tmp_path: Path, word: str) -> None:
+        file = defined(config, BLOG)
+        defined(config, BLOG.replace("blog", f"'{word}'"), "word.yaml")
+        result = run(["delete", "--dry-run", "v6net", word, "blog", "--wait"])
+        assert (result.exit_code, result.stdout.count("deleted (dry run)")) == (0, 2)
+        assert run(["delete", "v6net", "--wait", "blog"]).exit_code == 0
+        assert (file.exists(), (config / "word.yaml").exists()) == (False, True)
+        assert run(["apply", "--dry-run", "-f", given(tmp_path, BLOG)]).stdout == f"{NAME} created (dry run)\n"
+
     def test_a_file_in_the_way_is_not_overwritten(self, config: Path, tmp_path: Path) -> None:
         file = defined(config, "# notes\n", "ipv6network-blog.yaml")
         result = run(["apply", "-f", given(tmp_path, BLOG), "--force"])
@@ -201,6 +319,30 @@ class TestManagedSources:
         assert "Git repository" in run(["delete", "v6net", "blog"]).stderr
         assert "Git repository" in run(["edit", "v6net", "blog"]).stderr
         assert file.exists()
+
+    @pytest.mark.parametrize("how", ["below", "relative", "dots", "behind a link"])
+    def test_a_directory_that_does_not_exist_yet_in_a_git_repository(
+        self, tmp_path: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        assert daemon
+        repository = tmp_path / "repository"
+        subprocess.run(["git", "init", "--quiet", str(repository)], check=True)
+        (repository / "sub").mkdir()
+        (tmp_path / "link").symlink_to(repository / "sub")
+        monkeypatch.chdir(repository / "sub")
+        monkeypatch.setenv(
+            "DOCKERV6_CONFIG_DIR",
+            {
+                "below": str(repository / "new" / "deep"),
+                "relative": "new/deep",
+                "dots": "../new",
+                "behind a link": str(tmp_path / "link" / "new"),
+            }[how],
+        )
+        result = run(["apply", "-f", given(tmp_path, BLOG)])
+        assert result.exit_code == 1
+        assert f"in the Git repository {repository}: change it there" in result.stderr
+        assert sorted(path.name for path in repository.iterdir()) == [".git", "sub"]
 
     def test_the_links_of_git_sync_are_refused(self, config: Path, tmp_path: Path) -> None:
         (tmp_path / "worktree").mkdir()
