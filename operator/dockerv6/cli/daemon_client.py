@@ -1,7 +1,16 @@
 """The running daemon over HTTP, as commands talk to it."""
 
 import socket
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+import click
+
+from dockerv6.daemon.settings import Settings
+from dockerv6.store.model import StoredObject
+
+_RECONCILE = "/v1/reconcile/"
+_LONGEST_PATH = 4096  # characters of names: half of what the server takes
 
 
 class DaemonResponse(NamedTuple):
@@ -49,6 +58,25 @@ def _connect(address: str, timeout: float) -> socket.socket:
     return socket.create_connection((name, int(port)), timeout)
 
 
-def reconcile_path(kind: str, name: str) -> str:
-    """The path of requests about a resource, see `daemon.http`."""
-    return f"/v1/reconcile/{kind}/{name}"
+def daemon_address(settings: Settings) -> str:
+    """The address of the daemon.
+
+    Raises:
+        click.UsageError: it has none.
+    """
+    if not settings.address:
+        raise click.UsageError("with --listen none the daemon has no address, and can't be asked")
+    return settings.address
+
+
+def reconcile_paths(resources: Iterable[StoredObject]) -> Iterator[str]:
+    """The paths of requests about resources, see `daemon.http`: each has as many of them as a request may have."""
+    names: list[str] = []
+    for each in resources:
+        name = f"{each.kind}/{each.name}"
+        if names and sum(map(len, names)) + len(names) + len(name) > _LONGEST_PATH:
+            yield f"{_RECONCILE}{','.join(names)}"
+            names = []
+        names.append(name)
+    if names:
+        yield f"{_RECONCILE}{','.join(names)}"

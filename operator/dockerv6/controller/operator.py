@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 from types import MappingProxyType
@@ -167,24 +167,28 @@ class Operator:
             await wait_for(self._context.clock, self._context.firewall.recorded.flush(), FLUSH_LIMIT)
         await self.manager.stop()
 
-    async def reconcile_now(self, key: Key) -> bool:
-        """Read everything again that the resource depends on, and reconcile it; False: there is no such resource.
+    async def reconcile_now(self, keys: Sequence[Key]) -> tuple[Key, ...]:
+        """Read everything again that resources depend on, once, and reconcile them. Returns those that do not exist.
 
         What the command line wrote to the state file, such as a suspension, is in effect when this returns.
         Raises `StoreError`.
         """
         context = self._context
         await context.inventory.refresh_suspended()
-        if context.inventory.get(key.kind, key.name) is None:
-            return False
-        context.converged.pop(key.name, None)
+        missing = tuple(key for key in keys if context.inventory.get(key.kind, key.name) is None)
+        if len(missing) == len(keys):
+            return missing
         context.world.engine_changed()
         context.world.host_changed()
         context.firewall.invalidate()
         context.firewall.invalidate_filter()
-        context.enqueue(key, "requested")
+        for key in keys:
+            if key not in missing:
+                if key.kind == NETWORK:
+                    context.converged.pop(key.name, None)
+                context.enqueue(key, "requested")
         self.triggers.repair_firewall_soon()
-        return True
+        return missing
 
     async def _refresh_suspended(self) -> None:
         """Take over what the command line recorded when it found no socket to tell us."""

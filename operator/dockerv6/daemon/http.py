@@ -1,6 +1,7 @@
 """Health, metrics and requests over HTTP, by default on a Unix socket: a daemon in the host's network opens no port.
 
-Requests change nothing but when the daemon acts, and are answered on a Unix socket only, which root alone can open.
+Requests change nothing but when the daemon acts, and what is in effect of the suspensions that the state file has. They
+are answered on a Unix socket only, which has mode 0600: the daemon's user and root can open it.
 
 The server is an event loop on one thread of its own, so that it answers "no heartbeat" when the daemon's loop hangs.
 Whatever clients do, it is bounded: the connections, their time, and the bytes of a request (docs/adr/0035).
@@ -12,13 +13,14 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
+from dockerv6.store.port import StoreError
 from dockerv6.telemetry.health import Health, Probe
 from dockerv6.telemetry.metrics import Metrics
 
@@ -28,10 +30,13 @@ PROBES = {"/healthz": Probe.LIVENESS, "/livez": Probe.LIVENESS, "/readyz": Probe
 """Paths as in Kubernetes."""
 
 RECONCILE = "/v1/reconcile/"
-"""Followed by ``KIND/NAME``: POST asks for a reconcile, GET whether it is over."""
+"""Followed by ``KIND/NAME[,KIND/NAME]...``: POST asks for a reconcile, GET whether it is over."""
 
 CONNECTIONS = 32
 """How many connections are served at a time. One more closes the oldest, so that a new client is always answered."""
+
+ANSWER_LIMIT = 5.0
+"""Seconds that the daemon's loop has to answer a request; it may hang, or wait for the state file."""
 
 DEADLINE = 10.0
 """Seconds from accepting a connection until it is closed, however slowly the client sends or reads."""
@@ -47,14 +52,18 @@ class ListenError(Exception):
     """The address can't be listened on; the message has the remedy."""
 
 
+ResourceName = tuple[str, str]
+"""Kind and name."""
+
+
 class ReconcileRequests(Protocol):
-    """What clients may ask of the daemon. Called on the server's thread."""
+    """What clients may ask of the daemon. Called on the server's thread. Methods raise `StoreError`."""
 
-    async def reconcile(self, kind: str, name: str) -> bool:
-        """Have a resource reconciled now; False: there is none of that name."""
+    async def reconcile(self, resources: Sequence[ResourceName]) -> tuple[ResourceName, ...]:
+        """Have resources reconciled now. Returns those that do not exist."""
 
-    async def pending(self, kind: str, name: str) -> bool:
-        """Whether the resource waits to be reconciled, or is being reconciled."""
+    async def pending(self, resources: Sequence[ResourceName]) -> bool:
+        """Whether one of the resources waits to be reconciled, or is being reconciled."""
 
 
 class _RequestError(Exception):
@@ -214,16 +223,27 @@ class _Server:
             return HTTPStatus.OK, json.dumps(about).encode() + b"\n", "application/json"
         raise _RequestError(HTTPStatus.NOT_FOUND, "try /healthz, /readyz, /metrics or /version")
 
-    async def _answer_request(self, method: str, resource: str) -> tuple[HTTPStatus, bytes, str]:
-        """Status, body and content type of a request about ``KIND/NAME``."""
-        kind, _, name = resource.partition("/")
+    async def _answer_request(self, method: str, given: str) -> tuple[HTTPStatus, bytes, str]:
+        """Status, body and content type of a request about ``KIND/NAME,KIND/NAME``."""
         if self._requests is None:
             raise _RequestError(HTTPStatus.FORBIDDEN, "requests are answered on a Unix socket only: see --listen")
-        if method == "GET":
-            body = json.dumps({"pending": await self._requests.pending(kind, name)}).encode() + b"\n"
-            return HTTPStatus.OK, body, "application/json"
-        if not await self._requests.reconcile(kind, name):
-            raise _RequestError(HTTPStatus.NOT_FOUND, "there is no such resource")
+        resources = [(kind, name) for kind, _, name in (each.partition("/") for each in given.split(","))]
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT):
+                if method == "GET":
+                    body = json.dumps({"pending": await self._requests.pending(resources)}).encode() + b"\n"
+                    return HTTPStatus.OK, body, "application/json"
+                missing = await self._requests.reconcile(resources)
+        except StoreError as error:
+            raise _RequestError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+        except TimeoutError as error:
+            message = f"the daemon has not answered within {ANSWER_LIMIT:.0f} s: see its log, and /healthz"
+            raise _RequestError(HTTPStatus.GATEWAY_TIMEOUT, message) from error
+        except Exception as error:
+            logger.exception("a request failed")
+            raise _RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the log") from error
+        if missing:
+            raise _RequestError(HTTPStatus.NOT_FOUND, f"there is no {', '.join(map('/'.join, missing))}")
         return HTTPStatus.ACCEPTED, b'{"accepted": true}\n', "application/json"
 
 

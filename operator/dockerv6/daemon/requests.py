@@ -1,8 +1,10 @@
 """Brings the requests of HTTP clients from the server's thread to the operator's event loop."""
 
 import asyncio
+from collections.abc import Sequence
 
 from dockerv6.controller.operator import Operator
+from dockerv6.daemon.http import ResourceName
 from dockerv6.reconciler.handler import Key
 
 
@@ -13,15 +15,16 @@ class OperatorRequests:
         self._operator = operator
         self._loop = asyncio.get_running_loop()
 
-    async def reconcile(self, kind: str, name: str) -> bool:
-        """Have a resource reconciled now; False: there is none of that name."""
-        wanted = asyncio.run_coroutine_threadsafe(self._operator.reconcile_now(Key(kind, name)), self._loop)
-        return await asyncio.wrap_future(wanted)
+    async def reconcile(self, resources: Sequence[ResourceName]) -> tuple[ResourceName, ...]:
+        """Have resources reconciled now. Returns those that do not exist."""
+        keys = [Key(*each) for each in resources]
+        wanted = asyncio.run_coroutine_threadsafe(self._operator.reconcile_now(keys), self._loop)
+        return tuple((key.kind, key.name) for key in await asyncio.wrap_future(wanted))
 
-    async def pending(self, kind: str, name: str) -> bool:
-        """Whether the resource waits to be reconciled, or is being reconciled."""
+    async def pending(self, resources: Sequence[ResourceName]) -> bool:
+        """Whether one of the resources waits to be reconciled, or is being reconciled."""
 
         async def ask() -> bool:
-            return self._operator.manager.pending(Key(kind, name))
+            return any(self._operator.manager.pending(Key(*each)) for each in resources)
 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ask(), self._loop))

@@ -33,3 +33,12 @@ def running(daemon: Daemon) -> Iterator[Daemon]:
         file.write("4711\n")
         file.flush()
         yield daemon
+
+
+@pytest.fixture
+def config(tmp_path: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration directory that the command line uses, which does not exist yet."""
+    assert daemon
+    directory = tmp_path / "config"
+    monkeypatch.setenv("DOCKERV6_CONFIG_DIR", str(directory))
+    return directory

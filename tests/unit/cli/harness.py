@@ -20,6 +20,11 @@ NOW = 1_700_000_000.0
 """2023-11-14T22:13:20Z."""
 
 
+BLOG = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata: {name: blog}\nspec: {}\n"
+OTHER = BLOG.replace("blog", "shop").replace("spec: {}", "spec: {internal: true}")
+POOL = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Pool\nmetadata: {name: blog}\nspec: {generate: ULA}\n"
+BLOG_NAME = "ipv6network.dockerv6.io/blog"
+
 Patch = pytest.MonkeyPatch
 
 
@@ -109,11 +114,11 @@ class Daemon:
 
         self._with_store(write)
 
-    def suspend(self, name: str) -> None:
+    def suspend(self, name: str, **more: float) -> None:
         """Record a suspension, as the command does."""
 
         async def write(store: SqliteStore) -> None:
-            await store.put_record(SUSPENDED, f"{NETWORK}/{name}", {"since": NOW})
+            await store.put_record(SUSPENDED, f"{NETWORK}/{name}", {"since": NOW, **more})
 
         self._with_store(write)
 
@@ -201,3 +206,18 @@ def run(arguments: Sequence[str], time: FakeTime | None = None, **more: object) 
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
+
+
+def given(tmp_path: Path, text: str, name: str = "given.yaml") -> str:
+    """A file for ``-f``."""
+    file = tmp_path / name
+    file.write_text(text)
+    return str(file)
+
+
+def defined(config: Path, text: str, name: str = "own.yaml") -> Path:
+    """A file that a person wrote into the configuration directory."""
+    config.mkdir(exist_ok=True)
+    file = config / name
+    file.write_text(text)
+    return file

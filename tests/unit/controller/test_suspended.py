@@ -3,12 +3,12 @@
 import pytest
 
 from dockerv6.api.conditions import Reason
-from dockerv6.api.kinds import NETWORK
+from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.cli.state import condition_of
 from dockerv6.reconciler.handler import Key
 from dockerv6.store.model import SUSPENDED, Document
 from tests.simulation.preview import preview
-from tests.simulation.resources import network
+from tests.simulation.resources import network, pool
 from tests.world import Host
 
 BLOG = Key(NETWORK, "blog")
@@ -21,7 +21,7 @@ async def test_a_suspended_resource_is_left_as_it_is_until_it_is_resumed() -> No
     async with host.running() as at_work:
         await at_work.let(1)
         await host.store.put_record(SUSPENDED, RECORD, {"since": 1.0})
-        assert await at_work.operator.reconcile_now(BLOG)
+        assert await at_work.operator.reconcile_now([BLOG]) == ()
         await at_work.let(1)
         assert await host.ready("blog") == ("True", Reason.SUSPENDED)
         host.files.write(network(internal=True))
@@ -31,7 +31,7 @@ async def test_a_suspended_resource_is_left_as_it_is_until_it_is_resumed() -> No
         assert not there.internal
         assert (await preview(host))["blog"].suspended
         await host.store.drop_record(SUSPENDED, RECORD)
-        assert await at_work.operator.reconcile_now(BLOG)
+        assert await at_work.operator.reconcile_now([BLOG]) == ()
         await at_work.let(1)
         there = await host.docker("blog")
         assert there is not None
@@ -72,7 +72,7 @@ async def test_the_deletion_of_a_suspended_resource_waits_until_it_is_resumed(*,
         await at_work.let(1)
         before = await host.docker("blog")
         await host.store.put_record(SUSPENDED, RECORD, {"since": 1.0})
-        await at_work.operator.reconcile_now(BLOG)
+        await at_work.operator.reconcile_now([BLOG])
         host.files.delete("blog")
         await at_work.let(20)
         stored = await host.store.object(*RECORD.split("/"))
@@ -86,7 +86,7 @@ async def test_the_deletion_of_a_suspended_resource_waits_until_it_is_resumed(*,
         )
         assert not (await preview(host))["blog"].steps
         await host.store.drop_record(SUSPENDED, RECORD)
-        assert await at_work.operator.reconcile_now(BLOG)
+        assert await at_work.operator.reconcile_now([BLOG]) == ()
         await at_work.let(1)
         assert await host.store.object(*RECORD.split("/")) is None
         assert await host.docker("blog") is None
@@ -115,12 +115,12 @@ async def test_the_next_resource_of_the_name_is_not_suspended(record: Document) 
         await at_work.let(1)
         if "created" not in record:
             await host.store.put_record(SUSPENDED, RECORD, record)
-            assert not await at_work.operator.reconcile_now(BLOG)
+            assert await at_work.operator.reconcile_now([BLOG]) == (BLOG,)
         host.files.write(network())
         await at_work.let(1)
         if "created" in record:
             await host.store.put_record(SUSPENDED, RECORD, record)
-        assert await at_work.operator.reconcile_now(BLOG)
+        assert await at_work.operator.reconcile_now([BLOG]) == ()
         await at_work.let(1)
         assert await host.ready("blog") == ("True", Reason.RECONCILE_SUCCEEDED)
         assert await host.store.records(SUSPENDED) == {}
@@ -142,8 +142,39 @@ async def test_a_request_repairs_what_nothing_announced() -> None:
     host.files.write(network())
     async with host.running() as at_work:
         await at_work.let(1)
-        assert not await at_work.operator.reconcile_now(Key(NETWORK, "nope"))
-        assert await at_work.operator.reconcile_now(BLOG)
+        assert await at_work.operator.reconcile_now([Key(NETWORK, "nope")]) == (Key(NETWORK, "nope"),)
+        assert await at_work.operator.reconcile_now([BLOG]) == ()
         assert at_work.operator.manager.pending(BLOG)
         await at_work.let(1)
         assert not at_work.operator.manager.pending(BLOG)
+
+
+async def test_a_request_for_many_reads_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host()
+    host.files.write(network(), network("shop"), pool("blog", prefixes=["2001:db8:1::/48"]))
+    async with host.running() as at_work:
+        await at_work.let(1)
+        refreshed = []
+        refresh = at_work.context.inventory.refresh_suspended
+
+        async def counted() -> list[tuple[str, str]]:
+            refreshed.append(1)
+            return await refresh()
+
+        monkeypatch.setattr(at_work.context.inventory, "refresh_suspended", counted)
+        shop, nope = Key(NETWORK, "shop"), Key(NETWORK, "nope")
+        assert await at_work.operator.reconcile_now([BLOG, nope, shop]) == (nope,)
+        assert [at_work.operator.manager.pending(key) for key in (BLOG, nope, shop)] == [True, False, True]
+        assert len(refreshed) == 1
+
+
+async def test_a_request_for_a_pool_leaves_the_network_of_its_name_alone() -> None:
+    host = Host()
+    host.files.write(network(), pool("blog", prefixes=["2001:db8:1::/48"]))
+    async with host.running() as at_work:
+        await at_work.let(1)
+        assert "blog" in at_work.context.converged
+        assert await at_work.operator.reconcile_now([Key(POOL, "blog")]) == ()
+        assert "blog" in at_work.context.converged
+        assert await at_work.operator.reconcile_now([BLOG]) == ()
+        assert "blog" not in at_work.context.converged

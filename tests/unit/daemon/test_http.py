@@ -1,5 +1,6 @@
 """Health and metrics over real sockets."""
 
+import asyncio
 import http.client
 import json
 import logging
@@ -8,6 +9,7 @@ import socket
 import stat
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +17,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from dockerv6.daemon.http import CONNECTIONS, REQUEST_LIMIT, ListenError, serve
+from dockerv6.daemon import http as http_server
+from dockerv6.daemon.http import CONNECTIONS, REQUEST_LIMIT, ListenError, ResourceName, serve
+from dockerv6.store.port import StoreConflict, StoreError
 from dockerv6.telemetry.health import Health, Probe
 from dockerv6.telemetry.metrics import Metrics
 
@@ -274,19 +278,35 @@ def test_without_an_address_nothing_is_served(health: Health, metrics: Metrics, 
 
 
 class FakeRequests:
-    """Knows one resource, which is pending once it was asked for."""
+    """Knows two resources, which are pending once they were asked for."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[ResourceName] = []
 
-    async def reconcile(self, kind: str, name: str) -> bool:
-        if (kind, name) != ("IPv6Network", "blog"):
-            return False
-        self.asked.append((kind, name))
-        return True
+    async def reconcile(self, resources: Sequence[ResourceName]) -> tuple[ResourceName, ...]:
+        known = [each for each in resources if each in (("IPv6Network", "blog"), ("IPv6Pool", "blog"))]
+        self.asked += known
+        return tuple(each for each in resources if each not in known)
 
-    async def pending(self, kind: str, name: str) -> bool:
-        return (kind, name) in self.asked
+    async def pending(self, resources: Sequence[ResourceName]) -> bool:
+        return any(each in self.asked for each in resources)
+
+
+class FailingRequests(FakeRequests):
+    """Fails, or with None never answers, as a daemon whose loop hangs."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__()
+        self._error = error
+
+    async def reconcile(self, resources: Sequence[ResourceName]) -> tuple[ResourceName, ...]:
+        assert resources
+        if self._error is None:
+            await asyncio.Event().wait()
+        raise self._error or AssertionError
+
+    async def pending(self, resources: Sequence[ResourceName]) -> bool:
+        return bool(await self.reconcile(resources))
 
 
 def request(address: str, method: str, path: str) -> tuple[int, object]:
@@ -309,6 +329,42 @@ def test_a_reconcile_is_requested_on_a_unix_socket(address: str, health: Health,
         assert request(address, "POST", "/healthz")[0] == 405
         assert request(address, "DELETE", path)[0] == 501
     assert requests.asked == [("IPv6Network", "blog")]
+
+
+def test_a_request_may_name_several_resources(address: str, health: Health, metrics: Metrics) -> None:
+    requests = FakeRequests()
+    with serve(address, health, metrics, requests):
+        both = "/v1/reconcile/IPv6Network/blog,IPv6Pool/blog"
+        assert request(address, "POST", both) == (202, {"accepted": True})
+        assert request(address, "GET", "/v1/reconcile/IPv6Network/shop,IPv6Pool/blog") == (200, {"pending": True})
+        assert request(address, "POST", f"{both},IPv6Network/shop") == (404, "there is no IPv6Network/shop")
+    assert requests.asked == [("IPv6Network", "blog"), ("IPv6Pool", "blog")] * 2
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (StoreError("the disk is full: free space"), 503, "the disk is full: free space"),
+        (StoreConflict("IPv6Network/blog"), 503, "IPv6Network/blog was modified concurrently: read it again"),
+        (None, 504, "the daemon has not answered within 0 s: see its log, and /healthz"),
+        (RuntimeError("a bug"), 500, "internal error: see the log"),
+    ],
+)
+def test_a_daemon_that_fails_or_hangs_is_an_answer(
+    address: str,
+    health: Health,
+    metrics: Metrics,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    error: Exception | None,
+    status: int,
+    message: str,
+) -> None:
+    monkeypatch.setattr(http_server, "ANSWER_LIMIT", 0.1 if error is None else 5.0)
+    with serve(address, health, metrics, FailingRequests(error)):
+        assert request(address, method, "/v1/reconcile/IPv6Network/blog") == (status, message)
+        assert get(address, "/healthz")[0] == 200
 
 
 def test_a_request_over_tcp_is_refused(health: Health, metrics: Metrics) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from dockerv6.cli.daemon_client import query
+from dockerv6.cli.daemon_client import daemon_address, query
 from dockerv6.cli.options import DURATION, ExampleCommand, setting_option
 from dockerv6.cli.printers.table import plain
 from dockerv6.daemon.settings import Settings
@@ -34,9 +34,7 @@ _SHORTEST = 0.001  # seconds; with 0, a socket does not wait at all, and connect
 @setting_option("listen")
 def command(*, ready: bool, timeout: float, run_dir: str, listen: str) -> None:
     """Query the health of the running daemon. Exit codes: 0 healthy, 1 unhealthy or no response."""
-    address = Settings(run_dir=run_dir, listen=listen).address
-    if not address:
-        raise click.UsageError("with --listen none the daemon has no HTTP address to query")
+    address = daemon_address(Settings(run_dir=run_dir, listen=listen))
     try:
         response = query(address, "/readyz" if ready else "/healthz", max(timeout, _SHORTEST))
     except (OSError, ValueError) as error:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dockerv6.cli.daemon_client import daemon_address, query, reconcile_paths
 from dockerv6.cli.namespaces import without_namespaces
 from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.table import plain
-from dockerv6.cli.selection import complete, full_name, not_found, parse_references, short_name
+from dockerv6.cli.selection import complete, full_name, not_found, parse_references
 from dockerv6.cli.state import POLL_INTERVAL, StateDirectory, condition_of
 from dockerv6.daemon.settings import Settings
 
@@ -55,36 +56,33 @@ def command(
         return
     if state.daemon() is None:
         raise click.ClickException(f"no dockerv6 is running with {state_dir}: start it, or run `dockerv6 apply`")
-    settings = Settings(state_dir=state_dir, run_dir=run_dir, listen=listen)
+    address = daemon_address(Settings(state_dir=state_dir, run_dir=run_dir, listen=listen))
     clock = clock_of(ctx)
     until = clock.monotonic() + timeout
-    for stored in selected:
-        _request(settings, stored, "POST")
-    while any(_request(settings, stored, "GET") for stored in selected):
+    paths = tuple(reconcile_paths(selected))
+    for path in paths:
+        _request(address, path, "POST")
+    while any(_request(address, path, "GET") for path in paths):
         if clock.monotonic() >= until:
             raise click.ClickException("timed out: the daemon still reconciles; see `dockerv6 get` and its log")
         clock.sleep(POLL_INTERVAL)
     ctx.exit(max(_report(state, stored) for stored in selected))
 
 
-def _request(settings: Settings, stored: "StoredObject", method: str) -> bool:
-    """Ask the daemon about a resource. Returns whether it still has to be reconciled."""
+def _request(address: str, path: str, method: str) -> bool:
+    """Ask the daemon about resources. Returns whether one of them still has to be reconciled."""
     from json import loads  # noqa: PLC0415 - start-up is budgeted
 
-    from dockerv6.cli.daemon_client import query, reconcile_path  # noqa: PLC0415 - as above
-
-    if not settings.address:
-        raise click.UsageError("with --listen none the daemon can't be asked; `dockerv6 run` needs a Unix socket")
     try:
-        response = query(settings.address, reconcile_path(stored.kind, stored.name), _LONGEST_REQUEST, method)
+        response = query(address, path, _LONGEST_REQUEST, method)
         if response.status == _NOT_FOUND and method == "POST":
-            raise click.ClickException(f"{short_name(stored.kind, stored.name)} was deleted")
+            raise click.ClickException(f"deleted meanwhile: {plain(response.body)}")
         if response.status not in (200, _ACCEPTED):
-            raise click.ClickException(f"{settings.address} returned {response.status}: {plain(response.body)}")
+            raise click.ClickException(f"{address} returned {response.status}: {plain(response.body)}")
         return method == "POST" or bool(loads(response.body).get("pending"))
     except (OSError, ValueError, AttributeError) as error:
         raise click.ClickException(
-            f"no response from {settings.address}: {error}; use the --run-dir and --listen of the daemon"
+            f"no response from {address}: {error}; use the --run-dir and --listen of the daemon"
         ) from error
 
 

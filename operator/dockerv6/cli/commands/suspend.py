@@ -6,15 +6,17 @@ from pathlib import Path
 import click
 
 from dockerv6.api.kinds import NETWORK
+from dockerv6.cli.daemon_client import daemon_address, query, reconcile_paths
 from dockerv6.cli.namespaces import without_namespaces
 from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.table import plain
-from dockerv6.cli.selection import complete, full_name, not_found, parse_references, short_name
+from dockerv6.cli.selection import complete, full_name, not_found, parse_references
 from dockerv6.cli.state import StateDirectory
 from dockerv6.daemon.settings import Settings
 from dockerv6.store.model import SUSPENDED, StoredObject
 
 _TIMEOUT = 10.0  # seconds
+_ACCEPTED = 202
 
 
 @click.command(
@@ -88,7 +90,7 @@ def write_records(settings: Settings, selected: tuple[StoredObject, ...], *, sin
                 name = f"{stored.kind}/{stored.name}"
                 if since is None:
                     await store.drop_record(SUSPENDED, name)
-                elif await store.record(SUSPENDED, name) is None:
+                elif (await store.record(SUSPENDED, name) or {}).get("created") != stored.created:
                     await store.put_record(SUSPENDED, name, {"since": since, "created": stored.created})
         finally:
             await store.close()
@@ -98,20 +100,18 @@ def write_records(settings: Settings, selected: tuple[StoredObject, ...], *, sin
 
 def tell_daemon(settings: Settings, selected: tuple[StoredObject, ...]) -> None:
     """Have the running daemon take over what was recorded. Says it if there is none, or if it can't be told."""
-    from dockerv6.cli.daemon_client import query, reconcile_path  # noqa: PLC0415 - after the arguments were checked
-
     if StateDirectory(Path(settings.state_dir)).daemon() is None:
         click.echo("no dockerv6 is running: this takes effect when it is started", err=True)
         return
-    for stored in selected:
-        try:
-            response = query(settings.address, reconcile_path(stored.kind, stored.name), _TIMEOUT, "POST")
-            problem = "" if response.status == 202 else response.body  # noqa: PLR2004 - Accepted
-        except (OSError, ValueError) as error:
-            problem = str(error)
-        if problem:
-            click.echo(
-                f"Warning: {short_name(stored.kind, stored.name)}: the daemon can't be told now"
-                f" ({plain(settings.address or 'no address')}: {plain(problem)}); it notices at its next resync",
-                err=True,
-            )
+    problem = ""
+    try:
+        for path in reconcile_paths(selected):
+            response = query(daemon_address(settings), path, _TIMEOUT, "POST")
+            if response.status != _ACCEPTED:
+                problem = response.body
+    except (OSError, ValueError) as error:
+        problem = f"{settings.address}: {error}"
+    except click.UsageError as error:
+        problem = error.message
+    if problem:
+        click.echo(f"Warning: the daemon can't be told now ({plain(problem)}); it notices at its next resync", err=True)

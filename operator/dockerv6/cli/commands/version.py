@@ -41,7 +41,7 @@ def command(*, output: str, client: bool, run_dir: str, listen: str, docker_host
     own = version("dockerv6")
     found: Json = {"clientVersion": {"version": own}}
     if not client:
-        found["daemonVersion"] = _daemon(Settings(run_dir=run_dir, listen=listen).address)
+        found["daemonVersion"] = _daemon(Settings(run_dir=run_dir, listen=listen))
         found["engineVersion"] = _engine(docker_host)
     if output != "text":
         click.echo(encode(found, output))
@@ -63,16 +63,17 @@ def _text(about: object) -> str:
     return plain(f"{about['version']}" + (f" ({details})" if details else ""))
 
 
-def _daemon(address: str) -> Json:
+def _daemon(settings: Settings) -> Json:
     from json import loads  # noqa: PLC0415 - start-up is budgeted
 
-    from dockerv6.cli.daemon_client import query  # noqa: PLC0415 - as above
+    from dockerv6.cli.daemon_client import daemon_address, query  # noqa: PLC0415 - as above
 
-    if not address:
-        return {"problem": "with --listen none it has no address"}
     try:
+        address = daemon_address(settings)
         response = query(address, "/version", _TIMEOUT)
         about = loads(response.body) if response.status == _OK else {}
+    except click.UsageError as error:
+        return {"problem": error.message}
     except (OSError, ValueError) as error:
         return {"problem": f"no response from {address}: {error}"}
     if not isinstance(about, dict) or not isinstance(about.get("version"), str):

@@ -8,13 +8,24 @@ for an evaluator of our own.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-Values = list[object]
-Select = Callable[[Values], Values]
-"""The values that one part of a path selects of the values before it."""
+from dockerv6.cli.printers.jsonpath_parts import (
+    COMPARE,
+    JSONPathError,
+    Select,
+    Values,
+    bounded,
+    children,
+    constant,
+    descendants,
+    item,
+    member,
+    of_each,
+    sliced,
+)
 
 _MAX_DEPTH = 16
 """Of ranges and of filters within filters. Nobody writes as many, and deeper ones would exhaust Python's stack."""
@@ -32,19 +43,6 @@ _KEYWORD = r"(range|end)(?![\w])"
 _ESCAPE = r"(?s)\\(u[0-9a-fA-F]{4}|.)"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 _WORDS = {"true": True, "false": False, "null": None}
-
-_COMPARE: Mapping[str, Callable[[object, object], bool]] = {
-    "==": lambda a, b: _comparable(a, b) and a == b,
-    "!=": lambda a, b: not (_comparable(a, b) and a == b),
-    "<": lambda a, b: _ordered(a, b) and a < b,  # type: ignore[operator]  # _ordered has checked the types
-    "<=": lambda a, b: _ordered(a, b) and a <= b,  # type: ignore[operator]
-    ">": lambda a, b: _ordered(a, b) and a > b,  # type: ignore[operator]
-    ">=": lambda a, b: _ordered(a, b) and a >= b,  # type: ignore[operator]
-}
-
-
-class JSONPathError(ValueError):
-    """The template can't be parsed; the message shows where."""
 
 
 class JSONPath(NamedTuple):
@@ -81,11 +79,11 @@ class JSONPathTemplate(NamedTuple):
 
     def render(self, content: object) -> str:
         """The text for a document. Values of one path are separated by a space, mappings and lists are JSON."""
-        return "".join(_rendered(self.nodes, content))
+        return "".join(bounded(_rendered(self.nodes, content)))
 
     def find(self, content: object) -> Values:
         """The values of all paths, for a list of them as JSON."""
-        return list(_found(self.nodes, content))
+        return bounded(_found(self.nodes, content))
 
 
 def _rendered(nodes: Sequence[Node], content: object) -> Iterator[str]:
@@ -197,7 +195,7 @@ class _Parser:
         parts: list[Select] = []
         while self._peek() in (".", "["):
             if self._take(".."):
-                parts.append(_each(_descendants))
+                parts.append(of_each(descendants))
                 if self._peek() == "[":
                     continue
             elif self._take("."):
@@ -217,7 +215,7 @@ class _Parser:
         name = self._match(_NAME)
         if name is None:
             raise self.error("a key is missing")
-        return _each(_children) if name[0] == "*" else _member(re.sub(r"\\(.)", r"\1", name[0]))
+        return of_each(children) if name[0] == "*" else member(re.sub(r"\\(.)", r"\1", name[0]))
 
     def _subscript(self) -> Select:
         """What follows ``[``."""
@@ -236,29 +234,29 @@ class _Parser:
         while self._take(","):
             selects.append(self._selector(union=True))
         self._expect("]", "']' is missing")
-        return lambda values: [found for select in selects for found in select(values)]
+        return lambda values: bounded(found for select in selects for found in select(values))
 
     def _selector(self, *, union: bool) -> Select:
         """A part of what is in brackets. In a union, kubectl takes quoted text for a path."""
         self.skip_space()
         if self._take("*"):
-            return _each(_children)
+            return of_each(children)
         if self._peek() in ("'", '"'):
             quoted = self._quoted()
             path = parse_path(quoted) if union else None
             self.skip_space()
-            return _member(quoted) if path is None else lambda values: [f for v in values for f in path.find(v)]
+            return member(quoted) if path is None else lambda values: [f for v in values for f in path.find(v)]
         found = self._match(_SUBSCRIPT)
         if found is None or not found[0]:
             raise self.error("brackets have an index, a slice, a quoted key, * or ?(…)")
         if len(found[0]) > _MAX_DIGITS:
             raise self.error("the index is too long")
         if not found["slice"]:
-            return _item(int(found["start"]))
+            return item(int(found["start"]))
         start, stop, step = (None if found[name] is None else int(found[name]) for name in ("start", "stop", "step"))
         if step is not None and step < 1:
             raise self.error("the step of a slice must be positive")
-        return _sliced(slice(start, stop, step))
+        return sliced(slice(start, stop, step))
 
     def _filter(self) -> Select:
         self.depth += 1
@@ -269,10 +267,10 @@ class _Parser:
         if operator is None:
             self._expect(")", "one comparison is followed by ')'; && and || do not exist in kubectl's JSONPath")
             self.depth -= 1
-            return _each(lambda value: [each for each in _children(value) if left.find(each)])
-        compare = _COMPARE.get(operator[0])
+            return of_each(lambda value: [each for each in children(value) if left.find(each)])
+        compare = COMPARE.get(operator[0])
         if compare is None:
-            raise JSONPathError(f"there is no operator {operator[0]!r} in a JSONPath; use one of {', '.join(_COMPARE)}")
+            raise JSONPathError(f"there is no operator {operator[0]!r} in a JSONPath; use one of {', '.join(COMPARE)}")
         right = self._operand()
         self._expect(")", "one comparison is followed by ')'; && and || do not exist in kubectl's JSONPath")
         self.depth -= 1
@@ -281,7 +279,7 @@ class _Parser:
             lefts, rights = left.find(each), right.find(each)
             return bool(lefts and rights) and compare(lefts[0], rights[0])
 
-        return _each(lambda value: [each for each in _children(value) if holds(each)])
+        return of_each(lambda value: [each for each in children(value) if holds(each)])
 
     def _operand(self) -> JSONPath:
         """A path below the item that is filtered, or a constant."""
@@ -289,11 +287,13 @@ class _Parser:
         if self._peek() in (".", "@", "$"):
             operand = self.path()
         elif self._peek() in ("'", '"'):
-            operand = _constant(self._quoted())
+            operand = JSONPath((constant(self._quoted()),))
         elif (word := self._match(_WORD)) is not None:
-            operand = _constant(_WORDS[word[0]])
+            operand = JSONPath((constant(_WORDS[word[0]]),))
         elif (number := self._match(_NUMBER)) is not None:
-            operand = _constant(float(number[0]) if "." in number[0] else int(number[0][:_MAX_DIGITS]))
+            if len(number[0]) > _MAX_DIGITS:
+                raise self.error("the number before this is too long")
+            operand = JSONPath((constant(float(number[0]) if "." in number[0] else int(number[0])),))
         else:
             operand = self.path()
         self.skip_space()
@@ -340,54 +340,3 @@ class _Parser:
 def _unescaped(found: re.Match[str]) -> str:
     code = found[1]
     return chr(int(code[1:], 16)) if len(code) > 1 else _ESCAPES.get(code, code)
-
-
-def _each(select: Callable[[object], Values]) -> Select:
-    """What a function selects of each value."""
-    return lambda values: [found for value in values for found in select(value)]
-
-
-def _constant(value: object) -> JSONPath:
-    return JSONPath((lambda values: [value for _ in values],))
-
-
-def _member(key: str) -> Select:
-    return lambda values: [value[key] for value in values if isinstance(value, Mapping) and key in value]
-
-
-def _item(index: int) -> Select:
-    end = index + 1 or None  # of [-1]
-    return _each(lambda value: [] if -index > len(_items(value)) else _items(value)[index:end])
-
-
-def _sliced(part: slice) -> Select:
-    return _each(lambda value: _items(value)[part])
-
-
-def _items(value: object) -> Values:
-    return list(value) if isinstance(value, list | tuple) else []
-
-
-def _children(value: object) -> Values:
-    return list(value.values()) if isinstance(value, Mapping) else _items(value)
-
-
-def _descendants(value: object) -> Values:
-    """The value and everything in it, each before what it has."""
-    found: Values = []
-    left: Values = [value]
-    while left:
-        each = left.pop()
-        found.append(each)
-        left.extend(reversed(_children(each)))
-    return found
-
-
-def _comparable(a: object, b: object) -> bool:
-    """1 == True in Python, but not in JSON."""
-    return isinstance(a, bool) == isinstance(b, bool)
-
-
-def _ordered(a: object, b: object) -> bool:
-    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (a, b))
-    return numbers or (isinstance(a, str) and isinstance(b, str))

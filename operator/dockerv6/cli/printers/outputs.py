@@ -9,7 +9,8 @@ import click
 
 from dockerv6.api.errors import did_you_mean
 from dockerv6.api.kinds import Column
-from dockerv6.cli.printers.jsonpath import JSONPathError, JSONPathTemplate, parse_path, parse_template
+from dockerv6.cli.printers.jsonpath import JSONPathTemplate, parse_path, parse_template
+from dockerv6.cli.printers.jsonpath_parts import JSONPathError
 from dockerv6.lib.text import escaped
 
 JSONPATH, JSONPATH_JSON, JSONPATH_FILE = "jsonpath", "jsonpath-as-json", "jsonpath-file"

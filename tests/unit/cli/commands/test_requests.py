@@ -11,6 +11,7 @@ from socketserver import UnixStreamServer
 import pytest
 
 from dockerv6.cli.commands import version as version_command
+from dockerv6.daemon.http import REQUEST_LIMIT
 from dockerv6.store.model import SUSPENDED
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, Patch, ready, returning, run, stored
 
@@ -99,7 +100,15 @@ class TestSuspendAndResume:
         result = run(["resume", "v6net", "blog", "shop"])
         assert (result.exit_code, result.stdout) == (1, "ipv6network.dockerv6.io/shop resumed\n")
         assert "ipv6network/blog at /etc/dockerv6.d/blog.yaml:1; set it to false there" in result.stderr
-        assert len(requests.log) == 2
+        assert requests.log == ["POST /v1/reconcile/IPv6Network/blog,IPv6Network/shop"]
+
+    def test_a_record_of_an_earlier_object_of_the_name_is_replaced(self, daemon: Daemon) -> None:
+        daemon.accept(stored())
+        daemon.suspend("blog", created=1.0)
+        run(["suspend", "v6net/blog"])
+        assert daemon.record(SUSPENDED, "IPv6Network/blog") == {"since": NOW, "created": NOW - 7200}
+        run(["suspend", "v6net/blog"], FakeTime(lambda: None))
+        assert daemon.record(SUSPENDED, "IPv6Network/blog") == {"since": NOW, "created": NOW - 7200}
 
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),
@@ -131,6 +140,19 @@ class TestReconcile:
         assert requests.log == [f"POST {path}", f"GET {path}", f"GET {path}"]
         assert time.elapsed > 0
 
+    @pytest.mark.parametrize(("number", "posts"), [(2, 1), (100, 2)])
+    def test_many_are_requested_at_once(
+        self, running: Daemon, requests: type[Requests], number: int, posts: int
+    ) -> None:
+        names = [f"{'n' * 50}{index}" for index in range(number)]
+        running.accept(*map(stored, names))
+        result = run(["reconcile", "v6net"])
+        assert (result.exit_code, result.stdout.count("reconciled")) == (0, number)
+        posted = [line.split()[1] for line in requests.log if line.startswith("POST")]
+        assert (len(posted), max(map(len, posted)) < REQUEST_LIMIT / 2 + 100) == (posts, True)
+        asked = [each for path in posted for each in path.removeprefix("/v1/reconcile/").split(",")]
+        assert sorted(asked) == sorted(f"IPv6Network/{name}" for name in names)
+
     def test_the_exit_code_is_1_if_it_is_not_ready(self, running: Daemon, requests: type[Requests]) -> None:
         running.accept(stored(status=ready("False", reason="PoolExhausted")), stored("fine"))
         result = run(["reconcile", "v6net", "blog", "fine"])
@@ -155,8 +177,9 @@ class TestReconcile:
 
     def test_a_resource_that_is_gone(self, running: Daemon, requests: type[Requests]) -> None:
         running.accept(stored())
-        requests.missing = True
-        assert run(["reconcile", "v6net/blog"]).stderr == "Error: ipv6network/blog was deleted\n"
+        requests.missing, requests.body = True, "there is no IPv6Network/blog"
+        result = run(["reconcile", "v6net/blog"])
+        assert result.stderr == "Error: deleted meanwhile: there is no IPv6Network/blog\n"
         assert 'ipv6networks "nope" not found' in run(["reconcile", "v6net/nope"]).stderr
         assert run(["reconcile", "v6pool"]).stderr == "No resources found\n"
 
@@ -197,7 +220,7 @@ class TestVersion:
     @pytest.mark.parametrize(
         ("arguments", "shown"),
         [
-            (["--listen", "none"], "it has no address"),
+            (["--listen", "none"], "the daemon has no address"),
             (["--listen", "unix:/nowhere"], "no response from unix:/nowhere"),
         ],
     )

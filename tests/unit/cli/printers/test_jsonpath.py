@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.cli.printers.jsonpath import JSONPathError, parse_path, parse_template
+from dockerv6.cli.printers import jsonpath_parts
+from dockerv6.cli.printers.jsonpath import parse_path, parse_template
+from dockerv6.cli.printers.jsonpath_parts import JSONPathError
 
 # the document of kubectl's page, shortened
 PAGE = {
@@ -214,6 +216,8 @@ def test_values_are_printed_as_json_except_text(value: object, text: str) -> Non
         ("{.a[1}", "']' is missing"),
         ("{.a[::0]}", "the step of a slice must be positive"),
         ("{.a[99999999999999999999999999999999]}", "the index is too long"),
+        ("{.a[?(@.b==9999999999999999999999999999999)]}", "the number before this is too long"),
+        ("{.a[?(-9999999999999999999999999999.999<@.b)]}", "the number before this is too long"),
         ('{.a[?(@.b=="c]}', 'the closing " is missing'),
         ("{.a[?@.b]}", "a filter is written"),
         ("{.a[?(@.b)}", "a filter ends with"),
@@ -245,3 +249,22 @@ def test_every_text_is_a_template_or_an_error(text: str) -> None:
         return
     template.render(PAGE)
     template.find(NUMBERS)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{" + "..*" * 12 + "}",
+        "{" + "[*,*]" * 12 + "}",
+        "{" + "..[?(@.a)]" * 12 + "}",
+        "{range ..*}{range ..*}{range ..*}{range ..*}{.}{end}{end}{end}{end}",
+    ],
+)
+def test_a_path_that_leads_to_too_many_values_is_an_error(monkeypatch: pytest.MonkeyPatch, template: str) -> None:
+    monkeypatch.setattr(jsonpath_parts, "MAX_VALUES", 1000)
+    deep: object = {"a": 1}
+    for _ in range(20):
+        deep = {"a": deep, "b": [deep] if len(str(deep)) < 500 else []}
+    for act in (parse_template(template).render, parse_template(template).find):
+        with pytest.raises(JSONPathError, match="more than 1000 values"):
+            act(deep)
