@@ -70,8 +70,9 @@ def refuse_unread(settings: Settings, files: Iterable[Path]) -> None:
     for file in files:
         above = [path for each in (file.absolute(), file.resolve()) for path in (each, *each.parents)]
         if not any(str(path) in roots or _identity(path) in roots.values() for path in above):
+            directories = sorted(root for root in roots if settings.git_directory not in Path(root).parents)
             raise EditRefusedError(
-                f"{file} would have no effect: the running dockerv6 reads {', '.join(sorted(roots))}; select one of"
+                f"{file} would have no effect: the running dockerv6 reads {', '.join(directories)}; select one of"
                 " them with --config-dir, or another daemon with --state-dir"
             )
 

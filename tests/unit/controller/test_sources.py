@@ -12,7 +12,7 @@ from dockerv6.reconciler.handler import Key
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Diagnostic, DirectoryState, Position, Severity, Snapshot, SourceRoot
-from dockerv6.store.model import PROBLEMS
+from dockerv6.store.model import PROBLEMS, RUNNING, SOURCES
 from dockerv6.store.port import StoreError
 from tests.fakes.clock import FakeClock
 from tests.simulation.resources import ROOT, invalid, network
@@ -117,6 +117,15 @@ async def test_what_a_directory_was_is_kept_durably() -> None:
     it.host.files.write(network("a"))
     await it.sync()
     assert await it.host.store.records(ROOTS) == {ROOT: {"identity": "1:1"}}
+
+
+@pytest.mark.parametrize("prune", [True, False])
+async def test_what_is_read_is_recorded_for_commands(*, prune: bool) -> None:
+    it = await reconciler()
+    it.context.settings = replace(it.context.settings, prune=prune)
+    it.host.files.write(network("a"))
+    await it.sync()
+    assert await it.host.store.records(RUNNING) == {SOURCES: {"roots": {ROOT: "1:1"}, "prune": prune}}
 
 
 async def test_what_the_directories_below_were_is_kept_durably() -> None:

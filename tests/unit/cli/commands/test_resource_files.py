@@ -334,7 +334,7 @@ class TestManagedSources:
         self, config: Path, tmp_path: Path, running: Daemon
     ) -> None:
         file, other = defined(config, BLOG), tmp_path / "theirs"
-        running.reads(other, tmp_path / "config2")
+        running.reads(other, tmp_path / "config2", running.directory / "git" / "x" / "current")
         new = given(tmp_path, OTHER)
         for command in (["apply", "-f", new], ["delete", "v6net", "blog"], ["edit", "v6net", "blog"]):
             result = run(command)
