@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.cluster import condition, eventually, network_id, network_yaml, our_table, subnet_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.cells("28.5")
@@ -64,3 +66,26 @@ def test_a_suspension_survives_a_restart_and_reconcile_repairs(lab: Lab) -> None
     eventually(lambda: engine.client().inspect_network("blog")["Internal"], "the change is applied")
     assert operator.cli("reconcile", "v6net/blog").stdout == f"{NAME} reconciled\n"
     assert operator.cli("diff").returncode == 0
+
+
+def test_a_suspended_network_is_deleted_when_it_is_resumed(lab: Lab, tmp_path: Path) -> None:
+    engine, operator = lab.engine, lab.operator()
+    operator.start()
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    operator.wait_ready("ipv6network/blog")
+    before = network_id(engine, "blog"), our_table(engine)
+    operator.cli("suspend", "v6net/blog")
+    refused = operator.cli("delete", "v6net/blog", check=False)
+    assert (refused.returncode, "run `dockerv6 resume ipv6network/blog` first" in refused.stderr) == (1, True)
+    unread = tmp_path / "unread"
+    refused = operator.cli("apply", "-f", "-", "--config-dir", str(unread), check=False, stdin=network_yaml("shop"))
+    assert (refused.returncode, "would have no effect" in refused.stderr, unread.exists()) == (1, True, False)
+
+    operator.remove_yaml("blog.yaml")
+    eventually(
+        lambda: (condition(operator, "blog", "Reconciling") or {}).get("reason") == "Suspended", "its deletion waits"
+    )
+    assert (network_id(engine, "blog"), our_table(engine)) == before
+    operator.cli("resume", "v6net/blog")
+    operator.cli("wait", "v6net/blog", "--for=delete", "--timeout=60s")
+    assert network_id(engine, "blog") is None
