@@ -43,6 +43,7 @@ class World(Protocol):
     def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None: ...
     def add_rule(self, rule: RoutingRule, *arguments: str) -> None: ...
     def reject(self, kind: str, destination: IPv6Network) -> None: ...
+    def stop_rejecting(self, kind: str, destination: IPv6Network) -> None: ...
     def set_sysctl(self, name: str, value: str) -> None: ...
     def commit(self, table: str) -> None: ...
     def enslave(self, port: str, bridge: str) -> None: ...
@@ -94,6 +95,9 @@ class FakeWorld:
 
     def reject(self, kind: str, destination: IPv6Network) -> None:
         self.net.add_route(Route(destination, "lo", RouteProtocol.STATIC, table=254, metric=77, rejects=kind))
+
+    def stop_rejecting(self, kind: str, destination: IPv6Network) -> None:
+        self.net.remove_route(Route(destination, "lo", RouteProtocol.STATIC, table=254, metric=77, rejects=kind))
 
     def add_rule(self, rule: RoutingRule, *arguments: str) -> None:
         del arguments  # `rule` says the same
@@ -188,6 +192,9 @@ class LinuxWorld:
 
     def reject(self, kind: str, destination: IPv6Network) -> None:
         ip("route", "add", kind, str(destination), "metric", "77", "proto", "static")
+
+    def stop_rejecting(self, kind: str, destination: IPv6Network) -> None:
+        ip("route", "del", kind, str(destination), "metric", "77")
 
     def set_sysctl(self, name: str, value: str) -> None:
         set_sysctl(name, value)

@@ -124,6 +124,19 @@ async def test_a_route_is_reported(world: World) -> None:
     await reported(changes, ChangeKind.ROUTE, "br0")
 
 
+@pytest.mark.parametrize("kind", ["unreachable", "blackhole", "prohibit", "throw"])
+@pytest.mark.parametrize("to", ["::/0", "2000::/3", "2001:db8:5::/48", "2001:db8:5::/65", "2001:db8:5::2/128"])
+async def test_a_rejecting_route_of_any_length_is_reported_when_it_comes_and_when_it_goes(
+    world: World, kind: str, to: str
+) -> None:
+    changes = await subscribed(world)
+    world.reject(kind, IPv6Network(to))
+    await reported(changes, ChangeKind.ROUTE, "")
+    changes = await subscribed(world)
+    world.stop_rejecting(kind, IPv6Network(to))
+    await reported(changes, ChangeKind.ROUTE, "")
+
+
 @pytest.mark.parametrize("key", ["forwarding", "proxy_ndp"])
 async def test_a_changed_sysctl_is_reported(world: World, key: str) -> None:
     changes = await subscribed(world)

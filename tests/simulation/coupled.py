@@ -16,8 +16,8 @@ from tests.fakes.hostnet.host import FakeHostNet
 OUR_TABLE = "inet dockerv6"
 ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::5/64"),))
 DOCKER0 = Interface(3, "docker0", "bridge", up=True, mtu=1500)
-ETH0_LINK = Route(IPv6Network("2001:db8:1::/64"), "eth0", RouteProtocol.KERNEL, 254)
-DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
+ETH0_LINK = Route(IPv6Network("2001:db8:1::/64"), "eth0", RouteProtocol.KERNEL, 254, 256)
+DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254, 1024)
 
 
 class CoupledEngine(FakeEngine):
@@ -89,7 +89,7 @@ class CoupledEngine(FakeEngine):
         )
         self._host.add_interface(Interface(self._index, made.bridge, "bridge", up=True, mtu=1500, addresses=addresses))
         for address in addresses:
-            self._host.add_route(Route(address.network, made.bridge, RouteProtocol.KERNEL, 254))
+            self._host.add_route(Route(address.network, made.bridge, RouteProtocol.KERNEL, 254, 256))
         if made.enable_ipv6:
             self._host.change_sysctl(FORWARDING, "1")
 

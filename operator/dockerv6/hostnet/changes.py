@@ -21,7 +21,7 @@ from dockerv6.hostnet.routes import (
     RTA_MULTIPATH,
     RTA_OIF,
     RTN_UNICAST,
-    is_delegation,
+    is_rejecting,
     next_hops,
 )
 from dockerv6.lib.netlink import (
@@ -173,8 +173,8 @@ class RouteDecoder:
             self._queue.add(ChangeKind.ADDRESS, self._name(index))
 
     def _route(self, datagram: Buffer, start: int, end: int) -> None:
-        _, length, _, _, table, protocol, _, route_type, _ = ROUTE.unpack_from(datagram, start)
-        if is_delegation(length, table, protocol, route_type):
+        _, _, _, _, table, protocol, _, route_type, _ = ROUTE.unpack_from(datagram, start)
+        if is_rejecting(table, protocol, route_type):
             self._queue.add(ChangeKind.ROUTE, "")  # it belongs to no interface; the kernel reports loopback
         if table == RT_TABLE_LOCAL or route_type != RTN_UNICAST:
             return

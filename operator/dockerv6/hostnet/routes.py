@@ -105,7 +105,7 @@ def _decode_route(buffer: Buffer, start: int, end: int, names: dict[int, str]) -
     rejects = REJECTING_TYPES.get(route_type, "")
     if table == RT_TABLE_LOCAL or is_link_local(destination, length):
         return
-    if route_type != RTN_UNICAST and (not rejects or protocol == RTPROT_KERNEL):
+    if route_type != RTN_UNICAST and not is_rejecting(table, protocol, route_type):
         return
     network = IPv6Network((destination, length))
     for hop in hops or [None]:
@@ -132,16 +132,16 @@ def is_link_local(destination: bytes, length: int) -> bool:
 
 
 def is_delegation(length: int, table: int, protocol: int, route_type: int) -> bool:
-    """Whether a route, by the fields of its rtmsg, rejects packets to a delegated prefix (RFC 7084, WPD-5).
+    """Whether a route, by the fields of its rtmsg, rejects packets to a delegated prefix (RFC 7084, WPD-5)."""
+    return 0 < length <= _LONGEST_DELEGATION and is_rejecting(table, protocol, route_type)
 
-    Rejecting routes that the kernel makes itself, such as the one that stands for a missing default route, are not.
+
+def is_rejecting(table: int, protocol: int, route_type: int) -> bool:
+    """Whether a route, by the fields of its rtmsg, rejects packets.
+
+    Those that the kernel makes itself, such as the one that stands for a missing default route, are left out.
     """
-    return (
-        0 < length <= _LONGEST_DELEGATION
-        and protocol != RTPROT_KERNEL
-        and route_type in REJECTING_TYPES
-        and table != RT_TABLE_LOCAL
-    )
+    return route_type in REJECTING_TYPES and protocol != RTPROT_KERNEL and table != RT_TABLE_LOCAL
 
 
 def next_hops(buffer: Buffer, start: int, end: int) -> Iterator[int]:

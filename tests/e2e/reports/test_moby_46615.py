@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,3 +62,22 @@ def test_a_route_in_a_table_that_comes_first_is_named_too(lab: Lab) -> None:
     host("ip", "-6", "rule", "del", "priority", "5270")
     eventually(has_condition(operator, "blog", "HostReady", "True", "InSync"), "it is over")
     host("ip", "-6", "route", "flush", "table", "52")
+
+
+@pytest.mark.core_cells("28.5")
+def test_a_route_that_drops_is_over_as_soon_as_its_remedy_was_pasted(lab: Lab) -> None:
+    """The kernel's notification is enough, whatever the length of the prefix: nothing waits for a resync."""
+    operator, host = lab.operator(), lab.engine.netexec
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    operator.start()
+    operator.wait_ready("ipv6network/blog")
+    half = subnet_of(lab.engine, "blog").replace("/64", "/65")
+    for kind, to, metric in (("blackhole", half, "7"), ("unreachable", "default", "3")):
+        host("ip", "-6", "route", "add", kind, to, "metric", metric)
+        eventually(has_condition(operator, "blog", "HostReady", "False", "RouteConflict"), "the route is noticed")
+        found = condition(operator, "blog", "Ready")
+        assert found is not None
+        remedy = re.search(r"`(ip -6 route del [^`]+)`", found["message"])
+        assert remedy is not None
+        host(*remedy[1].split())
+        eventually(has_condition(operator, "blog", "Ready", "True", "ReconcileSucceeded"), "the remedy works")

@@ -243,7 +243,7 @@ class FakeHostNet:
     def add_route(self, route: Route) -> None:
         """Add a route."""
         self._routes.append(route)
-        self._notifications.notify(ChangeKind.ROUTE, route.interface or "")
+        self._notifications.notify(ChangeKind.ROUTE, "" if route.rejects else route.interface or "")
 
     def add_rule(self, rule: RoutingRule) -> None:
         """Add a routing policy rule."""
@@ -266,7 +266,7 @@ class FakeHostNet:
             ValueError: the route does not exist.
         """
         self._routes.remove(route)
-        self._notifications.notify(ChangeKind.ROUTE, route.interface or "")
+        self._notifications.notify(ChangeKind.ROUTE, "" if route.rejects else route.interface or "")
 
     def advertise(
         self,

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from ipaddress import IPv6Interface, IPv6Network
 
+import pytest
+
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
-from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol, RoutingRule
 from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.coupled import ETH0
 from tests.simulation.resources import network
@@ -161,5 +163,32 @@ class TestRoutes:
             await at_work.let(2)
             assert await host.ready("blog") == ("False", "RouteConflict")
             host.net.remove_route(taker)
+            await at_work.let(2)
+            assert await host.ready("blog") == READY
+
+    @pytest.mark.parametrize(
+        ("kind", "bits", "metric"),
+        [("unreachable", 64, 17), ("throw", 65, 1024), ("blackhole", 128, 5000), ("prohibit", 0, 3)],
+    )
+    async def test_one_that_drops_them_is_over_as_soon_as_the_remedy_was_pasted(
+        self, kind: str, bits: int, metric: int
+    ) -> None:
+        """Also where it is too long or too short for a delegated prefix, and its notification was ignored."""
+        host = Host()
+        for rule in (RoutingRule(0, 255), RoutingRule(32766, 254)):
+            host.net.add_rule(rule)
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            live = await host.docker("blog")
+            assert live is not None
+            to = IPv6Network((live.ipv6[0].subnet.network_address if bits else 0, bits))
+            drops = Route(to, "lo", RouteProtocol.STATIC, 254, metric, kind)
+            host.net.add_route(drops)
+            await at_work.let(2)
+            assert await host.ready("blog") == ("False", "RouteConflict")
+            (found,) = [each for each in await host.conditions("blog") if each.type == "HostReady"]
+            assert f"`ip -6 route del {kind} {to} dev lo metric {metric}`" in found.message
+            host.net.remove_route(drops)
             await at_work.let(2)
             assert await host.ready("blog") == READY
