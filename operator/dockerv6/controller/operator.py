@@ -317,7 +317,7 @@ async def _boot_id(context: Context) -> str:
 def _ready_owners(context: Context) -> Iterator[str]:
     """The owners of rules whose stored status is Ready."""
     for stored in context.inventory.objects:
-        if condition_status(stored, ConditionType.READY) == "True":
+        if stored.kind in (NETWORK, POLICY) and condition_status(stored, ConditionType.READY) == "True":
             yield f"{POLICY_OWNER if stored.kind == POLICY else ''}{stored.name}"
 
 

@@ -8,8 +8,9 @@ from ipaddress import IPv6Interface
 import pytest
 
 from dockerv6.api import conditions as cond
-from dockerv6.api.kinds import NETWORK, POLICY
+from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller.network import WAITING
+from dockerv6.controller.operator import _ready_owners
 from dockerv6.controller.packet_walk import PacketWalks
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.status import conditions_before
@@ -21,7 +22,7 @@ from dockerv6.firewall.walk.verdicts import FilterPlace, FlowVerdict
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
 from tests.fakes.firewall.backend import FakeHostFilter
-from tests.simulation.resources import network, policy
+from tests.simulation.resources import network, policy, pool
 from tests.unit.firewall.intents import BLOG, SHOP, intent
 from tests.world import Host
 
@@ -182,6 +183,25 @@ async def test_until_the_first_walk_of_a_new_process_the_status_is_that_of_the_p
         await at_work.let(5)
         assert await host.ready("a") == before
     assert seen[-1:] in ([], [before])
+
+
+async def test_a_pool_that_was_ready_tells_nothing_about_a_network_of_its_name() -> None:
+    host = Host()
+    host.filter.verdict = FlowVerdict(passes=False, place=PLACE)
+    host.files.write(pool("a", prefix="fd77::/48"), network("a"))
+    async with host.running() as at_work:
+        await at_work.let(5)
+        assert await host.ready("a", POOL) == READY
+    bench = await host.bench()
+    assert "a" not in set(_ready_owners(bench.context))
+    slow = host.filter = SlowFilter()
+    seen = history(host)
+    async with host.running() as at_work:
+        await at_work.let(5)
+        assert slow.walks
+        assert set(seen) <= {NOT_FOLLOWED}
+        slow.may_end.set()
+        await at_work.let(5)
 
 
 async def test_a_status_that_is_out_of_date_is_corrected_by_the_first_walk_of_a_new_process() -> None:
