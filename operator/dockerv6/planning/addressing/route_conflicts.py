@@ -215,7 +215,7 @@ def _before_main(rules: Iterable[RoutingRule], subnet: IPv6Network) -> Iterator[
             continue
         if rule.table != MAIN:
             yield rule
-        elif not rule.conditions and (rule.suppressed is None or rule.suppressed < subnet.prefixlen):
+        elif not rule.conditions and _covers(rule, subnet) and (rule.suppressed or 0) < subnet.prefixlen:
             return
         if rule.rejects and not rule.conditions and _covers(rule, subnet):
             return

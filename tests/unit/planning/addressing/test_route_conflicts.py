@@ -104,6 +104,14 @@ class TestRules:
         rule = RoutingRule(5270, 52, IPv6Network("2001:db8::/32"))
         assert takers(view(vpn(table=52), rules=(LOCAL, rule, MAIN))) == []
 
+    @pytest.mark.parametrize("part", ["fd12:3456:789a:1::/80", "fd12:3456:789a:1::2/128"])
+    def test_the_main_table_for_a_part_of_the_subnet_leaves_the_rest_to_later_rules(self, part: str) -> None:
+        rules = (LOCAL, RoutingRule(1, 254, IPv6Network(part)), RoutingRule(5270, 52), MAIN)
+        assert takers(view(vpn(table=52), rules=rules)) == [("fd12:3456:789a:1::/64", True)]
+        for whole in ("fd12:3456:789a:1::/64", "fd12::/16"):
+            rules = (LOCAL, RoutingRule(1, 254, IPv6Network(whole)), *rules[2:])
+            assert takers(view(vpn(table=52), rules=rules)) == []
+
     def test_a_table_with_the_route_to_the_bridge_is_a_copy(self) -> None:
         copy = replace(OWN, table=52)
         assert takers(view(vpn("::/0", table=52), copy, rules=(LOCAL, RoutingRule(5270, 52), MAIN))) == []
