@@ -15,7 +15,7 @@ from dockerv6.controller.cached import Cached
 from dockerv6.controller.sockets import HostSockets
 from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.dockerd.port import Engine, EngineApiError, EngineError
-from dockerv6.hostnet.model import Interface
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
 from dockerv6.lib.clock import Clock
@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 ENGINE_BACKOFF = 1.0
 """Seconds for which an engine that did not answer is not asked again, unless its event stream opens."""
+
+MAIN_TABLE = 254  # RT_TABLE_MAIN
+ON_LINK_METRIC = 256
+"""The metric of the routes that the kernel adds for addresses (IP6_RT_PRIO_ADDRCONF)."""
 
 DIRTY_LIMIT = 8
 """When more networks than this have changed, a list of all is cheaper than reading each."""
@@ -244,7 +248,9 @@ class World:
         if view is not None:
             known = view.interfaces.get(bridge)
             made = Interface(known.index if known else 0, bridge, "bridge", up=True, mtu=1500, addresses=(address,))
-            self.host_view.put(replace(view, interfaces={**view.interfaces, bridge: made}))
+            route = Route(address.network, bridge, RouteProtocol.KERNEL, MAIN_TABLE, ON_LINK_METRIC)
+            routes = view.routes if route in view.routes else (*view.routes, route)
+            self.host_view.put(replace(view, interfaces={**view.interfaces, bridge: made}, routes=routes))
 
     def network_removed(self, network_id: str) -> None:
         """Forget a network that we removed."""

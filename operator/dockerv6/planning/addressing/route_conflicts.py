@@ -108,16 +108,28 @@ def _deletion(taker: Taker) -> str:
 
 
 class _RouteIndex:
-    """The routes of one host by table, in the order of their addresses."""
+    """The routes of one host by table, in the order of their addresses, and the preferred one by prefix.
 
-    __slots__ = ("_tables", "leads_out", "rules")
+    A routing daemon adds tens of thousands of routes, and a host has hundreds of networks: nothing is searched for
+    each network through a whole table.
+    """
+
+    __slots__ = ("_defaults", "_preferred", "_tables", "leads_out", "rules")
 
     def __init__(self, host: HostView) -> None:
         self.rules = host.rules
         self._tables: dict[int, list[tuple[int, int, int, Route]]] = {}
+        self._preferred: dict[tuple[int, int, int], Route] = {}  # by table, prefix length and address
+        self._defaults: dict[int, dict[IPv6Network, Route]] = {}  # by table, those to the internet
         for number, route in enumerate((*host.routes, *host.rejecting)):
             key = int(route.destination.network_address), route.destination.prefixlen, number, route
             self._tables.setdefault(route.table, []).append(key)
+            prefix = route.table, key[1], key[0]
+            known = self._preferred.get(prefix)
+            if known is None or route.metric < known.metric:
+                self._preferred[prefix] = route
+                if _is_default(route.destination):
+                    self._defaults.setdefault(route.table, {})[route.destination] = route
         self.leads_out = bool(default_route_interfaces(host))
         for rows in self._tables.values():
             rows.sort(key=lambda row: row[:3])
@@ -131,21 +143,22 @@ class _RouteIndex:
 
     def covering(self, table: int, subnet: IPv6Network) -> Route | None:
         """The route that the kernel prefers among those to larger prefixes that contain the subnet."""
-        rows = self._tables.get(table, [])
-        return _preferred(row[3] for row in rows if row[1] < subnet.prefixlen and subnet.subnet_of(row[3].destination))
+        address = int(subnet.network_address)
+        for length in range(subnet.prefixlen - 1, -1, -1):
+            free = subnet.max_prefixlen - length
+            found = self._preferred.get((table, length, address >> free << free))
+            if found is not None:
+                return found
+        return None
 
     def default(self, table: int, suppressed: int | None) -> Route | None:
         """The route to the internet, or what VPN programs add in its place."""
-        rows = self._tables.get(table, [])
         shortest = -1 if suppressed is None else suppressed
-        return _preferred(row[3] for row in rows if shortest < row[1] and _is_default(row[3].destination))
+        usable = (r for r in self._defaults.get(table, {}).values() if shortest < r.destination.prefixlen)
+        return min(usable, key=lambda route: (-route.destination.prefixlen, route.metric), default=None)
 
 
 _index = memoize_by_identity(_RouteIndex)
-
-
-def _preferred(routes: Iterable[Route]) -> Route | None:
-    return min(routes, key=lambda route: (-route.destination.prefixlen, route.metric), default=None)
 
 
 def _is_default(prefix: IPv6Network) -> bool:
@@ -197,15 +210,17 @@ def _takers(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tu
 
 
 def _preferred_to_own(inside: list[Route], bridge: str, subnet: IPv6Network) -> Iterator[tuple[Route, bool]]:
-    """The routes within the subnet that the kernel prefers to the bridge's; False: if it was added first.
+    """The routes within the subnet that the kernel prefers to the bridge's; False: it may prefer the bridge's.
 
-    The bridge's route is in the main table, and in copies of it, as for a VRF.
+    Of equal routes it prefers the older one. The bridge's may not be read yet: a new bridge is there before its routes.
+    It is in the main table, and in copies of it, as for a VRF.
     """
     own = min((r.metric for r in inside if r.interface == bridge and r.destination == subnet), default=None)
     for route in inside:
         longer = route.destination.prefixlen > subnet.prefixlen
         if route.interface != bridge and (longer or own is None or route.metric <= own):
-            yield route, longer or not route.rejects or route.metric != own
+            unread = own is None and route.table == MAIN
+            yield route, longer or not (unread or (route.rejects and route.metric == own))
 
 
 def _before_main(rules: Iterable[RoutingRule], subnet: IPv6Network) -> Iterator[RoutingRule]:

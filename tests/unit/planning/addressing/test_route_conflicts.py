@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from ipaddress import IPv6Network
+from random import Random
 
 import pytest
 
 from dockerv6.api.traffic import Egress
 from dockerv6.hostnet.model import Route, RouteProtocol, RoutingRule
-from dockerv6.planning.addressing.route_conflicts import route_conflicts, route_findings
+from dockerv6.planning.addressing.route_conflicts import _RouteIndex, route_conflicts, route_findings
 from dockerv6.planning.inputs import HostView
 from tests.unit.planning.scene import DEFAULT_ROUTE, bridge, foreign, host
 
@@ -58,7 +59,35 @@ def test_other_routes_do_not(route: Route) -> None:
 
 
 def test_without_a_route_to_the_bridge_any_other_one_takes_packets() -> None:
-    assert takers(view(vpn(metric=1024), own=())) == [("fd12:3456:789a:1::/64", True)]
+    """Perhaps: of a new bridge, the route may not be read yet."""
+    dhcp = Route(OWN.destination, "lo", RouteProtocol.DHCP, 254, 1024, "unreachable")
+    for route in (vpn(metric=1024), vpn(metric=256), dhcp):
+        seen = replace(view(own=()), **{"rejecting" if route.rejects else "routes": (route,)})
+        assert takers(seen) == [("fd12:3456:789a:1::/64", False)]
+    assert takers(view(vpn("fd12:3456:789a:1::/80"), own=())) == [("fd12:3456:789a:1::/80", True)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_index_finds_what_a_search_through_all_routes_finds(seed: int) -> None:
+    random = Random(seed)
+    prefixes = ["::/0", "2000::/3", "2000::/4", "8000::/1", "fd00::/8", "fd12::/16", "fd12:3456::/32", "fd12:3457::/32"]
+    prefixes += ["fd12:3456:789a::/48", "fd12:3456:789a::/63", "fd12:3456:789a:1::/64", "fd12:3456:789a:1::/65"]
+    routes = [vpn(random.choice(prefixes), random.randrange(9), random.choice((52, 254))) for _ in range(25)]
+    index, subnet = _RouteIndex(host(routes=tuple(routes))), OWN.destination
+
+    def best(found: list[Route]) -> tuple[int, int] | None:
+        return min(((-r.destination.prefixlen, r.metric) for r in found), default=None)
+
+    for table in (52, 254, 7):
+        here = [r for r in routes if r.table == table]
+        larger = [r for r in here if subnet != r.destination and subnet.subnet_of(r.destination)]
+        cover = index.covering(table, subnet)
+        assert best([cover] if cover else []) == best(larger)
+        for suppressed in (None, 0, 3, 4):
+            lead = [r for r in here if str(r.destination) in {"::/0", "2000::/3", "2000::/4"}]
+            default = index.default(table, suppressed)
+            usable = [r for r in lead if suppressed is None or suppressed < r.destination.prefixlen]
+            assert best([default] if default else []) == best(usable)
 
 
 class TestRules:
