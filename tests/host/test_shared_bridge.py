@@ -19,7 +19,13 @@ from dockerv6.hostnet.routes import RouteReader
 from dockerv6.lib.networking import EgressMode, InterfaceName
 from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent
 from dockerv6.planning.host.bridge_ports import not_validated
-from dockerv6.planning.host.interfaces import is_default_route, other_ports, uplink_bridges
+from dockerv6.planning.host.interfaces import (
+    advertised_bridges,
+    external_interfaces,
+    is_default_route,
+    other_ports,
+    uplink_bridges,
+)
 from dockerv6.planning.inputs import HostView
 from tests.host.advertisements import advertise
 from tests.host.router import ask, opened
@@ -53,6 +59,7 @@ async def plan_and_apply(router: Router) -> HostView:
     """Read the links and routes, as the operator does when one changes, and apply the rules."""
     with router.topology.router.entered():
         view = HostView(interfaces={each.name: each for each in links.interfaces()}, routes=RouteReader().read())
+    view = replace(view, container_bridges=advertised_bridges(view) & {"br-blog"})  # as the engine lists
     shared, uplinks = frozenset(other_ports(view)), uplink_bridges(view)
     wanted = firewall_intent((FirewallContribution("blog", (BLOG,)),), shared_bridges=shared, uplinks=uplinks)
     await router.want(*wanted.networks, uplink_bridges=wanted.uplink_bridges)
@@ -123,12 +130,12 @@ async def test_a_host_behind_a_veth_is_a_container(router: Router, make_netns: C
             service.recv(100, socket.MSG_DONTWAIT)
 
 
-def advertise_until_routed(router: Router, namespace: Namespace) -> None:
+def advertise_until_routed(router: Router, namespace: Namespace, bridge: str = "br-blog") -> None:
     """Send router advertisements from a namespace's eth0 until the host has their default route."""
     host = router.topology.router
-    for setting in ("br-blog.accept_ra=2", "br-blog.forwarding=1"):
+    for setting in (f"{bridge}.accept_ra=2", f"{bridge}.forwarding=1"):
         host.exec("sysctl", "-q", "-w", f"net.ipv6.conf.{setting}")
-    while "default" not in host.exec("ip", "-6", "route", "show", "default", "dev", "br-blog", "proto", "ra").stdout:
+    while "default" not in host.exec("ip", "-6", "route", "show", "default", "dev", bridge, "proto", "ra").stdout:
         with namespace.entered(), suppress(OSError):  # the link may not be ready
             advertise("eth0", IPv6Network(f"{LAN}::/64"))
         time.sleep(0.02)
@@ -175,3 +182,32 @@ async def test_a_route_that_a_person_added_makes_any_bridge_an_uplink(router: Ro
     view = await plan_and_apply(router)
     assert uplink_bridges(view) == ("br-blog",)
     assert "the default route leads through it" in not_validated(view, DOCKER)
+
+
+@pytest.mark.parametrize("protocol", ["kernel", "networkd"])
+async def test_the_bridge_of_a_veth_to_the_lan_is_the_uplink_of_a_host_that_is_a_container(
+    router: Router, make_netns: Callable[[], Namespace], protocol: str
+) -> None:
+    """NetworkManager and systemd-networkd process router advertisements themselves, and write `proto ra`."""
+    host, lan = router.topology.router, make_netns()
+    for command in (
+        f"ip link add wan type veth peer name eth0 netns {lan.name}",
+        "ip link add br0 type bridge",
+        "ip link set wan master br0",
+        "ip link set wan up",
+        "ip link set br0 up",
+        "ip -6 route del default",
+    ):
+        host.exec(*command.split())
+    lan.exec("ip", "link", "set", "eth0", "up")
+    if protocol == "kernel":
+        advertise_until_routed(router, lan, "br0")
+    else:
+        host.exec("ip", "-6", "route", "add", "default", "via", "fe80::1", "dev", "br0", "proto", "ra")
+    view = await plan_and_apply(router)
+    assert [(each.interface, each.protocol) for each in view.routes if is_default_route(each)] == [
+        ("br0", RouteProtocol.RA)
+    ]
+    assert uplink_bridges(view) == ("br0",)
+    assert "br0" in external_interfaces(view)
+    assert other_ports(view).get("br0") is None

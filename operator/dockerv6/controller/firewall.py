@@ -15,7 +15,7 @@ from dockerv6.controller.cached import Cached, CachedTable
 from dockerv6.controller.contributions import Contributions
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.narrowing import RefusedOwners, refused_rules
-from dockerv6.controller.packet_walk import PacketWalks, addresses_of
+from dockerv6.controller.packet_walk import PacketWalks, addresses_of, bridges_of
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World
 from dockerv6.firewall.model import Claim, ForwardDrop, HostFilterState, PortIntent
@@ -133,6 +133,7 @@ class FirewallReconciler:
         """
         await self._world.refresh_host()
         table = await self._table.get()
+        await self._world.table_read(bridges_of(table))
         self._contributions.adopt(table)
         desired = self._contributions.desired
         inputs = self._contributions.versions, self._inventory.complete, self._world.engine_read, self.refused.rules

@@ -18,6 +18,7 @@ from dockerv6.firewall.walk.flows import representative_flows
 from dockerv6.firewall.walk.packet import Flow, Link, Paths
 from dockerv6.firewall.walk.remedies import remedy
 from dockerv6.firewall.walk.verdicts import FlowVerdict
+from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.planning.inputs import HostView
 from dockerv6.reconciler.handler import Key
 
@@ -90,6 +91,12 @@ class PacketWalks:
 def _networks(table: Ruleset) -> frozenset[_NetworkRules]:
     found = table.set(NETWORKS)
     return frozenset((e.owner, e.key[0], e.key[1]) for e in found.elements if e.owner) if found else frozenset()
+
+
+@memoize_by_identity
+def bridges_of(table: Ruleset) -> frozenset[str]:
+    """The bridges of the networks in our table."""
+    return frozenset(bridge for _, _, bridge in _networks(table))
 
 
 def _is_up(bridge: str, host: HostView) -> bool:

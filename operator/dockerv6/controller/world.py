@@ -5,7 +5,7 @@ A notification marks a part stale, and the next use reads that part again. Notif
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Interface
@@ -22,6 +22,7 @@ from dockerv6.lib.clock import Clock
 from dockerv6.planning.docker.engine import INSPECT_RETRY
 from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
 from dockerv6.planning.host.interfaces import (
+    advertised_bridges,
     external_addresses,
     external_interfaces,
     guest_bridges,
@@ -84,6 +85,7 @@ class World:
         self._attachments: dict[str, Cached[tuple[Attachment, ...]]] = {}
         self._inspect_again: dict[str, float] = {}  # by network: when its containers are inspected again, monotonic
         self._networks: Cached[dict[str, Network]] = Cached(self._read_networks)
+        self._bridges_in_table: frozenset[str] = frozenset()
         self._edits: dict[str, Network | None] = {}  # our own changes since the latest read began
         self._index: tuple[dict[str, Network] | None, NetworkIndex] = (None, NetworkIndex())
         self.host_view: Cached[HostView] = Cached(self._read_host)
@@ -277,7 +279,7 @@ class World:
         corrected = _edited(known, edits)
         if corrected != known:
             self._networks.put(corrected)
-            self.version += 1
+            self._networks_differ(corrected.values())
 
     async def engine_state(self) -> tuple[EngineInfo | None, str]:
         """The engine's identity; None and the reason while it does not answer.
@@ -317,7 +319,7 @@ class World:
             return self._networks.last  # one copy in memory; values computed from it stay valid
         for gone in self._attachments.keys() - networks.keys():  # removed by others
             self._forget_attachments(gone)
-        self.version += 1
+        self._networks_differ(networks.values())
         return networks
 
     async def _read_some(self, ids: list[str]) -> dict[str, Network | None]:
@@ -352,6 +354,7 @@ class World:
             proxies=await self.host.proxy_neighbours(),
             bridge_netfilter={"1": True, "0": False}.get(await self.host.sysctl(BRIDGE_NETFILTER) or ""),
         )
+        view = replace(view, container_bridges=self._container_bridges(view, self.known_networks))
         switches = {name: await self.host.sysctl(proxy_ndp(name)) for name in external_interfaces(view)}
         bare = ("all", *(name for name in switches if not view.interfaces[name].addresses))
         off = [name for name in bare if await self.host.sysctl(disable_ipv6(name)) == "1"]
@@ -362,6 +365,29 @@ class World:
             self._last_in_rules = in_rules
             self.version += 1
         return view
+
+    def _container_bridges(self, view: HostView, networks: Iterable[Network]) -> frozenset[str]:
+        """The bridges that may have their default route from a container's router advertisements."""
+        advertised = advertised_bridges(view)
+        return advertised & ({n.bridge for n in networks} | self._bridges_in_table) if advertised else advertised
+
+    def _networks_differ(self, networks: Iterable[Network]) -> None:
+        """Note that the engine's networks have changed, to these."""
+        self.version += 1
+        self._evaluate_bridges(networks)
+
+    def _evaluate_bridges(self, networks: Iterable[Network]) -> None:
+        """Have the host read again if these networks explain another bridge's default route."""
+        view = self.host_view.last
+        if view is not None and self._container_bridges(view, networks) != view.container_bridges:
+            self.host_changed()
+
+    async def table_read(self, bridges: frozenset[str]) -> None:
+        """Note the bridges of networks in our table: the engine may not have been read yet. As `present_host`."""
+        if bridges != self._bridges_in_table:
+            self._bridges_in_table = bridges
+            self._evaluate_bridges(self.known_networks)
+            await self.present_host()
 
     def _in_rules(self, view: HostView) -> tuple[object, ...]:
         """Inputs of the rules: bridges that they name, on-link prefixes for translation, the host's addresses."""

@@ -195,6 +195,7 @@ async def _missing_chains(sources: _Sources) -> str:
 
 async def _host(sources: _Sources) -> list[HostCheck]:
     found: list[HostCheck] = []
+    networks = await _try("networks", sources.world.networks, [])  # without the engine, its check fails
     view = await _try("network stack", sources.world.host_view.get, found)
     if view is not None:
         found += [
@@ -205,7 +206,6 @@ async def _host(sources: _Sources) -> list[HostCheck]:
             checks.proxy_neighbours(view),
             checks.bridge_netfilter(view),
         ]
-        networks = await _try("networks", sources.world.networks, [])  # without the engine, its check fails
         if networks is not None:
             found += [*checks.routes(view, tuple(networks)), checks.source_validation(view, networks)]
         reported = await _try("prefixes", sources.world.host.prefixes, found)

@@ -80,6 +80,7 @@ class HostView:
         proxies: the kernel's NDP proxy entries.
         proxy_ndp: the present values on external interfaces, by interface.
         bridge_netfilter: net.bridge.bridge-nf-call-ip6tables; None: br_netfilter is not loaded.
+        container_bridges: of `planning.host.interfaces.advertised_bridges`, those that Docker networks are on.
         ipv6_off: "all" and external interfaces without an address whose disable_ipv6 is 1.
     """
 
@@ -92,6 +93,7 @@ class HostView:
     proxies: frozenset[ProxyNeighbour] = frozenset()
     proxy_ndp: Mapping[str, str] = field(default_factory=dict)
     bridge_netfilter: bool | None = None
+    container_bridges: frozenset[str] = frozenset()
     ipv6_off: frozenset[str] = frozenset()
 
 

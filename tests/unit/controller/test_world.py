@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
@@ -10,8 +10,9 @@ from dockerv6.controller.cached import Cached
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineApiError, EngineUnavailable
-from dockerv6.hostnet.model import Interface, Listener
+from dockerv6.hostnet.model import Interface, Listener, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNetError
+from dockerv6.planning.host.interfaces import uplink_bridges
 from dockerv6.planning.host.sysctls import FORWARDING
 from tests.world import Host
 
@@ -368,3 +369,51 @@ class TestContainersAndListeners:
             world.host_changed()
             await world.refresh()
             assert (world.version > version) is named
+
+
+class TestContainerBridges:
+    """A default route of a container's router advertisement makes its bridge no uplink, once it is known as one."""
+
+    ROUTE = Route(IPv6Network("::/0"), "br-x", RouteProtocol.RA, 254)
+
+    def host(self) -> Host:
+        host = Host()
+        host.net.add_interface(Interface(50, "br-x", "bridge", up=True, mtu=1500))
+        host.net.add_route(self.ROUTE)
+        return host
+
+    async def test_the_engine_lists_a_network_on_it(self) -> None:
+        host = self.host()
+        world = host.context().world
+        assert uplink_bridges(await world.present_host()) == ("br-x",)
+        there = await host.create_foreign("shop", "fd99::/64", bridge="br-x")
+        host.net.add_route(self.ROUTE)
+        world.host_changed()
+        await world.networks()
+        assert uplink_bridges(await world.present_host()) == ()
+        version = world.version
+        await host.engine.remove_network(there)
+        host.net.add_interface(Interface(51, "br-x", "bridge", up=True, mtu=1500))
+        host.net.add_route(self.ROUTE)
+        world.host_changed()
+        await world.present_host()
+        world.engine_changed()
+        await world.networks()
+        assert uplink_bridges(await world.present_host()) == ("br-x",)
+        assert world.version > version
+
+    async def test_our_table_has_a_network_on_it_while_the_engine_was_not_read(self) -> None:
+        world = self.host().context().world
+        await world.present_host()
+        await world.table_read(frozenset({"br-x", "br-y"}))
+        assert uplink_bridges(await world.present_host()) == ()
+        await world.table_read(frozenset({"br-y"}))
+        assert uplink_bridges(await world.present_host()) == ("br-x",)
+
+
+async def test_a_bridge_that_the_engine_has_just_created_is_known_with_its_on_link_route() -> None:
+    world = Host().context().world
+    await world.present_host()
+    world.bridge_created("br-x", IPv6Interface("fd99::1/64"))
+    view = await world.present_host()
+    assert Route(IPv6Network("fd99::/64"), "br-x", RouteProtocol.KERNEL, 254, 256) in view.routes

@@ -68,16 +68,25 @@ def _is_containers(port: Interface, by_index: Mapping[int, Interface]) -> bool:
     return other_end is None or other_end.master in (None, port.master)
 
 
+@memoize_by_identity
+def advertised_bridges(host: HostView) -> frozenset[str]:
+    """The bridges that have a default route of a router advertisement."""
+    by_ra = {r.interface for r in host.routes if r.protocol is RouteProtocol.RA and is_default_route(r)}
+    return frozenset(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name in by_ra)
+
+
 def uplink_bridges(host: HostView) -> tuple[str, ...]:
     """The bridges that have a default route, such as br0 of a host whose LAN is bridged.
 
-    Containers can send router advertisements too. A route of one counts only where something else is attached.
+    Containers can send router advertisements too. On the bridge of a Docker network, a route of one counts only where
+    something else is attached. The ports of other bridges tell nothing: the uplink of a host that is itself a container
+    is a veth.
     """
-    others = other_ports(host)
+    spared = host.container_bridges - other_ports(host).keys()
     uplinks = {
         route.interface
         for route in host.routes
-        if is_default_route(route) and (route.protocol is not RouteProtocol.RA or route.interface in others)
+        if is_default_route(route) and (route.protocol is not RouteProtocol.RA or route.interface not in spared)
     }
     return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name in uplinks))
 

@@ -5,6 +5,7 @@ import pytest
 
 from dockerv6.hostnet.model import Interface, RouteProtocol
 from dockerv6.planning.host.interfaces import (
+    advertised_bridges,
     external_interfaces,
     guest_bridges,
     host_addresses,
@@ -42,12 +43,14 @@ def test_only_bridges_with_a_default_route_lead_outside() -> None:
 def test_what_only_containers_advertise_is_no_uplink(kinds: tuple[str, ...], to: str) -> None:
     bridge = Interface(7, "br-x", "bridge", up=True, mtu=1500)
     ports = [Interface(i, f"veth{i}", kind, up=True, mtu=1500, master=7) for i, kind in enumerate(kinds, 20)]
-    view = host(bridge, *ports, routes=(route(to, "br-x", RouteProtocol.RA),))
+    unknown = host(bridge, *ports, routes=(route(to, "br-x", RouteProtocol.RA),))
+    assert uplink_bridges(unknown) == ("br-x",)  # of a host that is a container, the uplink is a veth too
+    view = replace(unknown, container_bridges=advertised_bridges(unknown))
     assert uplink_bridges(view) == ()
     assert guest_bridges(view) == ("br-x",)
     assert uplink_bridges(host(bridge, *ports, routes=(route(to, "br-x"),))) == ("br-x",)
     tap = Interface(40, "tap0", "tun", up=True, mtu=1500, master=7)
-    assert uplink_bridges(host(bridge, *ports, tap, routes=view.routes)) == ("br-x",)
+    assert uplink_bridges(replace(view, interfaces={**view.interfaces, "tap0": tap})) == ("br-x",)
 
 
 def test_a_good_host_is_described_by_what_is_in_place() -> None:
