@@ -38,6 +38,7 @@ PASTED: Mapping[str, str] = {
     "ip -6 route del {} {} dev lo metric {}{}": f"{ROUTES}::test_what_drops_is_named_and_the_command_removes_it",
     "ip -6 rule del pref {} {}{}": f"{ROUTES}::test_what_drops_is_named_and_the_command_removes_it",
     "ip -6 rule add to {} lookup main pref {}": f"{ROUTES}::test_what_drops_is_named_and_the_command_removes_it",
+    "ip -6 route add {} dev {}": f"{ROUTES}::test_a_missing_route_is_named_and_the_command_adds_it",
     "ip -6 addr add {}/128 dev {} preferred_lft 0": f"{HOST}::test_a_missing_snat_address_is_added_and_the_host_keeps"
     "_its_source_address",
     "ip link set {} up": f"{HOST}::test_a_link_that_is_down_is_set_up",

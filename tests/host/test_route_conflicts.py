@@ -14,6 +14,7 @@ from dockerv6.controller.world import World
 from dockerv6.dockerd.model import BRIDGE_NAME
 from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.planning.addressing.route_conflicts import route_findings
+from dockerv6.planning.host.bridges import on_link_findings
 from tests.fakes.clock import FakeClock
 from tests.fakes.dockerd.engine import FakeEngine
 from tests.host.network import ip
@@ -168,3 +169,26 @@ async def test_a_route_that_only_stops_what_leaves_is_nothing_to_a_network_witho
     host = await world.host_view.get()
     assert route_findings(host, (NETWORK,), Egress.model_validate({"mode": "None"})) == ()
     assert route_findings(host, (replace(NETWORK, internal=True),), Egress()) == ()
+
+
+@pytest.mark.parametrize("other", [None, f"{SUBNETS['blog']}::2/128"])
+async def test_a_missing_route_is_named_and_the_command_adds_it(
+    topology: Topology, world: World, other: str | None
+) -> None:
+    """Also where the bridge has a route to a part of the subnet."""
+    unrouted = {(SUBNET, "br-blog")}
+    assert on_link_findings(await world.host_view.get(), (NETWORK,), unrouted) == ()
+    ip("route", "del", SUBNET, "dev", "br-blog")
+    if other is not None:
+        ip("route", "add", other, "dev", "br-blog")
+    assert passes(topology) is (other is not None)
+    world.host_changed()
+    view = await world.host_view.get()
+    assert on_link_findings(view, (NETWORK,), ()) == ()  # a bridge may be just created
+    (found,) = on_link_findings(view, (NETWORK,), unrouted)
+    assert (str(found.condition), found.reason, found.unknown) == ("HostReady", "HostNotReady", False)
+    assert f"no route for {SUBNET} on br-blog" in found.message
+    pasted(found.message)
+    world.host_changed()
+    assert on_link_findings(await world.host_view.get(), (NETWORK,), unrouted) == ()
+    assert passes(topology)

@@ -15,7 +15,7 @@ from dockerv6.controller.cached import Cached, CachedTable
 from dockerv6.controller.contributions import Contributions
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.narrowing import RefusedOwners, refused_rules
-from dockerv6.controller.packet_walk import PacketWalks, addresses_of, bridges_of
+from dockerv6.controller.packet_walk import PacketWalks, addresses_of, bridges_of, without_route
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World
 from dockerv6.firewall.model import Claim, ForwardDrop, HostFilterState, PortIntent
@@ -167,6 +167,7 @@ class FirewallReconciler:
             flow_problems=self._walks.flow_problems,
             followed_containers=self._walks.containers,
             unfollowed=self._walks.unfollowed(snapshot.table, host) if host is not None else frozenset(),
+            unrouted=self._walks.unrouted,
             backend=self._backend.backend,
             overlapping=snapshot.overlapping,
             shared_networks=desired.shared_networks,
@@ -247,7 +248,13 @@ class FirewallReconciler:
     async def follow_flows(self) -> None:
         """Find out which flows pass the filters of the host; the status of each owner tells. Raises `FirewallError`."""
         containers = addresses_of(self._world.known_containers)
-        await self._walks.follow(await self._table.get(), await self._world.present_host(), containers)
+        table, host = await self._table.get(), await self._world.present_host()
+        lacking = without_route(table, host)
+        if lacking:  # a new bridge is there before its routes
+            self._world.host_changed()
+            host = await self._world.present_host()
+            lacking = frozenset() if self._world.host_problem else lacking & without_route(table, host)
+        await self._walks.follow(table, host, containers, lacking)
 
     async def sweep(self) -> None:
         """Remove everything of ours, the accept rules in the host's filter included."""

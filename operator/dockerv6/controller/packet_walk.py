@@ -19,7 +19,8 @@ from dockerv6.firewall.walk.packet import Flow, Link, Paths
 from dockerv6.firewall.walk.remedies import remedy
 from dockerv6.firewall.walk.verdicts import FlowVerdict
 from dockerv6.lib.memoize import memoize_by_identity
-from dockerv6.planning.inputs import HostView
+from dockerv6.planning.host.bridges import lacks_route
+from dockerv6.planning.inputs import HostView, UnroutedSubnet
 from dockerv6.reconciler.handler import Key
 
 FLOWS = Key("Host", "flows")
@@ -30,7 +31,7 @@ _ROUTED_ELSEWHERE = "routing rules may choose another interface (ip -6 rule)"
 _MAIN_TABLE, _LOCAL_TABLE = 254, 255  # RT_TABLE_*
 
 
-_NetworkRules = tuple[str, str, str]
+NetworkRules = tuple[str, str, str]
 """A network in our table: its owner, subnet and bridge."""
 
 
@@ -40,6 +41,7 @@ class PacketWalks:
     Attributes:
         flow_problems: for each owner whose flows don't pass for certain.
         containers: the addresses of the containers that ran then.
+        unrouted: the subnets that had no route to their bridge.
     """
 
     def __init__(self, host_filter: HostFilter, mark: int) -> None:
@@ -48,7 +50,9 @@ class PacketWalks:
         self._mark = mark
         self.flow_problems: dict[str, tuple[FlowProblem, ...]] = {}
         self.containers: frozenset[IPv6Address] = frozenset()
-        self._followed: frozenset[_NetworkRules] = frozenset()
+        self.unrouted: frozenset[UnroutedSubnet] = frozenset()
+        self._lacking: frozenset[NetworkRules] = frozenset()
+        self._followed: frozenset[NetworkRules] = frozenset()
         self._ready_before: frozenset[str] = frozenset()
         self._unfollowed: tuple[tuple[object, ...], frozenset[str]] = ((), frozenset())
         self._following = asyncio.Lock()
@@ -62,17 +66,36 @@ class PacketWalks:
         """Until the first walk, rely on the process before this one for the owners that it found Ready."""
         self._ready_before = frozenset(ready)
 
-    async def follow(self, table: Ruleset, host: HostView, containers: frozenset[IPv6Address] = frozenset()) -> None:
-        """Follow the flows that our table lets through. Raises `FirewallUnavailable` if no thread can be started."""
+    async def follow(
+        self,
+        table: Ruleset,
+        host: HostView,
+        containers: frozenset[IPv6Address] = frozenset(),
+        lacking: frozenset[NetworkRules] = frozenset(),
+    ) -> None:
+        """Follow the flows that our table lets through.
+
+        Args:
+            table: our table.
+            host: the host's network stack.
+            containers: the addresses of running ones.
+            lacking: networks without a route that are known to stay so: nothing is to be waited for.
+
+        Raises:
+            FirewallUnavailable: no thread can be started.
+        """
         async with self._following:  # else a walk that began earlier could end later, with what was
             found = await find_flow_problems(self._host_filter, table, host, self._mark, containers)
             started, self.containers = containers - self.containers, containers
             before, self.flow_problems = self.flow_problems, found
-            known, complete = self._followed, _complete(host)
-            self._followed = frozenset(each for each in _networks(table) if each in known or each[2] in complete)
+            known, early = self._followed, without_route(table, host) - lacking
+            now = frozenset(each for each in _networks(table) if _is_up(each[2], host)) - early
+            self._followed = now | (known & _networks(table))
+            routes_differ, self._lacking = self._lacking ^ lacking, lacking
+            self.unrouted = frozenset((subnet, bridge) for _, subnet, bridge in lacking)
             self._ready_before = frozenset()
         changed = {owner for owner in before.keys() | found.keys() if before.get(owner) != found.get(owner)}
-        changed |= {owner for owner, _, _ in self._followed - known}
+        changed |= {owner for owner, _, _ in (self._followed - known) | routes_differ}
         for owner, subnet, _ in self._followed if started else ():
             if any(address in IPv6Network(subnet) for address in started):
                 changed.add(owner)
@@ -88,7 +111,8 @@ class PacketWalks:
         return self._unfollowed[1]
 
 
-def _networks(table: Ruleset) -> frozenset[_NetworkRules]:
+@memoize_by_identity
+def _networks(table: Ruleset) -> frozenset[NetworkRules]:
     found = table.set(NETWORKS)
     return frozenset((e.owner, e.key[0], e.key[1]) for e in found.elements if e.owner) if found else frozenset()
 
@@ -104,12 +128,9 @@ def _is_up(bridge: str, host: HostView) -> bool:
     return bridge in host.interfaces and host.interfaces[bridge].up
 
 
-def _complete(host: HostView) -> frozenset[str]:
-    """The interfaces that were read with the routes of their addresses: a new bridge is there before them."""
-    routed = {each.interface for each in host.routes}
-    return frozenset(
-        each.name for each in host.interfaces.values() if each.up and (each.name in routed or not each.addresses)
-    )
+def without_route(table: Ruleset, host: HostView) -> frozenset[NetworkRules]:
+    """The networks in our table whose bridge was read without its route; see `lacks_route`."""
+    return frozenset(each for each in _networks(table) if lacks_route(host, each[2], IPv6Network(each[1])))
 
 
 async def find_flow_problems(

@@ -97,6 +97,10 @@ class HostView:
     ipv6_off: frozenset[str] = frozenset()
 
 
+UnroutedSubnet = tuple[str, str]
+"""A subnet, and the bridge on which the host has no route for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RulesView:
     """Our table and the host's filter, compared with the desired firewall.
@@ -112,6 +116,7 @@ class RulesView:
         flow_problems: what keeps an owner's flows from passing, or may do so, by owner; as of the latest packet walk.
         followed_containers: the addresses of the containers that ran at that time.
         unfollowed: the owners of networks whose flows no packet walk has followed yet.
+        unrouted: the subnets without a route, as of the latest packet walk.
         backend: the name of the backend.
         overlapping: why an owner's elements are not in the table, by owner: others overlap them.
         shared_networks: why an owner has no rules for a Docker network that another resource has, by owner.
@@ -133,6 +138,7 @@ class RulesView:
     flow_problems: Mapping[str, tuple[FlowProblem, ...]] = field(default_factory=dict)
     followed_containers: frozenset[IPv6Address] = frozenset()
     unfollowed: frozenset[str] = frozenset()
+    unrouted: frozenset[UnroutedSubnet] = frozenset()
     backend: str = ""
     overlapping: Mapping[str, str] = field(default_factory=dict)
     shared_networks: Mapping[str, str] = field(default_factory=dict)

@@ -26,7 +26,7 @@ from dockerv6.planning.firewall.listening import ipv4_only_findings
 from dockerv6.planning.firewall.port_claims import has_labels
 from dockerv6.planning.firewall.rules import filter_steps, rules_drift, rules_findings
 from dockerv6.planning.host.bridge_ports import source_findings
-from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_findings
+from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_findings, on_link_findings
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
 from dockerv6.planning.host.sysctls import host_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
@@ -127,6 +127,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         *(_firewall_finding(f, unknown=False) for f in bridge_findings(observed.host, networks)),
         *source_findings(observed.host, spec.firewall, networks),
         *route_findings(observed.host, networks, spec.egress),
+        *on_link_findings(observed.host, networks, observed.rules.unrouted),
         *ndp_proxy_findings(proxied, observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, networks, managed=False),
     )

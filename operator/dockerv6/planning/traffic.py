@@ -22,7 +22,7 @@ from dockerv6.planning.firewall.desired import FirewallSnapshot
 from dockerv6.planning.firewall.listening import ipv4_only_findings
 from dockerv6.planning.firewall.rules import filter_steps, rules_findings
 from dockerv6.planning.host.bridge_ports import source_findings
-from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_findings
+from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_findings, on_link_findings
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps, on_link_prefixes
 from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
@@ -58,6 +58,7 @@ def traffic_findings(
         *bridge_findings(observed.host, there),
         *source_findings(observed.host, spec.firewall, there),
         *route_findings(observed.host, there, spec.egress),
+        *on_link_findings(observed.host, there, observed.rules.unrouted),
         *ndp_proxy_findings(_proxied_subnets(desired, observed), observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, there, managed=not desired.resource.observed),
     )

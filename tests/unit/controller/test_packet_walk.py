@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
@@ -11,7 +11,7 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller.network import WAITING
 from dockerv6.controller.operator import _ready_owners
-from dockerv6.controller.packet_walk import PacketWalks
+from dockerv6.controller.packet_walk import PacketWalks, without_route
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.status import conditions_before
 from dockerv6.firewall.model import DEFAULT_MARK, FilterVariant
@@ -239,6 +239,31 @@ async def test_a_plan_promises_nothing_about_flows_that_nobody_could_follow() ->
     assert (same.steps, same.findings) == ((), ())
 
 
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_missing_route_is_named_and_nothing_waits_for_it(same: bool) -> None:  # noqa: FBT001 - a parameter
+    host = Host()
+    host.files.write(network("a"))
+    async with host.running() as at_work:
+        await at_work.let(5)
+        seen = history(host)
+        live = await host.docker("a")
+        assert live is not None
+        (own,) = [each for each in await host.net.routes() if each.interface == live.bridge]
+        host.net.remove_route(own)
+        await at_work.let(5)
+    async with host.running() as at_work:
+        await at_work.let(5)
+        assert await host.ready("a") == ("False", "HostNotReady")
+        (found,) = [each for each in await host.conditions("a") if each.type == "HostReady"]
+        assert f"the host has no route for {own.destination} on {live.bridge}" in found.message
+        assert f"`ip -6 route add {own.destination} dev {live.bridge}`" in found.message
+        larger = IPv6Network((own.destination.network_address, 64)).supernet(new_prefix=56)
+        host.net.add_route(replace(own, metric=1024) if same else replace(own, destination=larger))
+        await at_work.let(5)
+        assert await host.ready("a") == READY
+    assert seen[0][1] == "HostNotReady"
+
+
 class TestPacketWalks:
     """One network, br-blog, on a host that is made step by step."""
 
@@ -272,6 +297,19 @@ class TestPacketWalks:
         walks, heard = await self.walked(self.host(), self.host(), self.host(up=False), self.host(bridge=False))
         assert heard == ["blog"]
         assert walks.unfollowed(self.TABLE, self.host()) == frozenset()
+
+    async def test_a_bridge_whose_route_stays_missing_is_followed_and_its_owner_told_of_the_route(self) -> None:
+        bare = self.host(routed=False)
+        lacking = without_route(self.TABLE, bare)
+        assert {each[1:] for each in lacking} == {(str(BLOG.subnet), BLOG.bridge)}
+        walks, heard = await self.walked()
+        await walks.follow(self.TABLE, bare, lacking=lacking)
+        assert walks.unfollowed(self.TABLE, bare) == frozenset()
+        assert walks.unrouted == {(str(BLOG.subnet), BLOG.bridge)}
+        await walks.follow(self.TABLE, self.host())
+        assert (walks.unrouted, heard) == (frozenset(), ["blog", "blog"])
+        await walks.follow(self.TABLE, bare, lacking=lacking)  # deleted later
+        assert heard == ["blog"] * 3
 
     async def test_a_bridge_without_addresses_has_no_routes_to_wait_for(self) -> None:
         """As with the gateway mode `isolated` of the engine."""

@@ -1,17 +1,22 @@
 """The bridges of Docker networks: repair, and the settings that bridged packets need to pass the packet filter."""
 
-from collections.abc import Iterable
-from ipaddress import IPv6Address, IPv6Interface
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
+from dockerv6.lib.memoize import memoize_by_identity
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.firewall.bridge_names import not_bridges
-from dockerv6.planning.inputs import HostView, Observed
+from dockerv6.planning.host.interfaces import LONGEST_DEFAULT
+from dockerv6.planning.inputs import HostView, Observed, UnroutedSubnet
 from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import RepairBridge, SetBridgeNetfilter, SetHairpin, Step
 
 BRIDGE_RETRY = 30.0
 """Seconds until the interface of a bridge's name is looked at again. The kernel announces most changes."""
+
+MAIN = 254  # RT_TABLE_MAIN
 
 BRIDGE_NETFILTER = "net.bridge.bridge-nf-call-ip6tables"
 
@@ -52,6 +57,49 @@ def icc_findings(host: HostView, *, icc: bool) -> tuple[Finding, ...]:
         " run modprobe br_netfilter, and add it to /etc/modules-load.d"
     )
     return (Finding(ConditionType.HOST_READY, Reason.HOST_NOT_READY, message, blocks=False),)
+
+
+@memoize_by_identity
+def _destinations(host: HostView) -> Mapping[str | None, tuple[IPv6Network, ...]]:
+    """Where routes of the main table lead, by interface; without default routes."""
+    found: dict[str | None, list[IPv6Network]] = {}
+    for route in host.routes:
+        if route.table == MAIN and route.destination.prefixlen > LONGEST_DEFAULT:
+            found.setdefault(route.interface, []).append(route.destination)
+    return {name: tuple(each) for name, each in found.items()}
+
+
+def lacks_route(host: HostView, bridge: str, subnet: IPv6Network) -> bool:
+    """Whether a bridge is up with an address of the subnet, and the main table has no route for it on the bridge.
+
+    The kernel adds that route with the address. A reading of a new bridge may be a moment too early.
+    """
+    interface = host.interfaces.get(bridge)
+    if interface is None or not interface.up or not any(each.ip in subnet for each in interface.addresses):
+        return False
+    return not any(subnet.subnet_of(each) for each in _destinations(host).get(bridge, ()))
+
+
+def on_link_findings(
+    host: HostView, networks: Iterable[Network], unrouted: Collection[UnroutedSubnet]
+) -> tuple[Finding, ...]:
+    """The routes that are missing. ``unrouted``: they were missing before, so no bridge is just being created."""
+    return tuple(
+        Finding(
+            ConditionType.HOST_READY,
+            Reason.HOST_NOT_READY,
+            f"the host has no route for {config.subnet} on {network.bridge}, the bridge of Docker network"
+            f" {network.name}, so packets for its containers are dropped or sent elsewhere; add it"
+            f" (`ip -6 route add {config.subnet} dev {shell_quoted(network.bridge)}`)",
+            blocks=False,
+        )
+        for network in networks
+        for config in network.ipv6
+        if network.bridge is not None
+        and isinstance(config.subnet, IPv6Network)
+        and (str(config.subnet), network.bridge) in unrouted
+        and lacks_route(host, network.bridge, config.subnet)
+    )
 
 
 def missing_bridge(host: HostView, live: Network) -> str:
