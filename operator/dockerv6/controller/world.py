@@ -20,7 +20,7 @@ from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.docker.engine import INSPECT_RETRY
-from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
+from dockerv6.planning.host.bridges import BRIDGE_NETFILTER, MAIN
 from dockerv6.planning.host.interfaces import (
     advertised_bridges,
     external_addresses,
@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 ENGINE_BACKOFF = 1.0
 """Seconds for which an engine that did not answer is not asked again, unless its event stream opens."""
 
-MAIN_TABLE = 254  # RT_TABLE_MAIN
 ON_LINK_METRIC = 256
 """The metric of the routes that the kernel adds for addresses (IP6_RT_PRIO_ADDRCONF)."""
 
@@ -250,7 +249,7 @@ class World:
         if view is not None:
             known = view.interfaces.get(bridge)
             made = Interface(known.index if known else 0, bridge, "bridge", up=True, mtu=1500, addresses=(address,))
-            route = Route(address.network, bridge, RouteProtocol.KERNEL, MAIN_TABLE, ON_LINK_METRIC)
+            route = Route(address.network, bridge, RouteProtocol.KERNEL, MAIN, ON_LINK_METRIC)
             routes = view.routes if route in view.routes else (*view.routes, route)
             self.host_view.put(replace(view, interfaces={**view.interfaces, bridge: made}, routes=routes))
 

@@ -61,8 +61,11 @@ def test_other_routes_do_not(route: Route) -> None:
 def test_without_a_route_to_the_bridge_any_other_one_takes_packets() -> None:
     """Perhaps: of a new bridge, the route may not be read yet."""
     dhcp = Route(OWN.destination, "lo", RouteProtocol.DHCP, 254, 1024, "unreachable")
-    for route in (vpn(metric=1024), vpn(metric=256), dhcp):
-        seen = replace(view(own=()), **{"rejecting" if route.rejects else "routes": (route,)})
+    for seen in (
+        view(vpn(metric=1024), own=()),
+        view(vpn(metric=256), own=()),
+        replace(view(own=()), rejecting=(dhcp,)),
+    ):
         assert takers(seen) == [("fd12:3456:789a:1::/64", False)]
     assert takers(view(vpn("fd12:3456:789a:1::/80"), own=())) == [("fd12:3456:789a:1::/80", True)]
 
