@@ -21,6 +21,7 @@ from dockerv6.hostnet.routes import (
     RTA_MULTIPATH,
     RTA_OIF,
     RTN_UNICAST,
+    is_delegation,
     is_rejecting,
     next_hops,
 )
@@ -79,6 +80,8 @@ _READS_PER_TURN = 256
 
 _MAX_QUEUED = 4096
 """Different changes that may wait for a slow consumer. Beyond, reading everything is cheaper: LOST replaces them."""
+
+_LOOPBACK = "lo"
 
 _COMMIT_TIMEOUT = 0.002
 """Seconds to wait for the end of a commit's notifications, which the kernel sends without a pause."""
@@ -173,9 +176,11 @@ class RouteDecoder:
             self._queue.add(ChangeKind.ADDRESS, self._name(index))
 
     def _route(self, datagram: Buffer, start: int, end: int) -> None:
-        _, _, _, _, table, protocol, _, route_type, _ = ROUTE.unpack_from(datagram, start)
-        if is_rejecting(table, protocol, route_type):
-            self._queue.add(ChangeKind.ROUTE, "")  # it belongs to no interface; the kernel reports loopback
+        _, length, _, _, table, protocol, _, route_type, _ = ROUTE.unpack_from(datagram, start)
+        if is_delegation(length, table, protocol, route_type):
+            self._queue.add(ChangeKind.ROUTE, "")  # it may concern everything that follows a prefix
+        elif is_rejecting(table, protocol, route_type):
+            self._queue.add(ChangeKind.ROUTE, _LOOPBACK)  # as the kernel reports it; a list of bans has many
         if table == RT_TABLE_LOCAL or route_type != RTN_UNICAST:
             return
         indices: list[int] = []

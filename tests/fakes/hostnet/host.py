@@ -243,7 +243,7 @@ class FakeHostNet:
     def add_route(self, route: Route) -> None:
         """Add a route."""
         self._routes.append(route)
-        self._notifications.notify(ChangeKind.ROUTE, "" if route.rejects else route.interface or "")
+        self._notifications.notify(ChangeKind.ROUTE, _announced(route))
 
     def add_rule(self, rule: RoutingRule) -> None:
         """Add a routing policy rule."""
@@ -266,7 +266,7 @@ class FakeHostNet:
             ValueError: the route does not exist.
         """
         self._routes.remove(route)
-        self._notifications.notify(ChangeKind.ROUTE, "" if route.rejects else route.interface or "")
+        self._notifications.notify(ChangeKind.ROUTE, _announced(route))
 
     def advertise(
         self,
@@ -417,3 +417,9 @@ def _link_of(interface: Interface) -> Interface:
 
 def _addresses_of(interface: Interface) -> tuple[object, ...]:
     return interface.addresses, interface.tentative, interface.dad_failed
+
+
+def _announced(route: Route) -> str:
+    """The interface of the notification; "" for any: a prefix that rejects may be a delegated one."""
+    may_be_delegated = route.rejects and 0 < route.destination.prefixlen <= 64
+    return "" if may_be_delegated else route.interface or ""
