@@ -1,20 +1,15 @@
-"""What the daemon and systemd tell each other: readiness, reloads, the watchdog, the environment file of the unit."""
+"""What the daemon and systemd tell each other: readiness, reloads, the watchdog."""
 
 import faulthandler
 import os
-import shlex
 import socket
 import time
-from collections.abc import Callable, Mapping, MutableMapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from dockerv6.lib.clock import Clock
 
 READY = "READY=1"
 STOPPING = "STOPPING=1"
-
-ENVIRONMENT_FILE = "DOCKERV6_ENVIRONMENT_FILE"
-"""The variable that names the unit's EnvironmentFile, which only a start of the service would read otherwise."""
 
 _MICROSECONDS = 1_000_000
 
@@ -59,45 +54,3 @@ async def feed_watchdog(clock: Clock, check: Callable[[], str]) -> None:
         if not check():
             notify("WATCHDOG=1")
         await clock.sleep(interval)
-
-
-class EnvironmentFile:
-    """The unit's EnvironmentFile, read again at a reload, as at a start (systemd.exec(5))."""
-
-    def __init__(self, environment: MutableMapping[str, str] = os.environ) -> None:
-        """Read it once, so that variables that it loses later can be told from those of elsewhere."""
-        self._environment = environment
-        self._path = environment.get(ENVIRONMENT_FILE, "")
-        try:
-            self._applied = self._read()
-        except (OSError, ValueError):  # systemd has ignored it too, or has read what it could
-            self._applied = {}
-
-    def apply(self) -> None:
-        """Change the environment to what the file has now.
-
-        Raises:
-            OSError, ValueError: it can't be read, or a value has an open quote; the environment is unchanged.
-        """
-        found = self._read()
-        for name in self._applied.keys() - found.keys():
-            self._environment.pop(name, None)
-        self._environment.update(found)
-        self._applied = found
-
-    def _read(self) -> dict[str, str]:
-        if not self._path:
-            return {}
-        try:
-            lines = Path(self._path).read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return {}
-        assignments = (line.partition("=") for line in map(str.strip, lines) if line and line[0] not in "#;")
-        return {name.strip(): _unquoted(name, value) for name, equals, value in assignments if equals}
-
-
-def _unquoted(name: str, value: str) -> str:
-    try:
-        return " ".join(shlex.split(value))
-    except ValueError as error:
-        raise ValueError(f"the value of {name.strip()} can't be read: {error}") from error

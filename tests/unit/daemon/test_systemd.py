@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from dockerv6.daemon import systemd
-from dockerv6.daemon.systemd import ENVIRONMENT_FILE, EnvironmentFile
 from tests.fakes.clock import FakeClock
 
 
@@ -77,32 +76,3 @@ async def test_without_a_watchdog_nothing_is_fed(channel: socket.socket, monkeyp
     await systemd.feed_watchdog(FakeClock(), lambda: "")
     with pytest.raises(BlockingIOError):
         channel.recv(100)
-
-
-class TestEnvironmentFile:
-    def test_a_reload_sets_and_removes_what_the_file_did(self, tmp_path: Path) -> None:
-        path = tmp_path / "dockerv6"
-        path.write_text("# a comment\nDOCKERV6_RESYNC=5m\nDOCKERV6_LOG_LEVEL=debug\n")
-        environment = {ENVIRONMENT_FILE: str(path), "DOCKERV6_RESYNC": "5m", "DOCKERV6_LOG_LEVEL": "debug", "HOME": "/"}
-        file = EnvironmentFile(environment)
-        path.write_text(";DOCKERV6_RESYNC=9m\n DOCKERV6_LOG_LEVEL = 'info' \nDOCKERV6_TRUST_UID=\"1 2\"\nnonsense\n")
-        file.apply()
-        kept = {ENVIRONMENT_FILE: str(path), "HOME": "/"}
-        assert environment == {**kept, "DOCKERV6_LOG_LEVEL": "info", "DOCKERV6_TRUST_UID": "1 2"}
-        path.unlink()
-        file.apply()
-        assert environment == kept
-
-    def test_an_open_quote_changes_nothing(self, tmp_path: Path) -> None:
-        path = tmp_path / "dockerv6"
-        environment = {ENVIRONMENT_FILE: str(path)}
-        file = EnvironmentFile(environment)
-        path.write_text('DOCKERV6_RESYNC=5m\nDOCKERV6_LISTEN="none\n')
-        with pytest.raises(ValueError, match="DOCKERV6_LISTEN"):
-            file.apply()
-        assert environment == {ENVIRONMENT_FILE: str(path)}
-
-    def test_without_a_file_nothing_changes(self) -> None:
-        environment = {"HOME": "/"}
-        EnvironmentFile(environment).apply()
-        assert environment == {"HOME": "/"}

@@ -27,8 +27,8 @@ def command(ctx: click.Context, settings: Settings) -> None:
     from dockerv6.daemon.heap import no_encoding_guesses  # noqa: PLC0415 - loads the daemon
 
     with no_encoding_guesses():
+        from dockerv6.daemon.environment import EnvironmentFile  # noqa: PLC0415 - as above
         from dockerv6.daemon.process import run  # noqa: PLC0415 - as above
-        from dockerv6.daemon.systemd import EnvironmentFile  # noqa: PLC0415 - as above
 
     file = EnvironmentFile()
 
