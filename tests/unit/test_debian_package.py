@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import subprocess
 import zipfile
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +50,8 @@ def test_package_carries_modules_of_every_python_and_needs_one_of_them(deb: Path
         "Version: 1.2.3\nDepends: python3 (>= 3.11~), python3 (<< 3.14~), python3 (<< 3.12~) | python3 (>= 3.13~),"
         " iptables, init-system-helpers\n"
     )
+    # for Git sources
+    assert _dpkg("--field", str(deb), "Recommends").strip() == "docker.io | docker-ce, git, openssh-client"
 
 
 def test_every_kind_of_file_is_in_its_place_with_its_mode(deb: Path) -> None:
@@ -66,6 +70,40 @@ def test_maintainer_scripts_are_shell_and_know_the_schemas_of_the_state(deb: Pat
     for name in ("preinst", "postinst", "prerm", "postrm"):
         subprocess.run(["sh", "-n", str(tmp_path / "control" / name)], check=True)
     assert f" store={STORE.version} ipam={LEDGER.version} " in (tmp_path / "control/preinst").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "not_said"),
+    [
+        (("upgrade", "9.0.0", "1.2.3"), "The installed version stays and keeps running", "install the newer"),
+        (("install", "9.0.0", "1.2.3"), "install the newer version again; systemctl stop", "installed version stays"),
+        (("install",), "install the newer version again; systemctl stop", "installed version stays"),  # after a purge
+        (("abort-upgrade", "1.2.3"), "", "not installed"),
+    ],
+)
+@pytest.mark.parametrize("newer", [True, False])
+def test_a_state_of_a_newer_version_is_refused_whatever_was_before(
+    arguments: tuple[str, ...],
+    said: str,
+    not_said: str,
+    newer: bool,  # noqa: FBT001 - a parameter of the test
+    deb: Path,
+    tmp_path: Path,
+) -> None:
+    _dpkg("--control", str(deb), str(tmp_path / "control"))
+    state = tmp_path / "state"
+    state.mkdir()
+    with closing(sqlite3.connect(state / "state.db")) as database, database:
+        database.execute("CREATE TABLE state_schema (component TEXT, version INTEGER)")
+        database.execute("INSERT INTO state_schema VALUES ('ipam', ?), ('other', 1)", (LEDGER.version + newer,))
+    script = (tmp_path / "control/preinst").read_text().replace("/var/lib/dockerv6", str(state))
+    done = subprocess.run(
+        ["sh", "-s", *arguments], input=script, capture_output=True, text=True, check=False, encoding="utf-8"
+    )
+    refused = newer and bool(said)
+    assert done.returncode == refused, done.stderr
+    assert (said in done.stderr) == refused or not said
+    assert not_said not in done.stderr
 
 
 def test_two_builds_have_the_same_bytes(deb: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class EnvironmentFile:
         """Change the environment to what the file has now.
 
         A variable that the file loses gets back the value that it had when the daemon started. If that was the file's
-        own, a restart may give another (``Environment=`` of the unit), which the process does not know: a warning says so.
+        own, a restart may give another (``Environment=`` of the unit), which the process can't know: a warning says so.
 
         Raises:
             OSError, ValueError: the file can't be read; the environment is unchanged.
