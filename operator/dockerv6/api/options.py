@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from dockerv6.api.errors import FieldError, closest_match, either_of
 from dockerv6.api.values import is_interface
+from dockerv6.lib.text import small_number
 
 
 class Driver(StrEnum):
@@ -61,8 +62,8 @@ def _one_of(*words: str) -> _ValueCheck:
 
 def _number(low: int, high: int) -> _ValueCheck:
     def check(value: str) -> str | None:
-        fits = value.isascii() and value.isdigit() and low <= int(value) <= high
-        return None if fits else f"write a number from {low} to {high}"
+        number = small_number(value)
+        return None if number is not None and low <= number <= high else f"write a number from {low} to {high}"
 
     return check
 

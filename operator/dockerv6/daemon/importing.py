@@ -1,6 +1,7 @@
 """``dockerv6 import``: read Docker networks or Compose files, and decide which resources stand for them."""
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from dockerv6.api.errors import did_you_mean
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
 from dockerv6.api.policy import IPv6Policy
+from dockerv6.api.values import quote
+from dockerv6.daemon.compose_directory import PROJECT_NAME, environment_name, override_remarks
 from dockerv6.daemon.doctor import may_read_filters, running_suspects
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
@@ -106,21 +109,28 @@ def import_files(
         policy: whether dockerv6 is to create the networks itself.
 
     Raises:
-        ComposeFileError: a file is malformed, or only Compose can understand it.
+        ComposeFileError: a file is malformed, only Compose can understand it, or its project has another name there.
         OSError: a file can't be read.
     """
     projects: dict[str, ComposeProject] = {}
+    overrides: tuple[str, ...] = ()
     for path in paths:
-        name, directory = (
-            ("<stdin>", Path.cwd()) if path == "-" else (printable_path(path), Path(path).resolve().parent)
-        )
-        found = compose_project(name, _read(path, stdin), directory.name, project)
+        name, content = "<stdin>" if path == "-" else printable_path(path), _read(path, stdin)
+        # as Compose: a link gives its own directory
+        directory = Path.cwd() if path == "-" else Path(os.path.abspath(path)).parent  # noqa: PTH100 - resolves ".."
+        named, where = ("", "") if project else environment_name(directory, os.environ)
+        found = compose_project(name, content, named or directory.name, project)
+        if named and path != "-" and found.name != named:  # what Compose writes to a pipe has its final name
+            message = f"the project would be {found.name}, but {where} sets {PROJECT_NAME} to {quote(named)}"
+            raise ComposeFileError((Diagnostic(Position(name), Severity.ERROR, (), message, "give --project NAME"),))
+        overrides += () if path == "-" else override_remarks(directory / Path(path).name)
         if found.name in projects:
             message = f"another of the files has the project {found.name} too, and Compose would merge them"
             raise ComposeFileError((Diagnostic(Position(name), Severity.ERROR, (), message, RESOLVE),))
         projects[found.name] = found
     networks = [network for each in projects.values() for network in each.networks]
-    resources, remarks = _existing(settings)
+    resources, more = _existing(settings)
+    remarks = (*overrides, *more)
     context = _context(settings, policy, None, translates=True, resources=resources, networks=())
     notes = {name: more for each in projects.values() for name, more in each.notes.items()}
     imported = [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dockerv6.lib import timeformat
 from dockerv6.lib.statefile import STATE_FILE
+from dockerv6.lib.text import small_number
 from dockerv6.source.git.location import (
     CredentialFile,
     GitLocation,
@@ -329,8 +330,7 @@ class Settings:
 
 def _tcp_port(address: str) -> int | None:
     """The port of a TCP address such as [::1]:9180; None: it is a Unix socket, or there is none."""
-    port = address.rpartition(":")[2]
-    return int(port) if port.isdecimal() and not address.startswith("unix:") else None
+    return None if address.startswith("unix:") else small_number(address.rpartition(":")[2])
 
 
 def _options() -> Iterator[tuple[str, SettingOption]]:

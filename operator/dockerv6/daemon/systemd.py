@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from dockerv6.lib.clock import Clock
+from dockerv6.lib.text import small_number
 
 READY = "READY=1"
 STOPPING = "STOPPING=1"
@@ -31,10 +32,10 @@ def notify_reloading() -> None:
 
 def watchdog_interval(environment: Mapping[str, str] = os.environ) -> float | None:
     """Seconds between messages to the watchdog: half its time (sd_watchdog_enabled(3)); None: there is no watchdog."""
-    limit, process = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
-    if not limit.isdecimal() or int(limit) == 0 or process not in {"", str(os.getpid())}:
+    limit, process = small_number(environment.get("WATCHDOG_USEC", "")), environment.get("WATCHDOG_PID", "")
+    if not limit or process not in {"", str(os.getpid())}:
         return None
-    return int(limit) / _MICROSECONDS / 2
+    return limit / _MICROSECONDS / 2
 
 
 async def feed_watchdog(clock: Clock, check: Callable[[], str]) -> None:

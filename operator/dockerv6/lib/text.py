@@ -12,6 +12,7 @@ from unicodedata import category
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
 _ESCAPED_UNENCODABLE = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
+_SMALL_NUMBER = re.compile("[0-9]{1,20}")
 _ASCII_END = 0x80
 _BMP_END = 0x10000
 _BYTES = range(0xDC80, 0xDD00)
@@ -53,6 +54,14 @@ def encodable(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return text.encode(errors="surrogatepass").decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def small_number(text: str) -> int | None:
+    """A number of at most 20 decimal digits of ASCII (64 bits have no more); None: the text is something else.
+
+    ``int()`` also reads other digits, signs and underscores, and raises at 4300 digits.
+    """
+    return int(text) if _SMALL_NUMBER.fullmatch(text) else None
 
 
 def json_value(content: bytes) -> object:

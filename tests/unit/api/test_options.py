@@ -130,3 +130,9 @@ def test_modes_that_the_engine_rejects_are_invalid(driver: str, option: str) -> 
     error = only(network_errors({"driver": driver, "options": {"parent": "eth0", option: "l4"}}))
     assert error.path == ("spec", "options", option)
     assert error.remedy.startswith("write ")
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "\u00b2", "-1"])
+def test_a_number_of_an_option_is_bounded(number: str) -> None:
+    error = only(network_errors({"options": {"com.docker.network.advertise_addr_nmsgs": number}}))
+    assert "write a number from" in str(error)

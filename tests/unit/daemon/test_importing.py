@@ -221,6 +221,96 @@ def test_a_file_in_json_is_read_whatever_its_name(settings: Settings, tmp_path: 
     assert names(files(settings, write(tmp_path / "config", text))) == ["shop-default"]
 
 
+@pytest.fixture(autouse=True)
+def no_project_name(monkeypatch: Patch) -> None:
+    """Whoever runs the tests may have the variable."""
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "COMPOSE_PROJECT_NAME=blog",
+        '# old\nA=1\nCOMPOSE_PROJECT_NAME=one\r\nexport COMPOSE_PROJECT_NAME = "blog" # ours\r\n',
+        "COMPOSE_PROJECT_NAME: 'blog'\n",
+    ],
+)
+def test_a_project_without_a_name_has_that_of_its_env_file(text: str, settings: Settings, tmp_path: Path) -> None:
+    file = write(tmp_path / "shop" / "compose.yaml", COMPOSE)
+    write(tmp_path / "shop" / ".env", text)
+    assert names(files(settings, file)) == ["blog-front"]
+    assert names(files(settings, file, project="given")) == ["given-front"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# COMPOSE_PROJECT_NAME=blog", "MY_COMPOSE_PROJECT_NAME=blog", "COMPOSE_PROJECT_NAME="]
+)
+def test_an_env_file_may_say_nothing(text: str, settings: Settings, tmp_path: Path) -> None:
+    write(tmp_path / "shop" / ".env", text)
+    assert names(files(settings, write(tmp_path / "shop" / "compose.yaml", COMPOSE))) == ["shop-front"]
+
+
+def test_the_environment_names_a_project_before_its_env_file(
+    settings: Settings, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    file = write(tmp_path / "shop" / "compose.yaml", COMPOSE)
+    write(tmp_path / "shop" / ".env", "COMPOSE_PROJECT_NAME=blog")
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "wiki")
+    assert names(files(settings, file)) == ["wiki-front"]
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "")
+    assert names(files(settings, file)) == ["shop-front"]
+
+
+@pytest.mark.parametrize(
+    ("text", "env"),
+    [
+        (COMPOSE, "COMPOSE_PROJECT_NAME=Blog"),
+        (COMPOSE, "COMPOSE_PROJECT_NAME=${X}"),
+        ("name: shop\n" + COMPOSE, "COMPOSE_PROJECT_NAME=blog"),
+    ],
+)
+def test_a_name_that_differs_from_that_of_the_environment_is_refused(
+    text: str, env: str, settings: Settings, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "shop" / "compose.yaml", text)
+    write(tmp_path / "shop" / ".env", env)
+    with pytest.raises(ComposeFileError, match=r"\.env sets COMPOSE_PROJECT_NAME .*give --project"):
+        files(settings, file)
+    assert names(files(settings, file, project="given")) == ["given-front"]
+
+
+def test_what_compose_writes_to_a_pipe_has_its_name(settings: Settings, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "wiki")
+    stdin = BytesIO(f"name: shop\n{COMPOSE}".encode())
+    assert names(import_files(settings, ["-"], stdin, "", ManagementPolicy.OBSERVE)) == ["shop-front"]
+
+
+@pytest.mark.parametrize("override", ["compose.override.yaml", "docker-compose.override.yml"])
+def test_a_file_that_compose_would_merge_is_named(override: str, settings: Settings, tmp_path: Path) -> None:
+    file, other = (write(tmp_path / "shop" / name, COMPOSE) for name in ("compose.yaml", "resolved.yaml"))
+    assert files(settings, file).remarks == ()
+    write(tmp_path / "shop" / override, "services: {}")
+    (remark,) = files(settings, file).remarks
+    assert remark.startswith(f"{override} beside compose.yaml is not read")
+    assert "docker compose config" in remark
+    assert files(settings, other).remarks == ()
+
+
+def test_a_linked_directory_gives_the_name_as_in_compose(settings: Settings, tmp_path: Path) -> None:
+    write(tmp_path / "v2" / "compose.yaml", COMPOSE)
+    (tmp_path / "shop").symlink_to("v2")
+    assert names(files(settings, tmp_path / "v2" / ".." / "shop" / "compose.yaml")) == ["shop-front"]
+
+
+def test_a_loop_of_links_is_an_error_of_the_system(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").symlink_to("b.yaml")
+    (tmp_path / "b.yaml").symlink_to("compose.yaml")
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / "compose.yaml", tmp_path / "loop" / "compose.yaml"):
+        with pytest.raises(OSError, match="symbolic links"):
+            files(settings, path)
+
+
 def test_files_of_several_projects_are_imported_and_of_one_refused(settings: Settings, tmp_path: Path) -> None:
     one, two = (write(tmp_path / name / "compose.yaml", COMPOSE) for name in ("one", "two"))
     assert names(files(settings, one, two)) == ["one-front", "two-front"]

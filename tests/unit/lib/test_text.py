@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.lib.text import encodable, escaped, escaped_json, json_value, printable_path, shell_quoted
+from dockerv6.lib.text import encodable, escaped, escaped_json, json_value, printable_path, shell_quoted, small_number
 
 ANY_TEXT = st.text(st.characters(), max_size=20)
 FILE_NAMES = st.binary(max_size=20).map(lambda name: os.fsdecode(name.replace(b"\0", b"")))
@@ -112,3 +112,26 @@ def test_surrogate_pairs_and_escaped_backslashes_stay() -> None:
 def test_json_that_is_nested_too_deeply_is_no_json() -> None:
     with pytest.raises(ValueError, match="nested"):
         json_value(b"[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1500", 1500),
+        ("0", 0),
+        ("0064", 64),
+        (str(2**64 - 1), 2**64 - 1),
+        ("9" * 21, None),
+        ("1" * 5000, None),  # int() raises
+        ("", None),
+        ("-1", None),
+        ("+1", None),
+        ("1_0", None),
+        (" 1", None),
+        ("1\n", None),
+        ("\u0661", None),  # a digit of Arabic
+        ("\u00b2", None),  # isdigit() is true, and int() raises
+    ],
+)
+def test_a_number_from_outside_is_short_and_plain(text: str, number: int | None) -> None:
+    assert small_number(text) == number

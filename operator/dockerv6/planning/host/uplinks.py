@@ -12,7 +12,7 @@ from dockerv6.api.traffic import Egress
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface
 from dockerv6.lib.networking import EgressMode
-from dockerv6.lib.text import shell_quoted
+from dockerv6.lib.text import shell_quoted, small_number
 from dockerv6.planning.docker.network_spec import MTU
 from dockerv6.planning.host.interfaces import default_route_interfaces
 from dockerv6.planning.host.sysctls import disable_ipv6, enable_ipv6_command
@@ -191,9 +191,9 @@ def _bridge_mtu(network: Network, host: HostView) -> int | None:
     The engine sets the option on every container's interface. The MTU of a bridge is the smallest of its ports, or 1500
     without ports (Linux net/bridge/br_if.c, br_mtu_auto_adjust).
     """
-    option = network.options.get(MTU, "")
-    if option.isascii() and option.isdigit():
-        return int(option)
+    option = small_number(network.options.get(MTU, ""))
+    if option is not None:
+        return option
     bridge = host.interfaces.get(network.bridge or "")
     return bridge.mtu if bridge is not None and bridge.mtu > 0 else None
 

@@ -131,11 +131,13 @@ class _ComposeReader:
             service = self._mapping(entry, path)
             if "extends" in service:
                 self._error((*path, "extends"), "the extended service may have networks, and is not read", RESOLVE)
+            if service.get("provider") is not None:  # another program runs it
+                continue
             if service.get("network_mode") is not None:
                 self._text(service["network_mode"], (*path, "network_mode"))
                 continue
             wanted = service.get("networks")
-            if wanted is None:
+            if wanted is None or wanted in ([], {}):
                 keys = ["default"]
             elif isinstance(wanted, Mapping):
                 keys = list(wanted)

@@ -11,6 +11,7 @@ from dockerv6.api.options import Driver
 from dockerv6.api.scheme import decode
 from dockerv6.dockerd.model import BRIDGE_NAME, Network, SubnetConfig
 from dockerv6.lib.prefixes import first_address
+from dockerv6.lib.text import small_number
 from dockerv6.planning.docker.network_spec import ENGINE_OPTIONS, ICC, MTU
 from dockerv6.planning.firewall.contributions import IPV6NAT_HOST_BINDING, icc_disabled
 from dockerv6.planning.importing.model import ImportedResource, ImportNote
@@ -139,7 +140,8 @@ def _options(network: Network, notes: list[ImportNote]) -> Iterator[tuple[str, o
         if name := options.pop(BRIDGE_NAME, ""):
             bridge["name"] = name
         if mtu := options.pop(MTU, ""):
-            bridge["mtu"] = int(mtu) if mtu.isascii() and mtu.isdigit() else mtu
+            number = small_number(mtu)
+            bridge["mtu"] = mtu if number is None else number
         if ICC in options:
             if icc_disabled(network):
                 bridge["icc"] = False

@@ -132,6 +132,11 @@ def _obstacles(network: Network, context: ImportContext) -> Iterator[str]:
 
 
 def _double(network: Network) -> str:
+    if not network.id:  # of a Compose file
+        return (
+            f"two declarations in the Compose files are the same Docker network, {network.name}; write external: true "
+            "in one of them, and import again"
+        )
     return (
         f"another network has the name {network.name}, and a resource would mean that one; remove one of them "
         f"(docker network rm {network.id[:12]}), and import again"

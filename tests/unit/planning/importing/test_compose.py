@@ -69,6 +69,10 @@ def test_a_network_is_what_compose_creates() -> None:
         ({"web": {"networks": ["a"]}, "db": WEB}, {"a": None, "b": None}, ["shop_a", "shop_default"]),
         ({"web": {"networks": ["a", "default"]}}, {"a": {}, "default": {"name": "own"}}, ["shop_a", "own"]),
         ({"web": None}, None, ["shop_default"]),
+        ({"web": {"networks": []}}, {}, ["shop_default"]),
+        ({"web": {"networks": {}}, "db": {"networks": ["a"]}}, {"a": {}}, ["shop_a", "shop_default"]),
+        ({"db": {"provider": {"type": "cloud"}}}, {}, []),
+        ({"db": {"provider": {"type": "cloud"}, "networks": ["a"]}, "web": WEB}, {"a": {}}, ["shop_default"]),
     ],
 )
 def test_networks_that_a_service_uses_are_created(
@@ -76,6 +80,13 @@ def test_networks_that_a_service_uses_are_created(
 ) -> None:
     found = read_project({"name": "shop", "services": services, "networks": networks}, "dir")
     assert [network.name for network in found.networks] == created
+
+
+@pytest.mark.parametrize("wanted", ["", 0, False, "a"])
+def test_networks_of_a_service_are_a_list_or_a_mapping(wanted: object) -> None:
+    assert (
+        "must be a list or a mapping" in errors_of({"services": {"web": {"networks": wanted}}})["services.web.networks"]
+    )
 
 
 def test_networks_that_compose_does_not_create_are_left_out_and_said() -> None:

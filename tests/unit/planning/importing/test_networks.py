@@ -15,6 +15,7 @@ from dockerv6.dockerd.model import (
     PortBinding,
     SubnetConfig,
 )
+from dockerv6.planning.docker.network_spec import MTU
 from dockerv6.planning.importing.model import Import, ImportContext, ImportedNetwork, ImportNote
 from dockerv6.planning.importing.networks import import_ipv6nat, import_networks
 from dockerv6.planning.inputs import MANAGED_BY, NAME
@@ -123,6 +124,19 @@ def test_of_two_networks_with_one_name_the_one_that_would_be_observed_is_importe
     assert first.resource is not None
     assert second.resource is None
     assert "docker network rm 000000000000" in second.skipped
+
+
+def test_of_two_declarations_of_one_network_in_compose_files_one_has_to_be_external() -> None:
+    front, back = (
+        replace(foreign("edge", "fd99::/64", 1), id="", labels={"com.docker.compose.network": key})
+        for key in ("front", "back")
+    )
+    first, second = import_networks([front, back], (), replace(LIVE, engine=None))
+    assert first.resource is not None
+    assert second.resource is None
+    assert "two declarations" in second.skipped
+    assert "external: true" in second.skipped
+    assert "docker network rm" not in second.skipped
 
 
 def test_the_containers_of_a_project_without_ipv6_may_join_another_network() -> None:
@@ -270,6 +284,14 @@ def test_a_network_that_no_resource_can_create_is_left_out(network: Network) -> 
     found = one(network, MANAGE)
     assert found.resource is None
     assert "an IPv6Network can't describe it: spec." in found.skipped
+
+
+@pytest.mark.parametrize("mtu", ["1" * 5000, "9" * 25, "-1", "0x5dc"])
+def test_an_mtu_that_is_no_number_is_left_out(mtu: str) -> None:
+    found = one(replace(foreign("blog", "fd99::/64", 1), options={MTU: mtu}), MANAGE)
+    assert found.resource is not None
+    assert "bridge" not in found.resource.spec
+    assert any("bridge.mtu" in str(note) and "is left out" in str(note) for note in found.notes)
 
 
 def test_a_host_of_docker_ipv6nat_gets_a_policy_and_the_others_one_by_one() -> None:
