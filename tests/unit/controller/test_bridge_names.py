@@ -90,6 +90,7 @@ async def test_rules_stay_while_an_engine_makes_the_bridge() -> None:
         (subnet,) = (allocation.prefix for allocation in await host.ledger.allocations())
         host.net.remove_interface("br-blog")
         host.net.add_interface(interface("br-blog", "bridge", IPv6Interface(f"{subnet[1]}/64")))
+        host.net.add_route(Route(subnet, "br-blog", RouteProtocol.KERNEL, table=254))
         await it.let(60)
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
 
