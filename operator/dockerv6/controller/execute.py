@@ -102,10 +102,15 @@ def _reason(step: Step, cause: Exception) -> tuple[Reason, float | None]:
     return reason, None
 
 
-async def execute(plan: Plan, context: Context) -> None:
+async def execute(plan: Plan, context: Context, *, approved: bool = False) -> None:
     """Execute the plan. After an error, the next plan continues from there.
 
     A container that the engine refuses to attach does not keep the others from being attached.
+
+    Args:
+        plan: the steps.
+        context: what they need.
+        approved: whether a plan file that lacks the steps still allows them, as it does for a rollback.
 
     Raises:
         StepFailed: with the error of the engine, the kernel, the ledger or the store as its cause.
@@ -115,7 +120,8 @@ async def execute(plan: Plan, context: Context) -> None:
     for step in plan.steps:
         logger.debug("%s", step.describe(), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
         try:
-            context.approve(f"{plan.kind}/{plan.name}", step)
+            if not approved:
+                context.approve(f"{plan.kind}/{plan.name}", step)
             await execute_step(step, context)
         except Exception as error:
             failed = StepFailed(step, error, tuple(executed))

@@ -83,7 +83,8 @@ async def roll_back(desired: Desired, stored: StoredObject, result: ConvergeResu
     )
     context.recreations.refuse(desired.name, made, why)
     try:
-        await execute(plan_rollback(desired, observed, context.inventory.holdings, previous), context)
+        way_back = plan_rollback(desired, observed, context.inventory.holdings, previous)
+        await execute(way_back, context, approved=True)  # a plan file has no steps for its own failure
     except StepFailed as also:
         logger.warning("%s could not be rolled back yet: %s", desired.name, also)
         if isinstance(also.step, CreateNetwork) and _refused(also):

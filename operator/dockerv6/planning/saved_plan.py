@@ -13,12 +13,37 @@ from ipaddress import IPv6Interface, IPv6Network
 
 from dockerv6.api.kinds import API_VERSION
 from dockerv6.planning.plan import Plan
-from dockerv6.planning.steps import KeepPoolPrefix, Step, UpdateFirewall
+from dockerv6.planning.steps import (
+    AttachEndpoint,
+    BindSubnet,
+    CreateNetwork,
+    DetachEndpoint,
+    KeepPoolPrefix,
+    RememberEndpoints,
+    RememberNetwork,
+    RemoveNetwork,
+    RepairBridge,
+    SetSysctl,
+    Step,
+    UpdateFirewall,
+)
 
 KIND = "SavedPlan"
 
 KNOWN_AFTER_APPLY = "(known after apply)"
 """Terraform's text for a value that does not exist yet."""
+
+_CUTS_OFF = (DetachEndpoint, RemoveNetwork)
+_RESTORES = (
+    AttachEndpoint,
+    BindSubnet,
+    CreateNetwork,
+    RememberEndpoints,
+    RememberNetwork,
+    RepairBridge,
+    SetSysctl,
+    UpdateFirewall,
+)
 
 _ADDRESS = re.compile(r"[0-9a-f]*:[0-9a-f:]*(/[0-9]+)?")
 _GENERATED = re.compile(r"generate .+ for IPv6Pool (?P<pool>\S+)")
@@ -114,24 +139,31 @@ class SavedPlan:
         Of a firewall step, the plan approves that the rules are brought to what the resources ask for. Its text depends
         on which resource comes first: the first one commits what all share. A step of the host itself, such as
         forwarding, is in the plan of each resource that needs it.
+
+        Once a step that detaches a container or removes a network was approved, so is every step that brings the
+        owner's network and containers back: with other values too, such as another IPv4 subnet if the previous one was
+        taken meanwhile. Otherwise a failure in the middle of a recreation would leave the containers without a network.
         """
         of_all = {step.partition(": ")[2] for step in self.steps}
         of_owners = set(self.steps)
         pools = {found["pool"] for step in of_all if (found := _GENERATED.search(step))}
         firewall = any(step.partition(" ")[2].startswith("firewall: ") for step in of_all)
         generated: list[IPv6Network] = []
+        cut_off: set[str] = set()  # owners
 
         def check(owner: str, step: Step) -> None:
             if isinstance(step, KeepPoolPrefix) and step.pool in pools:
                 generated.append(step.prefix)
                 return
-            if isinstance(step, UpdateFirewall) and firewall:
+            if (isinstance(step, UpdateFirewall) and firewall) or (owner in cut_off and isinstance(step, _RESTORES)):
                 return
             lines = {_line(step), _masked(_line(step), generated)}
             if not (
                 lines & of_all if owner.startswith("Host/") else {f"{owner}: {line}" for line in lines} & of_owners
             ):
                 raise StepNotApproved(f"it is not in the plan file ({step.reason}); make a new plan for what is left")
+            if isinstance(step, _CUTS_OFF):
+                cut_off.add(owner)
 
         return check
 

@@ -3,9 +3,10 @@ from ipaddress import IPv6Network
 
 import pytest
 
+from dockerv6.dockerd.model import Attachment, NetworkSpec
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan, StepNotApproved
-from dockerv6.planning.steps import BindSubnet, KeepPoolPrefix, SetSysctl
+from dockerv6.planning.steps import BindSubnet, CreateNetwork, DetachMember, KeepPoolPrefix, RemoveNetwork, SetSysctl
 
 HERE = PlanOrigin("0.2.0", "1a2b", "dockerv6", "web1")
 SYSCTL = SetSysctl("net.ipv6.conf.all.forwarding", "1", "0", "containers need it")
@@ -75,6 +76,26 @@ def test_only_the_steps_of_the_plan_are_approved() -> None:
         approve("IPv6Network/shop", BindSubnet("shop", "default", IPv6Network("fd77:203:405:2::/64"), None, "new"))
     with pytest.raises(StepNotApproved):
         approve("IPv6Network/blog", KeepPoolPrefix("other", IPv6Network("fd88::/48")))
+
+
+def test_what_an_approved_removal_cut_off_may_be_restored_with_other_values() -> None:
+    removal = RemoveNetwork("4f" * 32, "blog", "its subnet changes")
+    creation = CreateNetwork(NetworkSpec("blog"), "it was removed")
+    subnet = BindSubnet("blog", "default", IPv6Network("fd77:203:405:2::/64"), None, "new")
+    approve = saved(Plan("IPv6Network", "blog", (removal,))).approval()
+    with pytest.raises(StepNotApproved):
+        approve("IPv6Network/blog", creation)
+    approve("IPv6Network/blog", removal)
+    for step in (subnet, creation):
+        approve("IPv6Network/blog", step)
+        with pytest.raises(StepNotApproved):
+            approve("IPv6Network/shop", step)
+    for step in (
+        replace(removal, network_id="5a" * 32),
+        DetachMember("blog", "4f" * 32, Attachment("c1", "c", running=True), "gone"),
+    ):
+        with pytest.raises(StepNotApproved):
+            approve("IPv6Network/blog", step)
 
 
 @pytest.mark.parametrize(
