@@ -5,8 +5,10 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from errno import EINVAL, EISDIR
 from importlib.metadata import version
 from pathlib import Path
+from stat import S_IFREG, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG
 from tempfile import TemporaryDirectory, mkstemp
 
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
@@ -24,7 +26,7 @@ from dockerv6.lib.clock import Clock
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.lib.text import printable_path
 from dockerv6.planning.plan import Plan
-from dockerv6.planning.saved_plan import PlanOrigin, SavedPlan
+from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.git.checkout import GitCheckout, with_commits
 from dockerv6.source.git.location import GitSource
@@ -37,6 +39,9 @@ from dockerv6.store.port import Store
 _MAX_PLAN = 64 * 1024 * 1024
 """Bytes of a plan file."""
 
+_MAX_PREFIX = 200
+"""Characters of the name that a temporary file begins with: a name has at most 255 bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:
@@ -45,10 +50,21 @@ class Preview:
     plans: tuple[Plan, ...]
     diagnostics: tuple[Diagnostic, ...]
     origin: PlanOrigin = field(default_factory=lambda: PlanOrigin("", "", "", ""))
+    unread: tuple[str, ...] = ()  # roots and files that could not be read, and why: the plans may lack their resources
 
     @property
     def saved(self) -> SavedPlan:
-        """The plan for a file."""
+        """The plan for a file.
+
+        Raises:
+            PlanRefused: not everything was read. The message has the problems of the sources.
+        """
+        if self.unread:
+            problems = "; ".join(self.unread)
+            raise PlanRefused(
+                f"a plan file needs all resources, but not every source could be read: {problems}; correct that, and"
+                " make the plan again"
+            )
         return SavedPlan.of(self.plans, self.origin)
 
 
@@ -75,7 +91,13 @@ async def preview(settings: Settings) -> Preview:
         snapshot = await asyncio.to_thread(read_sources, settings, context.clock)
         identity = context.settings.identity
         origin = PlanOrigin(version("dockerv6"), identity.installation, identity.instance, socket.gethostname())
-        return Preview(await plan_everything(snapshot, context), snapshot.diagnostics, origin)
+        return Preview(await plan_everything(snapshot, context), snapshot.diagnostics, origin, _unread(snapshot))
+
+
+def _unread(snapshot: Snapshot) -> tuple[str, ...]:
+    roots = (f"{root.path}: {root.problem or 'it could not be read'}" for root in snapshot.roots if not root.listed)
+    files = (f"{file}: a document has no readable kind and name" for file in snapshot.broken_files)
+    return (*roots, *files)
 
 
 def fetch_missing(sources: Iterable[GitSource]) -> None:
@@ -87,12 +109,29 @@ def fetch_missing(sources: Iterable[GitSource]) -> None:
 
 
 def write_plan(saved: SavedPlan, file: Path) -> None:
-    """Write a plan file, which only its owner can read, in one step. Raises `OSError`."""
-    descriptor, name = mkstemp(dir=file.absolute().parent, prefix=f".{file.name}.")  # mode 0600
+    """Write a plan file, which only its owner can read, in one step.
+
+    Links are followed. A pipe or a terminal is written into, such as that of ``--out /dev/stdout``.
+
+    Raises:
+        OSError: it can't be written, or is a directory, a disk or a socket.
+    """
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:  # perhaps a link to a file that does not exist yet
+        mode = S_IFREG
+    if S_ISFIFO(mode) or S_ISCHR(mode):
+        file.write_text(saved.encode(), encoding="utf-8")
+        return
+    target = Path(os.path.realpath(file))
+    if not S_ISREG(mode):
+        cause = "a plan can't be written to a directory, a disk or a socket; name a file"
+        raise OSError(EISDIR if S_ISDIR(mode) else EINVAL, cause, str(target))
+    descriptor, name = mkstemp(dir=target.parent, prefix=f".{target.name[:_MAX_PREFIX]}.")  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as written:
             written.write(saved.encode())
-        Path(name).replace(file)
+        Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -154,7 +154,7 @@ def apply(settings: Settings, timeout: float, plan: SavedPlan | None = None) -> 
         plan: executes these steps only, and only if they are what is to be done now; None: whatever is to be done.
 
     Raises:
-        PlanRefused: the plan is stale, or of another host, version or instance.
+        PlanRefused: the plan is stale, or of another host, version or instance, or a source can't be read.
         The same as `run`.
     """
     _configure_logging(settings)

@@ -2,7 +2,11 @@
 
 # ruff: noqa: F811 - fixtures of another module
 
+import os
+import socket
 import stat
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +15,8 @@ import pytest
 from dockerv6.daemon import preview, process
 from dockerv6.daemon.preview import plan_now, read_plan, write_plan
 from dockerv6.daemon.settings import Settings
-from dockerv6.planning.saved_plan import PlanRefused
+from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan
+from dockerv6.source.git.location import parse_git_location
 from tests.unit.daemon.test_process import NETWORK, host, settings, write  # noqa: F401 - fixtures
 from tests.world import Host
 
@@ -82,3 +87,118 @@ def test_a_plan_file_that_can_not_be_written_leaves_nothing(settings: Settings, 
         saved(settings, tmp_path / "x.plan")
     assert [path.name for path in tmp_path.glob("*.plan*")] == ["x.plan"]
     assert not list(tmp_path.glob(".x.plan*"))
+
+
+EXAMPLE = SavedPlan(PlanOrigin("0.2.0", "1a2b", "dockerv6", "web1"), ("IPv6Network/blog: + x",))
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_and_the_plan_is_written_to_its_target(tmp_path: Path, *, exists: bool) -> None:
+    target, link, second = tmp_path / "target.plan", tmp_path / "link.plan", tmp_path / "second.plan"
+    if exists:
+        target.write_text("an earlier one")
+    link.symlink_to("target.plan")
+    second.symlink_to(link)
+    write_plan(EXAMPLE, second)
+    assert (second.readlink(), link.readlink()) == (link, Path("target.plan"))
+    assert read_plan(target) == EXAMPLE
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="symbolic links"):
+        write_plan(EXAMPLE, tmp_path / "a")
+    assert (tmp_path / "a").is_symlink()
+
+
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    fifo, found = tmp_path / "pipe", []
+    os.mkfifo(fifo)
+    reader = threading.Thread(target=lambda: found.append(fifo.read_text()))
+    reader.start()
+    write_plan(EXAMPLE, fifo)
+    reader.join()
+    assert found == [EXAMPLE.encode()]
+    assert fifo.is_fifo()
+
+
+def _null(directory: Path) -> Path:
+    link = directory / "null"
+    link.symlink_to("/dev/null")
+    return link
+
+
+def _terminal(directory: Path) -> Path:
+    link = directory / "terminal"
+    link.symlink_to(os.ttyname(os.openpty()[1]))
+    return link
+
+
+@pytest.mark.parametrize("make", [_null, _terminal])
+def test_a_device_is_written_into_and_stays(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    device = make(tmp_path)
+    before = device.stat()
+    write_plan(EXAMPLE, device)
+    assert device.is_char_device()
+    assert (device.stat().st_ino, device.stat().st_rdev) == (before.st_ino, before.st_rdev)
+
+
+def _directory(directory: Path) -> Path:
+    (directory / "plans").mkdir()
+    return directory / "plans"
+
+
+def _socket(directory: Path) -> Path:
+    path = directory / "socket"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+    return path
+
+
+@pytest.mark.parametrize("make", [_directory, _socket])
+def test_directories_and_sockets_are_refused_and_stay(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    path = make(tmp_path)
+    before = path.stat()
+    with pytest.raises(OSError, match="name a file"):
+        write_plan(EXAMPLE, path)
+    assert (path.stat().st_ino, path.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_long_name_is_no_problem(tmp_path: Path) -> None:
+    file = tmp_path / ("x" * 250)
+    write_plan(EXAMPLE, file)
+    assert read_plan(file) == EXAMPLE
+
+
+def _no_directory(settings: Settings) -> Settings:
+    return replace(settings, config_dirs=(*settings.config_dirs, str(Path(settings.state_dir) / "none")))
+
+
+def _no_remote(settings: Settings) -> Settings:
+    return replace(settings, git=(parse_git_location(str(Path(settings.state_dir) / "none.git")),))
+
+
+def _half_written(settings: Settings) -> Settings:
+    Path(settings.config_dirs[0], "half.yaml").write_text("kind: IPv6Network\nmetadata: {")
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("breaking", "named"), [(_no_directory, "/none: "), (_no_remote, "none.git"), (_half_written, "half.yaml: ")]
+)
+def test_incomplete_sources_make_no_plan_file(
+    host: Host, settings: Settings, tmp_path: Path, breaking: Callable[[Settings], Settings], named: str
+) -> None:
+    write(settings)
+    plan = read_plan(saved(settings, tmp_path / "blog.plan"))
+    broken = breaking(settings)
+    with pytest.raises(PlanRefused, match=named) as refused:
+        saved(broken, tmp_path / "other.plan")
+    assert "not every source could be read" in str(refused.value)
+    assert not (tmp_path / "other.plan").exists()
+    with pytest.raises(PlanRefused, match=named):
+        process.apply(broken, 60, plan)
+    assert host.engine.changes == []

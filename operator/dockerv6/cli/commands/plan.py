@@ -51,6 +51,8 @@ def command(ctx: click.Context, settings: Settings, *, wanted: tuple[str, ...], 
 
     if out is not None and wanted:
         raise click.UsageError("--out writes the plan of all resources; leave out KIND/NAME")
+    if out == Path("-"):
+        raise click.UsageError("--out needs a file: standard output has the plan in words")
     found = plan_now(settings)
     if out is not None:
         write_plan(found.saved, out)

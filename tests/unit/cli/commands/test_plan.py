@@ -90,3 +90,22 @@ def test_a_plan_is_written_to_a_file_that_only_its_owner_reads(monkeypatch: Patc
     )
     assert run(["plan", "v6net/blog", "--out", str(file)]).exit_code == 2
     assert "--out writes the plan of all resources" in run(["plan", "v6net/blog", "--out", str(file)]).stderr
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_standard_output_is_no_plan_file(monkeypatch: Patch, tmp_path: Path, form: str) -> None:
+    returning(monkeypatch, preview, "plan_now", Preview((OPEN,), ()))
+    monkeypatch.chdir(tmp_path)
+    result = run(["plan", "--out", "-", "-o", form])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--out needs a file" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("problem", ["/etc/dockerv6.d: No such file or directory", "https://x: it was not fetched yet"])
+def test_a_plan_of_incomplete_sources_is_not_written(monkeypatch: Patch, tmp_path: Path, problem: str) -> None:
+    returning(monkeypatch, preview, "plan_now", Preview((DONE,), (), unread=(problem,)))
+    result = run(["plan", "--out", str(tmp_path / "x.plan")])
+    assert result.exit_code == 1
+    assert f"not every source could be read: {problem}; correct that" in result.stderr
+    assert not list(tmp_path.iterdir())
