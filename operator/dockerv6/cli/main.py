@@ -53,6 +53,7 @@ EXPECTED = frozenset(
         "dockerv6.hostnet.port:HostNetError",
         "dockerv6.ipam.ledger:LedgerError",
         "dockerv6.lib.statefile:StateFileError",
+        "dockerv6.daemon.process:SourcesTooSlow",
         "dockerv6.planning.saved_plan:PlanRefused",
         "dockerv6.source.resource_files:EditRefusedError",
         "dockerv6.store.lock:AlreadyRunning",

@@ -23,12 +23,19 @@ _FIRST_RETRY = 2.0
 """Seconds until a remote that could not be read is asked again; doubled up to the interval."""
 
 
-AT_ONCE = 2
+AT_ONCE = 3
 """Remotes that are asked at the same time. Threads, and the processes of git, must fit into the unit's TasksMax."""
+
+FAILING_AT_ONCE = 2
+"""As `AT_ONCE`, of the remotes that could not be read the last time."""
 
 
 class GitSources:
-    """All Git sources of an operator. One remote that hangs delays no other one."""
+    """All Git sources of an operator.
+
+    Remotes that could not be read the last time have threads of their own. So one that hangs may delay the others once,
+    up to the limits of time of `source.git.program`, and after that only those that fail as well.
+    """
 
     def __init__(self, sources: Iterable[GitSource], interval: float, clock: Clock, random: Random) -> None:
         """Know what earlier processes checked out; nothing is fetched yet.
@@ -46,6 +53,8 @@ class GitSources:
         self._random = random
         self._changed = asyncio.Event()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="git")
+        self._failing_threads = ThreadPoolExecutor(FAILING_AT_ONCE, thread_name_prefix="failing-git")
+        self._failing: set[str] = set()  # roots
 
     def tasks(self, context: Context) -> Mapping[str, Callable[[], Coroutine[object, object, None]]]:
         """The background tasks, by name."""
@@ -87,9 +96,10 @@ class GitSources:
             if trigger is not None:
                 trigger.cancel()
 
-    def close(self) -> None:
-        """End the threads. Their commands were ended with the tasks."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Wait until the threads of the cancelled tasks have ended: the next operator uses the same directories."""
+        for threads in (self._threads, self._failing_threads):
+            await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
 
     async def _follow(self, checkout: GitCheckout, context: Context) -> None:
         failures = 0
@@ -109,10 +119,13 @@ class GitSources:
 
     async def _sync(self, checkout: GitCheckout) -> CheckoutState:
         token = CancellationToken()
+        threads = self._failing_threads if checkout.root in self._failing else self._threads
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, checkout.sync, token)
+            state = await asyncio.get_running_loop().run_in_executor(threads, checkout.sync, token)
         finally:
             token.cancel()
+        (self._failing.add if state.problem else self._failing.discard)(checkout.root)
+        return state
 
     async def _report(
         self, checkout: GitCheckout, before: CheckoutState, after: CheckoutState, context: Context

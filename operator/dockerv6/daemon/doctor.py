@@ -32,6 +32,7 @@ from dockerv6.hostnet.lock import namespace_in_use
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.clock import SystemClock
 from dockerv6.lib.statefile import StateFileError, StateFileMissingError
+from dockerv6.lib.tasks import run_until_signal, to_cancellable_thread
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.git.checkout import GitCheckout, with_commits
 from dockerv6.source.load import Loader
@@ -64,7 +65,7 @@ def examine(settings: Settings) -> tuple[HostCheck, ...]:
     Raises:
         DockerHostError: DOCKER_HOST or its certificates are unusable.
     """
-    return asyncio.run(_examine(settings))
+    return run_until_signal(_examine(settings))
 
 
 def suspects(names: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
@@ -219,7 +220,7 @@ async def _installation(settings: Settings) -> list[HostCheck]:
     ownership = FileOwnership.of_this_process(settings.trusted_uids)
     loader = Loader(settings.roots, clock=SystemClock(), ownership=ownership, settle=0)
     checkouts = {source.root: GitCheckout(source) for source in settings.git_sources}
-    snapshot = with_commits(await asyncio.to_thread(loader.load), checkouts)
+    snapshot = with_commits(await to_cancellable_thread(loader.load), checkouts)
     if checkouts:
         found.append(checks.git(shutil.which("git")))
     errors = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)

@@ -1,15 +1,18 @@
 """``dockerv6 plan``: what a run would do. It changes nothing."""
 
-import asyncio
+import fcntl
 import os
+import shutil
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from errno import EINVAL, EISDIR
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from stat import S_IFREG, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG
-from tempfile import TemporaryDirectory, mkstemp
+from tempfile import TemporaryDirectory, gettempdir, mkstemp
 
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
 from dockerv6.controller.engine_chains import ENGINE_CHAINS
@@ -23,7 +26,7 @@ from dockerv6.daemon.wiring import State, open_context, open_state
 from dockerv6.ipam.ledger import AllocationState, Ledger
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.lib.clock import Clock
-from dockerv6.lib.tasks import CancellationToken
+from dockerv6.lib.tasks import CancellationToken, run_until_signal, to_cancellable_thread
 from dockerv6.lib.text import printable_path
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan
@@ -38,6 +41,9 @@ from dockerv6.store.port import Store
 
 _MAX_PLAN = 64 * 1024 * 1024
 """Bytes of a plan file."""
+
+_TEMPORARY = "dockerv6-git-"
+"""Beginning of the name of a temporary directory for clones."""
 
 _MAX_PREFIX = 200
 """Characters of the name that a temporary file begins with: a name has at most 255 bytes."""
@@ -70,7 +76,7 @@ class Preview:
 
 def plan_now(settings: Settings) -> Preview:
     """`preview`, for callers that run no event loop. Raises as `preview` does."""
-    return asyncio.run(preview(settings))
+    return run_until_signal(preview(settings))
 
 
 async def preview(settings: Settings) -> Preview:
@@ -88,7 +94,7 @@ async def preview(settings: Settings) -> Preview:
         await context.inventory.load()
         await context.engine_chains.load()
         await context.recreations.load()
-        snapshot = await asyncio.to_thread(read_sources, settings, context.clock)
+        snapshot = await to_cancellable_thread(partial(read_sources, settings, context.clock))
         identity = context.settings.identity
         origin = PlanOrigin(version("dockerv6"), identity.installation, identity.instance, socket.gethostname())
         return Preview(await plan_everything(snapshot, context), snapshot.diagnostics, origin, _unread(snapshot))
@@ -100,12 +106,16 @@ def _unread(snapshot: Snapshot) -> tuple[str, ...]:
     return (*roots, *files)
 
 
-def fetch_missing(sources: Iterable[GitSource]) -> None:
-    """Check out the Git sources that never were. The others keep the commit that plans are made of."""
+def fetch_missing(sources: Iterable[GitSource], token: CancellationToken) -> None:
+    """Check out the Git sources that never were. The others keep the commit that plans are made of.
+
+    Raises:
+        OperationCancelled: the token was cancelled.
+    """
     for source in sources:
         checkout = GitCheckout(source)
         if not checkout.state.commit:
-            checkout.sync(CancellationToken())
+            checkout.sync(token)
 
 
 def write_plan(saved: SavedPlan, file: Path) -> None:
@@ -145,26 +155,54 @@ def read_plan(file: Path) -> SavedPlan:
     return SavedPlan.decode(text, printable_path(str(file)))
 
 
-def read_sources(settings: Settings, clock: Clock) -> Snapshot:
+def read_sources(settings: Settings, clock: Clock, token: CancellationToken) -> Snapshot:
     """Read all sources once.
 
     Of a Git source, the commit that the daemon has in effect is read. One that was never fetched is fetched into a
     temporary directory, so that a plan shows what a first run would do.
+
+    Raises:
+        OperationCancelled: the token was cancelled. No git process and no file is left.
     """
-    with TemporaryDirectory(prefix="dockerv6-") as temporary:
+    with _temporary_directory() as temporary:
         checkouts = [GitCheckout(source) for source in settings.git_sources]
         for index, checkout in enumerate(checkouts):
             if not checkout.state.commit:
                 source = checkout.source
-                checkouts[index] = GitCheckout(replace(source, directory=Path(temporary) / source.directory.name))
-                checkouts[index].sync(CancellationToken())
+                checkouts[index] = GitCheckout(replace(source, directory=temporary / source.directory.name))
+                checkouts[index].sync(token)
         loader = Loader(
             (*settings.config_dirs, *(checkout.root for checkout in checkouts)),
             clock=clock,
             ownership=FileOwnership.of_this_process(settings.trusted_uids),
             settle=0,
         )
-        return with_commits(loader.load(), {checkout.root: checkout for checkout in checkouts})
+        return with_commits(loader.load(token), {checkout.root: checkout for checkout in checkouts})
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[Path]:
+    """A directory for the block. Those of processes that were killed are removed: they may have a token.
+
+    A directory is locked while it is in use (flock(2)). One without content is perhaps not locked yet.
+    """
+    for left in Path(gettempdir()).glob(f"{_TEMPORARY}*"):
+        with suppress(OSError), _opened(left) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_uid == os.geteuid() and any(left.iterdir()):
+                shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=_TEMPORARY) as made, _opened(Path(made)) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield Path(made)
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 _SCOPES = (

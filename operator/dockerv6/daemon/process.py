@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -30,6 +31,7 @@ from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import open_context, open_state
 from dockerv6.hostnet.lock import NamespaceLock
 from dockerv6.lib.clock import SystemClock
+from dockerv6.lib.tasks import run_until_signal, to_cancellable_thread
 from dockerv6.planning.saved_plan import SavedPlan
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
@@ -150,21 +152,34 @@ def apply(settings: Settings, timeout: float, plan: SavedPlan | None = None) -> 
 
     Args:
         settings: as for `run`.
-        timeout: seconds to wait at most; a resource that is not Ready by then is returned as such.
+        timeout: seconds to wait at most; a resource that is not Ready by then is returned as such. Git repositories
+            are asked first, within the same time.
         plan: executes these steps only, and only if they are what is to be done now; None: whatever is to be done.
 
     Raises:
         PlanRefused: the plan is stale, or of another host, version or instance, or a source can't be read.
+        SourcesTooSlow: the sources could not be read within the time.
         The same as `run`.
     """
     _configure_logging(settings)
-    return asyncio.run(_apply(settings, timeout, plan))
+    return run_until_signal(_apply(settings, timeout, plan))
+
+
+class SourcesTooSlow(Exception):  # noqa: N818 - an outcome of the remote
+    """The Git repositories were not read within the time of an apply. The message has the remedy."""
 
 
 async def _apply(settings: Settings, limit: float, plan: SavedPlan | None) -> tuple[ApplyResult, ...]:
-    async with running(settings, plan, once=True) as it:
+    deadline = asyncio.get_running_loop().time() + limit
+    async with AsyncExitStack() as stack:
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout_at(deadline):
+                it = await stack.enter_async_context(running(settings, plan, once=True))
+        except TimeoutError as error:
+            cause = f"the sources and the host were not read within {limit:.0f} s"
+            raise SourcesTooSlow(f"{cause}; check the Git repositories, or allow more time with --timeout") from error
+        try:
+            async with asyncio.timeout_at(deadline):
                 await it.operator.settle()
         except TimeoutError:
             logger.warning("not everything has converged within %.0f s", limit)
@@ -229,7 +244,7 @@ async def running(
         stack.enter_context(InstanceLock(Path(settings.state_dir)))
         stack.enter_context(NamespaceLock())
         if plan is not None:  # under the locks, so that no other process changes anything in between
-            await asyncio.to_thread(fetch_missing, settings.git_sources)
+            await to_cancellable_thread(partial(fetch_missing, settings.git_sources))
             plan.check((await preview(settings)).saved)
         state = await stack.enter_async_context(open_state(settings))
         context = await stack.enter_async_context(open_context(settings, state))
@@ -245,7 +260,7 @@ async def running(
         random = Random()  # noqa: S311 - jitter, no secret
         await asyncio.to_thread(remove_unconfigured, settings.git_directory, settings.git_sources)
         git = GitSources(settings.git_sources, settings.git_interval, context.clock, random)
-        stack.callback(git.close)
+        stack.push_async_callback(git.close)
         if once and plan is None:  # a newer commit needs another plan
             await git.ask_all(context)
         operator = Operator(

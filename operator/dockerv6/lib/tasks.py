@@ -1,7 +1,8 @@
-"""Background tasks that restart with backoff after a crash and stop within a time limit, and cancellable threads."""
+"""Background tasks that restart with backoff after a crash and stop within a time limit; what ends early cleans up."""
 
 import asyncio
 import logging
+import signal
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -186,3 +187,32 @@ async def to_cancellable_thread(function: Callable[[CancellationToken], T]) -> T
         return await asyncio.to_thread(function, token)
     finally:
         token.cancel()
+
+
+def run_until_signal(main: Coroutine[object, object, T]) -> T:
+    """Run an event loop for a command. SIGTERM ends it as SIGINT does: by cancellation, so it cleans up after itself.
+
+    Raises:
+        SystemExit: SIGTERM came; the code is the one of a shell, 143.
+        KeyboardInterrupt: SIGINT came.
+    """
+    terminated = False
+
+    async def interruptible() -> T:
+        task = asyncio.current_task()
+
+        def terminate() -> None:
+            nonlocal terminated
+            terminated = True
+            if task is not None:
+                task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+        return await main
+
+    try:
+        return asyncio.run(interruptible())
+    except asyncio.CancelledError:
+        if not terminated:
+            raise
+        raise SystemExit(128 + signal.SIGTERM) from None

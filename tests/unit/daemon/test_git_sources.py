@@ -13,6 +13,7 @@ from dockerv6.daemon import process
 from dockerv6.daemon.preview import read_sources
 from dockerv6.daemon.settings import Settings
 from dockerv6.lib.clock import SystemClock
+from dockerv6.lib.tasks import CancellationToken
 from dockerv6.source.git.location import parse_git_location
 from dockerv6.store.model import PROBLEMS
 from dockerv6.telemetry.health import Probe
@@ -144,7 +145,7 @@ def test_a_plan_of_a_source_that_was_never_fetched_fetches_it_elsewhere(
     followed: Settings, remote: Remote, tmp_path: Path
 ) -> None:
     commit = remote.commit(resources("blog"))
-    snapshot = read_sources(followed, SystemClock())
+    snapshot = read_sources(followed, SystemClock(), CancellationToken())
     assert [each.resource.metadata.name for each in snapshot.resources] == ["blog"]
     assert snapshot.roots[-1].commit == commit
     assert not (tmp_path / "state" / "git").exists()

@@ -90,12 +90,10 @@ def test_what_an_approved_removal_cut_off_may_be_restored_with_other_values() ->
         approve("IPv6Network/blog", step)
         with pytest.raises(StepNotApproved):
             approve("IPv6Network/shop", step)
-    for step in (
-        replace(removal, network_id="5a" * 32),
-        DetachMember("blog", "4f" * 32, Attachment("c1", "c", running=True), "gone"),
-    ):
+    member = DetachMember("blog", "4f" * 32, Attachment("c1", "c", running=True), "gone")
+    for further in (replace(removal, network_id="5a" * 32), member):
         with pytest.raises(StepNotApproved):
-            approve("IPv6Network/blog", step)
+            approve("IPv6Network/blog", further)
 
 
 @pytest.mark.parametrize(
