@@ -173,7 +173,7 @@ async def _apply(settings: Settings, limit: float, plan: SavedPlan | None) -> tu
     deadline = asyncio.get_running_loop().time() + limit
     async with AsyncExitStack() as stack:
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(deadline if settings.git else None):  # the rest of a start is short
                 it = await stack.enter_async_context(running(settings, plan, once=True))
         except TimeoutError as error:
             cause = f"the sources and the host were not read within {limit:.0f} s"

@@ -207,7 +207,8 @@ def run_until_signal(main: Coroutine[object, object, T]) -> T:
             if task is not None:
                 task.cancel()
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+        if threading.current_thread() is threading.main_thread():  # others get no signals
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
         return await main
 
     try:
