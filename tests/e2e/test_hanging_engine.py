@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.lab.engine import Engine
     from tests.lab.lab import Lab
 
-THREADS = 32
+THREADS = 36
 """Half of the unit's TasksMax; tests/unit/test_manifests.py has the sum."""
 
 _SLOW_CLIENTS = """
