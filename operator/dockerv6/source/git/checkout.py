@@ -2,9 +2,12 @@
 
 Whatever fails, the tree that was swapped in last stays as it is. Below the directory of a source are:
 
-    clone                   a bare, shallow repository
-    trees/COMMIT.NUMBER     the resource files of a commit; never changed once it is complete
-    current -> trees/…      the one in effect; replaced by rename(2)
+    clone                          a bare, shallow repository
+    trees/COMMIT.NUMBER.FILES      the resource files of a commit, and how many; never changed once it is complete
+    current -> trees/…             the one in effect; replaced by rename(2)
+
+The number of files is kept outside of the tree, so that files which are missing from it are no deletion, also after a
+restart, and without the clone and the remote.
 """
 
 import os
@@ -17,8 +20,15 @@ from pathlib import Path
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.lib.text import escaped
 from dockerv6.source.git.location import HEAD, GitSource
-from dockerv6.source.git.program import FETCH_LIMIT, REMOTE_LIMIT, GitCommandError, GitError, GitProgram
-from dockerv6.source.git.tree import CommitError, ExportedTree, export_tree
+from dockerv6.source.git.program import (
+    FETCH_LIMIT,
+    REMOTE_LIMIT,
+    CloneTooLargeError,
+    GitCommandError,
+    GitError,
+    GitProgram,
+)
+from dockerv6.source.git.tree import CommitError, ExportedTree, export_tree, flush
 from dockerv6.source.model import Diagnostic, Position, Severity, Snapshot
 
 HISTORY = 50
@@ -51,7 +61,9 @@ class GitCheckout:
         self._trees = source.directory / "trees"
         self._prepared = False
         self._sound = False  # the tree in effect was exported by this process, and nothing is missing from it
-        self.state = CheckoutState(self._current(), "" if self._current() else _NOT_FETCHED)
+        self._useless: tuple[str, GitError] | None = None  # a commit that a new clone did not help, and why
+        commit, files = self._in_effect()
+        self.state = CheckoutState(commit, "" if commit else _NOT_FETCHED, files=files)
 
     @property
     def root(self) -> str:
@@ -68,11 +80,15 @@ class GitCheckout:
             self._prepare(token)
             self.state = self._synced(token)
         except GitError as error:
-            self.state = replace(self.state, commit=self._current(), problem=escaped(str(error)))
+            self.state = self._unchanged(escaped(str(error)))
         except OSError as error:
             cause = f"{error.strerror or error} ({error.filename or self.source.directory})"
-            self.state = replace(self.state, commit=self._current(), problem=escaped(f"{cause}; check the disk"))
+            self.state = self._unchanged(escaped(f"{cause}; check the disk"))
         return self.state
+
+    def _unchanged(self, problem: str) -> CheckoutState:
+        commit, files = self._in_effect()
+        return replace(self.state, commit=commit, files=files, problem=problem)
 
     def note_files(self, identity: str, files: int) -> str:
         """Compare the number of files that a reader found in a tree; returns what is wrong, "": nothing.
@@ -98,34 +114,39 @@ class GitCheckout:
             return {}
         return found
 
-    def _current(self) -> str:
-        """The commit in effect; "": none."""
+    def _in_effect(self) -> tuple[str, int]:
+        """The commit in effect and the number of its files; "": none."""
         try:
             target = Path(self.root).readlink()
         except OSError:
-            return ""
-        return target.name.partition(".")[0] if (self.source.directory / target).is_dir() else ""
+            return "", 0
+        if not (self.source.directory / target).is_dir():
+            return "", 0
+        commit, _, rest = target.name.partition(".")
+        files = rest.rpartition(".")[2]
+        return commit, int(files) if files.isdecimal() else 0
 
     def _prepare(self, token: CancellationToken) -> None:
         """Make the directories. Once, export the commit in effect again: a power failure may have damaged its tree."""
-        self.source.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.source.directory.mkdir(mode=0o700, exist_ok=True)
-        self._trees.mkdir(mode=0o700, exist_ok=True)
+        for directory in (*reversed(self._trees.parents), self._trees):
+            directory.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would make the others as the umask says
         if self._prepared:
             return
         for name in (".credentials-*", "clone.*", "trees/.*"):
             for left in self.source.directory.glob(name):
                 _remove(left)
         self._prepared = True
-        if commit := self._current():
+        if commit := self._in_effect()[0]:
             with suppress(GitError):  # then it is fetched again
                 self._export(self._clone, commit, token)
 
     def _synced(self, token: CancellationToken) -> CheckoutState:
-        location, before = self.source.location, self._current()
+        location, before = self.source.location, self._in_effect()[0]
         wanted, ref = (location.ref, location.ref) if location.is_commit else self._remote_commit(token)
         if wanted == before and self._sound:
-            return replace(self.state, commit=before, problem="", rewritten="")
+            return replace(self.state, commit=before, files=self._in_effect()[1], problem="", rewritten="")
+        if self._useless and self._useless[0] == wanted:
+            raise self._useless[1]  # not downloaded at every interval
         try:
             commit = self._fetch(self._clone, ref, wanted, token)
             exported = self._export(self._clone, commit, token)
@@ -204,8 +225,12 @@ class GitCheckout:
         new = self.source.directory / "clone.new"
         _remove(new)
         try:
-            commit = self._fetch(new, ref, wanted, token)
-            exported = self._export(new, commit, token)
+            commit = self._fetched_anew(new, ref, wanted, token)
+            try:
+                exported = self._export(new, commit, token)
+            except GitError as error:
+                self._useless = (wanted, error)
+                raise
             old = self.source.directory / "clone.old"
             if self._clone.exists():
                 self._clone.rename(old)
@@ -215,25 +240,39 @@ class GitCheckout:
             _remove(new)
         return commit, exported
 
+    def _fetched_anew(self, new: Path, ref: str, wanted: str, token: CancellationToken) -> str:
+        """Fetch into a new clone. Raises as `_fetch`."""
+        try:
+            return self._fetch(new, ref, wanted, token)
+        except CloneTooLargeError as error:
+            self._useless = (wanted, error)
+            raise
+
     def _export(self, clone: Path, commit: str, token: CancellationToken) -> ExportedTree:
-        """Export a commit, and put its tree into effect. Raises as `export_tree`."""
+        """Export a commit, and put its tree into effect once it is on the disk. Raises as `export_tree`."""
         new = self._trees / ".new"
+        kept = set()
         _remove(new)
         try:
             exported = export_tree(self._git, clone, commit, self.source.location.path, new, token)
             number = 0
-            while (tree := self._trees / f"{commit}.{number}").exists():
+            while any(self._trees.glob(f"{commit}.{number}.*")):
                 number += 1
+            tree = self._trees / f"{commit}.{number}.{exported.files}"
             new.rename(tree)
         finally:
             _remove(new)
-        before = Path(self.root).resolve()
+        flush(self._trees)
+        with suppress(OSError):
+            kept.add(Path(self.root).readlink().name)  # the previous one may still be read
+        kept.add(tree.name)
         link = self._trees / ".current"
         _remove(link)
         link.symlink_to(f"trees/{tree.name}")
         link.replace(self.root)
+        flush(self.source.directory)
         for other in self._trees.iterdir():
-            if other not in {tree, before}:  # the previous one may still be read
+            if other.name not in kept:
                 _remove(other)
         self._sound = True
         return exported

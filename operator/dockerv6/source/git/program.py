@@ -6,11 +6,12 @@ neither the system's nor a user's configuration is read (git-config(1), githooks
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import IO
@@ -30,6 +31,9 @@ REMOTE_LIMIT = 60.0
 FETCH_LIMIT = 600.0
 """Seconds of a fetch."""
 
+MAX_MEMORY = 128 * 1024**2
+"""Bytes of memory of each process of git. Whoever pushes a file chooses what its decompression needs."""
+
 MAX_CLONE = 2 * 1024**3
 """Bytes of a clone. A fetch that makes it larger is ended, so that a repository can't fill the disk."""
 
@@ -41,14 +45,18 @@ _DEFAULT_USER = "git"  # GitHub, GitLab and Gitea accept any name beside a token
 _PASSED = ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
 
 _CONFIG = (
+    "core.bigFileThreshold=1m",  # larger blobs are streamed, not held in memory
+    "core.deltaBaseCacheLimit=16m",
     "core.hooksPath=/dev/null",
     "credential.helper=",
+    "fetch.unpackLimit=1",  # always one pack: its size is checked, and its blobs are streamed
     "gc.autoDetach=false",
     "gc.pruneExpire=now",
     "http.lowSpeedLimit=100",
     "http.lowSpeedTime=30",
     "init.defaultBranch=main",
     "pack.threads=1",
+    "pack.windowMemory=16m",
     "submodule.recurse=false",
 )
 
@@ -66,6 +74,10 @@ class GitCommandError(GitError):
     def __init__(self, cause: str, remedy: str, code: int | None = None) -> None:
         super().__init__(cause, remedy)
         self.code = code
+
+
+class CloneTooLargeError(GitCommandError):
+    """The clone became larger than `MAX_CLONE`."""
 
 
 class GitProgram:
@@ -109,11 +121,10 @@ class GitProgram:
                         raise self._failed(f"git {arguments[0]} did not end within {limit:.0f} s", remote=remote)
                     if os.fstat(output.fileno()).st_size > _MAX_OUTPUT:
                         raise self._failed(f"git {arguments[0]} wrote more than {_MAX_OUTPUT} bytes", remote=remote)
-                    if remote and clone is not None and _size(clone) > MAX_CLONE:
-                        raise GitCommandError(
-                            f"the clone has more than {MAX_CLONE // 1024**2} MiB",
-                            "move the resource files to a repository of their own",
-                        )
+                    if remote and clone is not None:
+                        _check_size(clone)
+            if remote and clone is not None:
+                _check_size(clone)
             if process.returncode:
                 errors.seek(0)
                 said = _message(errors.read(64 * 1024)) or f"exit code {process.returncode}"
@@ -133,13 +144,18 @@ class GitProgram:
     def _command(self, arguments: tuple[str, ...], clone: Path | None, config: tuple[str, ...]) -> list[str]:
         settings = [part for each in (*_CONFIG, *config) for part in ("-c", each)]
         where = [f"--git-dir={clone}"] if clone is not None else []
-        return ["git", *settings, *where, *arguments]
+        return ["prlimit", f"--data={MAX_MEMORY}", "--core=0", "git", *settings, *where, *arguments]
 
     @contextmanager
     def _started(
         self, command: list[str], *, output: IO[bytes] | int, errors: IO[bytes] | int, input_: int = subprocess.DEVNULL
     ) -> Iterator[subprocess.Popen[bytes]]:
         """The process; it and its children have ended afterwards."""
+        for program, package in (("git", "git"), ("prlimit", "util-linux")):
+            if shutil.which(program) is None:
+                raise GitCommandError(
+                    f"the {program} program is not installed", f"install it (apt-get install {package})"
+                )
         try:
             process = subprocess.Popen(
                 command,
@@ -150,12 +166,12 @@ class GitProgram:
                 env=self._environment(),
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
-            raise GitCommandError("the git program is not installed", "install it (apt-get install git)") from error
         except OSError as error:
             raise GitCommandError(
                 f"git can't be started: {error.strerror}", "check the limits of the process"
             ) from error
+        with suppress(OSError):  # when memory is short, git ends and not the daemon
+            Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000")
         try:
             yield process
         finally:
@@ -277,15 +293,21 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
+def _check_size(clone: Path) -> None:
+    if _size(clone) > MAX_CLONE:
+        raise CloneTooLargeError(
+            f"the clone has more than {MAX_CLONE // 1024**2} MiB",
+            "move the resource files to a repository of their own",
+        )
+
+
 def _size(clone: Path) -> int:
-    """Bytes of the packs and of what is being received; loose objects are small."""
+    """Bytes of the files of a clone: packs, what is being received, and loose objects."""
     total = 0
-    for directory in (clone / "objects" / "pack",):
-        try:
-            with os.scandir(directory) as scan:
-                total += sum(entry.stat(follow_symlinks=False).st_size for entry in scan)
-        except OSError:
-            continue
+    for parent, _, files in os.walk(clone):
+        for file in files:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, file)).st_size  # noqa: PTH118 - several times a second
     return total
 
 

@@ -2,11 +2,14 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dockerv6.source.git import checkout as checkout_module
+from dockerv6.source.git import program
 from dockerv6.source.git.checkout import GitCheckout
+from dockerv6.source.git.program import GitCommandError, GitProgram
 from dockerv6.source.model import Severity
 from tests.unit.source.git.repositories import Remote, Site, git, resource, resources, source_of
 
@@ -189,6 +192,103 @@ def test_files_that_vanish_from_a_tree_are_no_deletion(site: Site, remote: Remot
     assert "2 of 2 files are missing" in root.problem
     site.sync()
     assert site.names() == {"blog", "shop"}
+
+
+@pytest.mark.parametrize("lost", [("blog.yaml",), ("blog.yaml", "below/wiki.yaml"), ("below",), None])
+@pytest.mark.parametrize("clone", ["damaged", "missing"])
+def test_files_that_vanish_while_no_process_runs_are_no_deletion(
+    site: Site, remote: Remote, lost: tuple[str, ...] | None, clone: str
+) -> None:
+    remote.commit(
+        resources("blog", "shop") | {"below/wiki.yaml": resource("wiki"), "below/docs.yaml": resource("docs")}
+    )
+    site.sync()
+    root = Path(site.checkout.root).resolve()
+    for name in lost or [path.name for path in root.iterdir()]:
+        path = root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(site.source.directory / "clone" / ("objects" if clone == "damaged" else ""))
+    hidden = remote.bare.rename(remote.bare.with_name("hidden"))
+    site.restart()
+    assert not site.read().roots[0].listed  # before anything was asked
+    site.sync()
+    state = site.read().roots[0]
+    assert not state.listed
+    assert "of 4 files are missing" in state.problem
+    hidden.rename(remote.bare)
+    assert site.sync().problem == ""
+    assert site.names() == {"blog", "shop", "wiki", "docs"}
+
+
+def test_files_that_vanished_are_exported_again_without_the_remote(site: Site, remote: Remote) -> None:
+    remote.commit(resources("blog", "shop"))
+    site.sync()
+    (Path(site.checkout.root) / "blog.yaml").unlink()
+    remote.bare.rename(remote.bare.with_name("hidden"))
+    site.restart()
+    site.sync()
+    kept(site, "blog", "shop")
+
+
+def test_a_state_directory_behind_a_link_keeps_the_previous_tree_too(tmp_path: Path, remote: Remote) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "elsewhere")
+    site = Site(tmp_path, str(remote.bare), ref="main")
+    for names in (("blog",), ("shop",)):
+        remote.commit(resources(*names))
+        site.sync()
+    assert len(list((site.source.directory / "trees").iterdir())) == 2
+
+
+def fetches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The subcommands that connect to the remote, as they happen."""
+    made: list[str] = []
+    run = GitProgram.run
+
+    def counted(self: GitProgram, *arguments: str, **options: Any) -> bytes:
+        made.extend(arguments[:1] if options.get("remote") else ())
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(GitProgram, "run", counted)
+    return made
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_repository_that_is_too_large_is_not_downloaded_at_every_interval(
+    site: Site, remote: Remote, monkeypatch: pytest.MonkeyPatch, *, first: bool
+) -> None:
+    if not first:
+        remote.commit(resources("blog"))
+        site.sync()
+    remote.commit(resources("shop"))
+    made = fetches(monkeypatch)
+    monkeypatch.setattr(program, "MAX_CLONE", 10)
+    assert "the clone has more than" in site.sync().problem
+    assert made.count("fetch") == 2
+    for _ in range(3):
+        assert "the clone has more than" in site.sync().problem
+    assert made.count("fetch") == 2
+    monkeypatch.undo()
+    remote.commit(resources("wiki"))
+    assert site.sync().problem == ""
+
+
+def test_a_commit_that_no_new_clone_makes_readable_is_not_downloaded_at_every_interval(
+    site: Site, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.commit(resources("blog"))
+    site.sync()
+    remote.commit(resources("shop"))
+
+    def broken(*_: object) -> None:
+        raise GitCommandError("ls-tree ended", "none")
+
+    monkeypatch.setattr(checkout_module, "export_tree", broken)
+    made = fetches(monkeypatch)
+    for _ in range(3):
+        assert "ls-tree ended" in site.sync().problem
+    assert made.count("fetch") == 2
+    kept(site, "blog")
 
 
 def test_what_a_killed_process_left_is_removed(site: Site, remote: Remote) -> None:

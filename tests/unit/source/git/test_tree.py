@@ -1,10 +1,12 @@
 import json
 import os
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
-from dockerv6.source.git import tree
+from dockerv6.source.git import program, tree
 from tests.unit.source.git.repositories import Remote, Site, git, resource, resources
 
 
@@ -91,29 +93,165 @@ def test_a_submodule_is_reported(site: Site, remote: Remote) -> None:
     assert site.sync().skipped == ("theme is a submodule, which is not fetched",)
 
 
-def tree_with(remote: Remote, name: str) -> str:
-    """Push a tree with an entry whose name no work tree can have; returns the commit."""
+def push_tree(remote: Remote, *names: str, modes: Sequence[str] = ()) -> str:
+    """Put a tree with entries that no work tree can have, in this order, into the remote; returns the commit."""
     remote.commit(resources("blog"))
-    blob = git("rev-parse", "HEAD:blog.yaml", cwd=remote.work)
-    content = b"".join(
-        b"100644 %s\0%s" % (os.fsencode(each), bytes.fromhex(blob)) for each in sorted((name, "blog.yaml"))
-    )
-    raw = remote.work / "tree"
+    blob = git("rev-parse", "main:blog.yaml", cwd=remote.bare)
+    below = git("rev-parse", "main^{tree}", cwd=remote.bare)
+    content = b""
+    for name, mode in zip_longest(names, modes, fillvalue="100644"):
+        content += b"%s %s\0%s" % (mode.encode(), os.fsencode(name), bytes.fromhex(below if mode == "40000" else blob))
+    return push_object(remote, "tree", content)
+
+
+def push_object(remote: Remote, kind: str, content: bytes) -> str:
+    """Put a tree or a commit, valid or not, into the remote; returns the commit."""
+    raw = remote.work / "raw"
     raw.write_bytes(content)
-    made = git("hash-object", "-t", "tree", "-w", "--literally", str(raw), cwd=remote.work)
+    made = git("hash-object", "-t", kind, "-w", "--literally", str(raw), cwd=remote.bare)
     raw.unlink()
-    commit = git("commit-tree", made, "-m", "odd", cwd=remote.work)
-    git("push", "--quiet", "--force", "origin", f"{commit}:refs/heads/main", cwd=remote.work)
+    commit = git("commit-tree", made, "-m", "odd", cwd=remote.bare) if kind == "tree" else made
+    git("update-ref", "refs/heads/main", commit, cwd=remote.bare)
     return commit
 
 
-@pytest.mark.parametrize("name", ["..", "../escaped.yaml", ".git", "../../blog.yaml"])
-def test_no_name_leads_out_of_the_tree(site: Site, remote: Remote, name: str) -> None:
-    tree_with(remote, name)
+def kept(site: Site) -> str:
+    """The problem of a source whose previous tree is still read."""
+    problem = site.sync().problem
+    assert site.names() == {"first"}
+    assert problem
+    return problem
+
+
+HOSTILE = [
+    "ABSOLUTE/escaped.yaml",
+    "",
+    ".",
+    "..",
+    "../escaped.yaml",
+    "../../blog.yaml",
+    "a/../../escaped.yaml",
+    "a//escaped.yaml",
+    "a/./escaped.yaml",
+    "a/",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("below", [False, True])
+def test_a_name_that_leads_out_of_the_tree_refuses_the_commit(
+    site: Site, remote: Remote, tmp_path: Path, name: str, *, below: bool
+) -> None:
+    remote.commit(resources("first"))
     site.sync()
-    root = Path(site.checkout.root)
-    assert [path.name for path in root.iterdir()] == ["blog.yaml"]
-    assert not list(site.source.directory.rglob("escaped.yaml"))
+    push_tree(remote, name.replace("ABSOLUTE", str(tmp_path)), "blog.yaml")
+    if below:
+        odd = git("rev-parse", "main^{tree}", cwd=remote.bare)
+        push_object(remote, "tree", b"40000 inner\0" + bytes.fromhex(odd))
+    problem = kept(site)
+    assert not name or "has an entry whose name can lead out of its directory" in problem  # git refuses an empty name
+    assert not list(tmp_path.rglob("escaped.yaml"))
+
+
+def test_a_hidden_name_is_left_out(site: Site, remote: Remote) -> None:
+    push_tree(remote, ".git", "blog.yaml")
+    site.sync()
+    assert [path.name for path in Path(site.checkout.root).iterdir()] == ["blog.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("names", "modes"),
+    [
+        (("a.yaml", "a.yaml"), ()),
+        (("a.yaml", "a.yaml"), ("100644", "40000")),
+        (("a.yaml", "a.yaml"), ("40000", "100644")),
+        (("a", "a/blog.yaml"), ("40000", "100644")),
+        (("a.yaml", "a.yaml/b/c.yaml"), ()),
+    ],
+)
+def test_two_entries_of_one_name_refuse_the_commit(
+    site: Site, remote: Remote, names: tuple[str, ...], modes: tuple[str, ...]
+) -> None:
+    remote.commit(resources("first"))
+    site.sync()
+    push_tree(remote, *names, modes=modes)
+    assert "has two entries of one name" in kept(site)
+
+
+@pytest.mark.parametrize("name", [f"{'x' * 300}.yaml", f"{'ü' * 126}.yaml", "/".join(["y" * 200] * 20) + ".yaml"])
+def test_a_name_that_no_file_can_have_is_reported_and_left_out(site: Site, remote: Remote, name: str) -> None:
+    push_tree(remote, "blog.yaml", name)
+    state = site.sync()
+    assert state.problem == ""
+    assert [each.rpartition(" has ")[2] for each in state.skipped] == [
+        "a name of more than 255 bytes, or a path of more than 3000"
+    ]
+    assert site.names() == {"blog"}
+
+
+@pytest.mark.parametrize("committer", ["committer a", "committer a <a@example.org>", "committer a <a> never", ""])
+def test_a_commit_without_a_date_is_refused(site: Site, remote: Remote, committer: str) -> None:
+    remote.commit(resources("first"))
+    site.sync()
+    tree_id = git("rev-parse", "HEAD^{tree}", cwd=remote.work)
+    push_object(remote, "commit", f"tree {tree_id}\nauthor a <a> 1 +0000\n{committer}\n\nx\n".encode())
+    assert kept(site)
+    remote.commit(resources("second"), force=True)
+    assert site.sync().problem == ""
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_the_umask_does_not_matter(site: Site, remote: Remote, umask: int) -> None:
+    remote.commit({"a/b/c/blog.yaml": resource("blog"), "a/shop.yaml": resource("shop")})
+    before = os.umask(umask)
+    try:
+        assert site.sync().problem == ""
+    finally:
+        os.umask(before)
+    assert site.names() == {"blog", "shop"}
+    directories = [path for path in (site.source.directory / "trees").rglob("*") if path.is_dir()]
+    assert {path.stat().st_mode & 0o777 for path in directories} == {0o700}
+
+
+def test_links_count_with_the_size_of_what_they_lead_to(
+    site: Site, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.commit(resources("first"))
+    site.sync()
+    remote.commit({"a.yaml": resource("blog") + "#" * 100_000})
+    for number in range(20):
+        (remote.work / f"link{number}.yaml").symlink_to("a.yaml")
+    remote.push()
+    monkeypatch.setattr(tree, "MAX_TREE_BYTES", 1024**2)
+    assert "have more than 1 MiB" in kept(site)
+
+
+@pytest.mark.parametrize("name", ["x.yaml", "x.bin", "y/link.yaml"])
+def test_a_huge_file_that_is_small_on_the_wire_needs_little_memory(site: Site, remote: Remote, name: str) -> None:
+    remote.commit(resources("blog"))
+    huge = remote.work / ("x.yaml" if name == "x.yaml" else "x.bin")
+    with huge.open("wb") as opened:
+        opened.truncate(2 * program.MAX_MEMORY)
+    if name == "y/link.yaml":
+        (remote.work / "y").mkdir()
+        (remote.work / name).symlink_to("../x.bin")
+    remote.push()
+    git("config", "core.bigFileThreshold", "1m", cwd=remote.bare)
+    assert sum(path.stat().st_size for path in remote.bare.rglob("*") if path.is_file()) < 2 * 1024**2
+    assert site.sync().problem == ""
+    assert site.names() == {"blog"}
+    assert ("larger than" in str(site.read().diagnostics)) is (name != "x.bin")
+    written = sum(path.stat().st_blocks * 512 for path in site.source.directory.rglob("*"))
+    assert written < 8 * 1024**2
+
+
+def test_a_command_that_needs_too_much_memory_ends_alone(site: Site, remote: Remote) -> None:
+    remote.commit(resources("first"))
+    site.sync()
+    with (remote.work / "x.yaml").open("wb") as opened:
+        opened.truncate(2 * program.MAX_MEMORY)
+    remote.push()  # git reads a local repository with its own settings, which hold the file in memory
+    assert "Out of memory" in kept(site)
 
 
 def test_names_of_any_bytes_are_written(site: Site, remote: Remote) -> None:
