@@ -8,6 +8,7 @@ import click
 
 from dockerv6.cli.state import BlockingClock, SystemBlockingClock
 from dockerv6.daemon.settings import OPTIONS, SettingOption, Settings, parse_duration
+from dockerv6.source.git.location import check_scopes
 
 if TYPE_CHECKING:
     from click.decorators import FC
@@ -153,7 +154,12 @@ def with_settings(function: Callable[Concatenate[Settings, P], R]) -> Callable[.
 
     @wraps(function)
     def called(*args: Any, **given: Any) -> R:  # noqa: ANN401 - the options declare what click passes
-        return function(Settings(**{name: given.pop(name) for name in OPTIONS}), *args, **given)
+        settings = Settings(**{name: given.pop(name) for name in OPTIONS})
+        try:
+            check_scopes(settings.git, settings.git_token_files, settings.git_ssh_keys)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        return function(settings, *args, **given)
 
     decorated: Callable[..., R] = called
     for name in reversed(tuple(OPTIONS)):

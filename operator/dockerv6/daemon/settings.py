@@ -22,6 +22,7 @@ from dockerv6.source.git.location import (
     parse_git_location,
     parse_git_path,
     parse_git_ref,
+    parse_ssh_path,
 )
 
 if TYPE_CHECKING:
@@ -282,6 +283,7 @@ class Settings:
         "--git-known-hosts",
         "",
         "File with the host keys of ssh repositories. Default: the system's /etc/ssh/ssh_known_hosts.",
+        parse=parse_ssh_path,
         metavar="FILE",
     )
 

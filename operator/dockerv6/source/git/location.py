@@ -24,13 +24,18 @@ _URL = re.compile(
 _SCP = re.compile(r"(?:(?P<user>[\w.-]+)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):(?P<path>[^/:].*)")
 _REF = re.compile(r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock$|/$))[^\s\x00-\x20\x7f~^:?*\[\\]+")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_TOKEN = re.compile(
+    r"(?i:gh[a-z]_|github_pat_|gl[a-z]{2,8}-(?=.*[0-9])[\w-]{16}|ATATT|ATBB|ATCTT|pat_|sk-).*|[0-9a-fA-F]{20,}|[A-Za-z0-9_=-]{36,}"
+)
+"""What forges give out as tokens, and what is too long for the name of a user."""
+_DEFAULT_PORTS = {"https": ":443", "ssh": ":22"}
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 _LONGEST_NAME = 30
 
 
 def redacted(text: str) -> str:
-    """The text without a user and a password in a URL."""
-    return re.sub(r"://.*@", "://***@", text)
+    """The text without what may be a user and a password of a URL: everything up to the last ``@``."""
+    return re.sub(r"(?s)\A([A-Za-z0-9+.-]*://)?.*@", r"\1***@", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,12 @@ class GitLocation:
     path: str = ""
 
     def __str__(self) -> str:
+        url = redacted(self.url) if self.scheme == "https" and self.user else self.url  # it may be a token
+        return self._with_fragment(url)
+
+    def _with_fragment(self, url: str) -> str:
         fragment = f"{self.ref}:{self.path}" if self.path else self.ref
-        return f"{self.url}#{fragment}" if fragment else self.url
+        return f"{url}#{fragment}" if fragment else url
 
     @property
     def scheme(self) -> str:
@@ -70,12 +79,23 @@ class GitLocation:
         """A name that tells it from other locations, and that a person recognises."""
         last = self.url.rstrip("/").removesuffix(".git").rpartition("/")[2].rpartition(":")[2].lower()
         name = _NOT_IN_NAMES.sub("-", last).strip("-")[:_LONGEST_NAME].strip("-") or "git"
-        return f"{name}-{hashlib.sha256(str(self).encode(errors='surrogateescape')).hexdigest()[:8]}"
+        return (
+            f"{name}-{hashlib.sha256(self._with_fragment(self.url).encode(errors='surrogateescape')).hexdigest()[:8]}"
+        )
 
     def in_scope(self, scope: str) -> bool:
-        """Whether a credential for ``host`` or ``host/path`` is for this repository."""
-        place = f"{self.host}/{self._parts['path'].strip('/')}".removesuffix(".git")
-        return place == scope or place.startswith(f"{scope.rstrip('/')}/")
+        """Whether a credential for ``host``, ``host:port`` or ``host/path`` is for this repository.
+
+        A host has no case, the default port need not be written, and a scope without a port is for every port.
+        """
+        host, _, path = scope.partition("/")
+        default = _DEFAULT_PORTS.get(self.scheme, "")
+        own = self.host.lower()
+        hosts = {own, own.removesuffix(default), re.sub(r":[0-9]+\Z", "", own)}
+        if not re.search(r":[0-9]+\Z", own):
+            hosts.add(f"{own}{default}")
+        place = f"{_repository(self._parts['path'])}/"
+        return host.lower() in hosts and place.startswith(f"{_repository(path)}/".lstrip("/"))
 
     @property
     def _parts(self) -> dict[str, str]:
@@ -89,15 +109,19 @@ class GitLocation:
         return {"scheme": "ssh", "user": found["user"] or "", "host": found["host"], "path": found["path"]}
 
 
+def _repository(path: str) -> str:
+    return path.strip("/").removesuffix(".git")
+
+
 def parse_git_location(text: str) -> GitLocation:
     """``URL[#REF[:PATH]]``. An absolute path is a repository on this host.
 
     Raises:
-        ValueError: it is none, or it has a password. The message has no password.
+        ValueError: it is none, or it has a password or a token. The message has neither.
     """
     url, _, fragment = text.partition("#")
     ref, _, path = fragment.partition(":")
-    shown = redacted(url)
+    shown = redacted(text) if "@" in fragment else redacted(url)  # a password may have a #
     if not url.isprintable() or " " in url:
         raise ValueError(f"{shown!r} has a space or a control character; write it as %20")
     if url.startswith("/"):
@@ -112,6 +136,11 @@ def parse_git_location(text: str) -> GitLocation:
         raise ValueError(
             f"{shown!r} has a password, which `ps` and the logs would show; write it to a file and name the file with"
             " --git-token-file"
+        )
+    elif found["scheme"] == "https" and _TOKEN.fullmatch(found["user"] or ""):
+        raise ValueError(
+            f"{shown!r} has a token in place of a user, which `ps` and the logs would show; write it to a file and name"
+            " the file with --git-token-file"
         )
     elif found["scheme"] not in SCHEMES:
         raise ValueError(
@@ -164,9 +193,20 @@ def parse_credential_file(text: str) -> CredentialFile:
     scope, separator, file = ("", "", text) if text.startswith("/") else text.partition("=")
     if not separator:
         scope, file = "", text
-    if not file or not file.isprintable() or '"' in file:
+    if not file:
         raise ValueError(f"{text!r} names no file; write FILE, or HOST=FILE")
-    return CredentialFile(file, scope)
+    return CredentialFile(parse_ssh_path(file), scope)
+
+
+def parse_ssh_path(text: str) -> str:
+    r"""The path of a file that an option of ssh can name: without ``"``, ``\``, ``${`` and control characters.
+
+    Raises:
+        ValueError: it has one, which ssh would read as a quote, an escape or a variable (ssh_config(5)).
+    """
+    if not text.isprintable() or any(found in text for found in ('"', "\\", "${")):
+        raise ValueError(f'{text!r} names no file that ssh can read; use a name without ", \\ and ${{')
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +276,25 @@ def git_sources(
             )
         )
     return tuple(found)
+
+
+def check_scopes(
+    locations: Sequence[GitLocation], tokens: Iterable[CredentialFile], keys: Iterable[CredentialFile]
+) -> None:
+    """Check that each credential with a scope is for a repository, so that none is left out silently.
+
+    Raises:
+        ValueError: one fits no repository, although there are some. The message names the repositories.
+    """
+    for option, scheme, files in (("--git-token-file", "https", tokens), ("--git-ssh-key", "ssh", keys)):
+        fitting = [each for each in locations if each.scheme == scheme]
+        for file in files:
+            if locations and file.scope and not any(each.in_scope(file.scope) for each in fitting):
+                known = ", ".join(redacted(each.url) for each in fitting) or "none"
+                raise ValueError(
+                    f"{option}: {redacted(file.scope)} fits no {scheme} repository of --git ({known}); correct it to"
+                    " HOST or HOST/PATH, or remove it"
+                )
 
 
 def _credential(location: GitLocation, files: Iterable[CredentialFile]) -> CredentialFile | None:

@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import IO
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.lib.text import escaped
@@ -41,6 +41,7 @@ _MAX_OUTPUT = 256 * 1024**2
 _MAX_SECRET = 16 * 1024
 _SHOWN = 300  # characters of the start and of the end of git's own message
 _POLL = 0.25  # seconds
+_REAP_LIMIT = 1.0  # seconds; killed processes end at once
 _DEFAULT_USER = "git"  # GitHub, GitLab and Gitea accept any name beside a token
 _PASSED = ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
 
@@ -176,11 +177,13 @@ class GitProgram:
             yield process
         finally:
             if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)  # its children too, such as ssh
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # its children too, such as ssh
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
             process.wait()
+            _reap(process.pid)
 
     def _environment(self) -> Mapping[str, str]:
         nowhere = str(self._source.directory / "home")  # does not exist
@@ -242,7 +245,7 @@ class GitProgram:
             return
         secret = read_secret(source.token_file)
         user = source.location.user or _DEFAULT_USER
-        line = f"https://{quote(user, safe='')}:{quote(secret, safe='')}@{source.location.host}\n"
+        line = f"https://{quote(unquote(user), safe='')}:{quote(secret, safe='')}@{source.location.host}\n"
         descriptor, file = tempfile.mkstemp(dir=source.directory, prefix=".credentials-")  # mode 0600
         try:
             with os.fdopen(descriptor, "w") as written:
@@ -283,6 +286,15 @@ def read_secret(file: str) -> str:
             f"the token file {file} does not have one line of text", "write the token to it, and nothing else"
         )
     return secret
+
+
+def _reap(group: int) -> None:
+    """Wait for the processes of a group whose parent ended: they are this process's children if it is PID 1."""
+    deadline = monotonic() + _REAP_LIMIT
+    with suppress(ChildProcessError):  # the usual case: init has them
+        while monotonic() < deadline:
+            if os.waitpid(-group, os.WNOHANG)[0] == 0:
+                sleep(_POLL / 25)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:

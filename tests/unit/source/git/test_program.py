@@ -1,6 +1,7 @@
 """Transports with the real programs: https with a token (git's own http-backend), and ssh (OpenSSH)."""
 
 import base64
+import ctypes
 import os
 import shutil
 import ssl
@@ -126,7 +127,7 @@ def https_site(tmp_path: Path, https: HttpsServer, token: str, user: str = "") -
     return site
 
 
-@pytest.mark.parametrize(("user", "expected"), [("", "git"), ("bot@", "bot")])
+@pytest.mark.parametrize(("user", "expected"), [("", "git"), ("bot@", "bot"), ("a%40b@", "a@b")])
 def test_a_private_https_repository_is_read_with_the_token_of_a_file(
     tmp_path: Path, https: HttpsServer, remote: Remote, user: str, expected: str
 ) -> None:
@@ -206,13 +207,55 @@ def program_in(tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch, url
     return GitProgram(source)
 
 
+@pytest.fixture
+def as_init() -> Iterator[None]:
+    """This process gets orphans, as PID 1 of a container does (PR_SET_CHILD_SUBREAPER)."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    assert prctl(36, 1, 0, 0, 0) == 0
+    yield
+    prctl(36, 0, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("as_init")
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git = program_in(tmp_path, f"sleep 1000 & echo $! > {tmp_path}/child; wait", monkeypatch)
     with pytest.raises(GitCommandError, match="did not end within 2 s"):
         git.run("fetch", token=CancellationToken(), limit=2)
     child = int((tmp_path / "child").read_text())
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or " Z " in state.read_text()
+    assert not Path(f"/proc/{child}").exists()
+
+
+@pytest.mark.usefixtures("as_init")
+@pytest.mark.parametrize("how", ["limit", "cancelled", "ended"])
+def test_no_zombie_is_left_to_pid_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    wait = "read never < /dev/null" if how == "ended" else "wait"
+    record = f"echo $! >> {tmp_path}/child"
+    script = f"(sleep {0 if how == 'ended' else 1000} & {record}; wait) & {record}; {wait}"
+    git = program_in(tmp_path, f"{script}\nexit 0", monkeypatch)
+    token = CancellationToken()
+    if how == "ended":
+        git.run("fetch", token=token)
+    else:
+        timer = threading.Timer(1, token.cancel if how == "cancelled" else list)
+        timer.start()
+        with pytest.raises((GitCommandError, OperationCancelled)):
+            git.run("fetch", token=token, limit=1 if how == "limit" else 100)
+        timer.join()
+    children = [int(line) for line in (tmp_path / "child").read_text().split()]
+    assert children
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"), [("b%40t", "b%40t"), ("b%2540t", "b%2540t"), ("bot", "bot"), ("x%2Fy", "x%2Fy")]
+)
+def test_a_user_is_quoted_once_for_the_store(tmp_path: Path, user: str, expected: str) -> None:
+    (tmp_path / "token").write_text("t/1")
+    source = replace(source_of(tmp_path, f"https://{user}@example.org/n"), token_file=str(tmp_path / "token"))
+    source.directory.mkdir(parents=True)
+    with GitProgram(source)._credentials(remote=True):
+        (file,) = source.directory.glob(".credentials-*")
+        assert file.read_text() == f"https://{expected}:t%2F1@example.org\n"
 
 
 def test_a_cancelled_command_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
