@@ -95,7 +95,7 @@ def export_tree(
         raise CommitError(f"commit {name} has no valid date", "check it with `git fsck`, and commit again")
     target.mkdir(mode=0o700)
     modified = min(int(committed), int(target.stat().st_mtime) - 2)  # a commit may be from the future
-    with git.batch(clone) as process, closing(_Writer(process, target, modified)) as writer:
+    with git.batch(clone) as process, closing(_TreeWriter(process, target, modified)) as writer:
         alarm = threading.Timer(LOCAL_LIMIT, process.kill)
         alarm.start()
         try:
@@ -167,7 +167,7 @@ def _listed(output: bytes) -> Iterator[tuple[str, str, str, int, str]]:
             yield mode, kind, blob, int(size) if size.isdecimal() else 0, os.fsdecode(name)
 
 
-def _write(writer: "_Writer", entries: list[TreeEntry], commit: str, token: CancellationToken) -> list[str]:
+def _write(writer: "_TreeWriter", entries: list[TreeEntry], commit: str, token: CancellationToken) -> list[str]:
     """Write the files; returns those that were skipped, and why. Raises as `export_tree`."""
     skipped, name = [], commit[:12]
     for entry in entries:
@@ -189,7 +189,7 @@ def _write(writer: "_Writer", entries: list[TreeEntry], commit: str, token: Canc
     return skipped
 
 
-class _Writer:
+class _TreeWriter:
     """Writes files below a new directory. A path is opened part by part, so that none leads out or through a link."""
 
     def __init__(self, process: subprocess.Popen[bytes], target: Path, modified: int) -> None:
