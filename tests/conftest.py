@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,6 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cells(name, ...): run an end-to-end test on these cells in every run")
     config.addinivalue_line("markers", "core_cells(name, ...): run it on these cells with --cells=core")
+    # a shell that starts the run in the background lets it, and every process that it starts, ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         choose(config.getoption("--cells"))
     except ValueError as error:
