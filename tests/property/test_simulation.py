@@ -14,7 +14,7 @@ from tests.simulation.loop import SimulatedLoop
 from tests.simulation.run import failures, shrink
 
 REPOSITORY = Path(__file__).parents[2]
-SEEDS = 100  # of those that `make soak` runs
+SEEDS = 300
 CHUNK = 25
 
 
