@@ -141,11 +141,11 @@ def test_networks_with_addresses_of_the_prefix_are_renumbered_one_at_a_time(prem
     assert set(apart) == set(names)
     assert not overlapping(apart), apart
     for name in names:
-        assert "Recreated" in premises.events(name)
+        eventually(lambda name=name: "Recreated" in premises.events(name), "it is reported")  # type: ignore[misc]
 
     # a network that must not be recreated waits, reports this, and keeps its subnet
     premises.wait_for_reason("calm", "NetworkReady", "RecreateBlocked")
-    assert premises.status("home", "ipv6pool")["renumbering"] == ["calm"]
+    eventually(lambda: premises.status("home", "ipv6pool").get("renumbering") == ["calm"], "the pool reports it too")
     assert subnet_of(engine, "calm") == before["calm"]
     premises.wait_source_address("lamp", addresses["lamp"])
     engine.docker("stop", "-t", "0", "lamp")

@@ -133,9 +133,12 @@ def test_one_resource_gives_the_stack_ipv6_in_both_directions_beside_ipv4(blog: 
     reach_as(blog.neighbour, _OVER_IPV6, "wordpress-wordpress-1", NEIGHBOUR_ADDRESS)
     _stack_works(blog)
     assert _members(blog) == {"wordpress-db-1", "wordpress-wordpress-1"}
-    status = resource(blog.operator, "wordpress")["status"]
-    assert status["containers"] == 2
-    assert [(each["port"], each["container"]) for each in status["publishedPorts"]] == [(8080, "wordpress-wordpress-1")]
+
+    def reported() -> tuple[int, list[tuple[int, str]]]:
+        status = resource(blog.operator, "wordpress")["status"]
+        return status["containers"], [(each["port"], each["container"]) for each in status["publishedPorts"]]
+
+    eventually(lambda: reported() == (2, [(8080, "wordpress-wordpress-1")]), "the status has both and the port")
     for name in ("wordpress-db-1", "wordpress-wordpress-1"):
         assert _ipv4_gateway(blog, name) == "wordpress"
 

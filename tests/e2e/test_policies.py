@@ -160,8 +160,11 @@ def test_ports_are_bound_to_the_binding_address_of_the_network(site: Site, netwo
     network("bound", _subnet(4), "-o", option)
     site.run("bound", "bound", ports={"80/tcp": 8005})
     reach_as(site.neighbour, published(8005, address=_SECOND_ADDRESS), "bound", NEIGHBOUR_ADDRESS)
-    reported = [e["hostAddress"] for e in site.status(_ALL)["publishedPorts"] if e["port"] == 8005]
-    assert reported == [_SECOND_ADDRESS]
+
+    def reported() -> list[str]:
+        return [each["hostAddress"] for each in site.status(_ALL)["publishedPorts"] if each["port"] == 8005]
+
+    eventually(lambda: reported() == [_SECOND_ADDRESS], "the status has the port")
 
 
 def test_ports_on_all_of_ipv4_are_opened_on_ipv6_where_the_policy_says_so(
@@ -245,12 +248,12 @@ def test_selectors_choose_by_label_name_prefix_and_driver(site: Site, network: C
     _wait_matched(site, "by-prefix", "far")
     # the first policy by name gets a network
     _wait_matched(site, "zz-driver")
-    claimed = {each["name"]: each["by"] for each in site.status("zz-driver")["claimed"]}
-    assert claimed == {
-        "red": "IPv6Policy/by-label",
-        "blue": "IPv6Policy/by-name",
-        "far": "IPv6Policy/by-prefix",
-    }
+    claimed = {"red": "IPv6Policy/by-label", "blue": "IPv6Policy/by-name", "far": "IPv6Policy/by-prefix"}
+
+    def reported() -> dict[str, str]:
+        return {each["name"]: each["by"] for each in site.status("zz-driver").get("claimed", [])}
+
+    eventually(lambda: reported() == claimed, "the other policies have their networks")
     _apply(site, "by-name", {"names": ["absent"]})
     _wait_matched(site, "zz-driver", "blue")
     site.run("red", "red", ports={"80/tcp": 8008})

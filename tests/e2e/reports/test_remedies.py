@@ -46,7 +46,8 @@ def test_what_the_engine_drops_in_raw_is_one_finding_with_a_remedy_that_works(fr
     host.start()
     subnet = "fd12:28:5:a::/64"
     host.network("shop", {"addressing": {"subnet": subnet}, "firewall": {"ingress": [{"ports": [{"port": 80}]}]}})
-    assert host.status("shop", "ipv6network")["warnings"] == ["FirewallBlocked"]  # it can be foreseen
+    foreseen = ["FirewallBlocked"]
+    eventually(lambda: host.status("shop", "ipv6network").get("warnings") == foreseen, "it is foreseen")
     host.lab.neighbour.add_route(subnet)
     host.run("web", "shop")
     commands = commands_in(blocked(host, "shop"))
