@@ -102,6 +102,19 @@ def parse_dry_run(text: str) -> bool:
     return text != "none"
 
 
+def filename_option(help_text: str) -> "Callable[[FC], FC]":
+    """Kubectl's ``-f``, the parameter ``manifests``."""
+    return click.option(
+        "-f",
+        "--filename",
+        "manifests",
+        metavar="FILE",
+        multiple=True,
+        type=click.Path(allow_dash=True),
+        help=f"{help_text} Repeatable.",
+    )
+
+
 def dry_run_option(help_text: str) -> "Callable[[FC], FC]":
     """Kubectl's ``--dry-run[=client|server]``, whose value is a bool."""
     return click.option(

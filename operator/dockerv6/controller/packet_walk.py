@@ -18,6 +18,7 @@ from dockerv6.firewall.walk.flows import representative_flows
 from dockerv6.firewall.walk.packet import Flow, Link, Paths
 from dockerv6.firewall.walk.remedies import remedy
 from dockerv6.firewall.walk.verdicts import FlowVerdict
+from dockerv6.hostnet.model import LOCAL_TABLE, MAIN_TABLE
 from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.planning.host.bridges import lacks_route
 from dockerv6.planning.inputs import HostView, UnroutedSubnet
@@ -28,7 +29,6 @@ FLOWS = Key("Host", "flows")
 
 _LOOPBACK = "lo"
 _ROUTED_ELSEWHERE = "routing rules may choose another interface (ip -6 rule)"
-_MAIN_TABLE, _LOCAL_TABLE = 254, 255  # RT_TABLE_*
 
 
 NetworkRules = tuple[str, str, str]
@@ -157,7 +157,7 @@ async def find_flow_problems(
 
 def _routed_elsewhere(flow: Flow, host: HostView) -> bool:
     """Whether a table that a routing rule names has a route for one of the ends, as those of VPN programs do."""
-    tables = {rule.table for rule in host.rules} - {_MAIN_TABLE, _LOCAL_TABLE}
+    tables = {rule.table for rule in host.rules} - {MAIN_TABLE, LOCAL_TABLE}
     return any(
         route.table in tables and (flow.destination in route.destination or flow.source in route.destination)
         for route in host.routes
@@ -174,7 +174,7 @@ def paths_of(host: HostView, containers: frozenset[IPv6Address]) -> Paths:
     links = {each.name: Link(each.name, each.index, each.kind) for each in host.interfaces.values()}
     bridges = (each for each in host.interfaces.values() if each.kind == "bridge")
     main = sorted(
-        (each for each in host.routes if each.table == _MAIN_TABLE and each.interface), key=lambda each: each.metric
+        (each for each in host.routes if each.table == MAIN_TABLE and each.interface), key=lambda each: each.metric
     )
     addresses = {
         address.ip: each.name

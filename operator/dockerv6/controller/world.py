@@ -15,12 +15,12 @@ from dockerv6.controller.cached import Cached
 from dockerv6.controller.sockets import HostSockets
 from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.dockerd.port import Engine, EngineApiError, EngineError
-from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.hostnet.model import MAIN_TABLE, Interface, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.docker.engine import INSPECT_RETRY
-from dockerv6.planning.host.bridges import BRIDGE_NETFILTER, MAIN
+from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
 from dockerv6.planning.host.interfaces import (
     advertised_bridges,
     external_addresses,
@@ -249,7 +249,7 @@ class World:
         if view is not None:
             known = view.interfaces.get(bridge)
             made = Interface(known.index if known else 0, bridge, "bridge", up=True, mtu=1500, addresses=(address,))
-            route = Route(address.network, bridge, RouteProtocol.KERNEL, MAIN, ON_LINK_METRIC)
+            route = Route(address.network, bridge, RouteProtocol.KERNEL, MAIN_TABLE, ON_LINK_METRIC)
             routes = view.routes if route in view.routes else (*view.routes, route)
             self.host_view.put(replace(view, interfaces={**view.interfaces, bridge: made}, routes=routes))
 

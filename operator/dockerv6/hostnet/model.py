@@ -108,6 +108,9 @@ class RouteProtocol(StrEnum):
     OTHER = "other"
 
 
+MAIN_TABLE, LOCAL_TABLE = 254, 255  # RT_TABLE_*
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """An IPv6 route of any table but `local`. A multipath route is one value for each next hop.

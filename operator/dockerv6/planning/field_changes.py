@@ -128,22 +128,12 @@ def _(step: s.RemoveProxyNeighbour) -> Facts:
 
 
 @_facts.register
-def _(step: s.DetachEndpoint) -> Facts:
+def _(step: s.DetachEndpoint | s.DetachMember) -> Facts:
     yield f"containers.{step.endpoint.container_name}", _ATTACHED, None
 
 
 @_facts.register
-def _(step: s.DetachMember) -> Facts:
-    yield f"containers.{step.endpoint.container_name}", _ATTACHED, None
-
-
-@_facts.register
-def _(step: s.AttachEndpoint) -> Facts:
-    yield f"containers.{step.endpoint.container_name}", None, _ATTACHED
-
-
-@_facts.register
-def _(step: s.AttachMember) -> Facts:
+def _(step: s.AttachEndpoint | s.AttachMember) -> Facts:
     yield f"containers.{step.endpoint.container_name}", None, _ATTACHED
 
 

@@ -10,7 +10,15 @@ import click
 
 from dockerv6.api.conditions import ConditionType, Reason, warnings
 from dockerv6.cli.namespaces import without_namespaces
-from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, dry_run_option, recursive_option, with_settings
+from dockerv6.cli.options import (
+    DURATION,
+    ExampleCommand,
+    clock_of,
+    dry_run_option,
+    filename_option,
+    recursive_option,
+    with_settings,
+)
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import full_name
 from dockerv6.cli.state import BlockingClock, StateDirectory, condition_of, conditions_of
@@ -64,15 +72,7 @@ class ResourceResult(Protocol):
         "dockerv6 apply blog.plan",
     ),
 )
-@click.option(
-    "-f",
-    "--filename",
-    "manifests",
-    metavar="FILE",
-    multiple=True,
-    type=click.Path(allow_dash=True),
-    help="Write the resources of a file, a directory or standard input (-) to the configuration directory. Repeatable.",
-)
+@filename_option("Write the resources of a file, a directory or standard input (-) to the configuration directory.")
 @dry_run_option("With -f: print what would be written, and write nothing.")
 @click.option("--force", is_flag=True, help="With -f: also replace a file with comments.")
 @click.option(

@@ -13,6 +13,7 @@ from dockerv6.cli.options import (
     OptionalValueOption,
     clock_of,
     dry_run_option,
+    filename_option,
     recursive_option,
     setting_option,
 )
@@ -54,15 +55,7 @@ _GRACE = 5.0  # seconds until the daemon takes a missing file for a deletion, `p
     ),
 )
 @click.argument("wanted", metavar="[KIND [NAME]...]", nargs=-1, shell_complete=complete)
-@click.option(
-    "-f",
-    "--filename",
-    "manifests",
-    metavar="FILE",
-    multiple=True,
-    type=click.Path(allow_dash=True),
-    help="Delete the resources that a file, a directory or standard input (-) names. Repeatable.",
-)
+@filename_option("Delete the resources that a file, a directory or standard input (-) names.")
 @click.option("-l", "--selector", "labels", metavar="SELECTOR", help="All resources of the kind whose labels match.")
 @click.option("--all", "every", is_flag=True, help="All resources of the kind.")
 @click.option("--ignore-not-found", is_flag=True, help="A resource that does not exist is no error.")

@@ -16,7 +16,7 @@ from ipaddress import IPv6Network
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.traffic import Egress
 from dockerv6.dockerd.model import Network
-from dockerv6.hostnet.model import Route, RoutingRule
+from dockerv6.hostnet.model import LOCAL_TABLE, MAIN_TABLE, Route, RoutingRule
 from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.text import shell_quoted
@@ -24,7 +24,6 @@ from dockerv6.planning.host.interfaces import GLOBAL_UNICAST, LONGEST_DEFAULT, d
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.plan import Finding
 
-MAIN, LOCAL = 254, 255
 _THROW = "throw"
 _ALL_BUT_MARKED = frozenset({"fwmark", "not"})
 """A condition that most packets meet, as VPN programs write it: all but the VPN's own packets."""
@@ -85,7 +84,7 @@ _EARLY = 1
 def _named(taker: Taker) -> str:
     if isinstance(taker, RoutingRule):
         return f"routing rule {taker.priority} ({_selector(taker)}{taker.rejects})"
-    table = f"table {taker.table}" if taker.table != MAIN else "table main"
+    table = f"table {taker.table}" if taker.table != MAIN_TABLE else "table main"
     if taker.rejects:
         return f"route {taker.rejects} {taker.destination} ({taker.protocol}, metric {taker.metric}, {table})"
     return f"route {taker.destination} on {taker.interface or 'no interface'} ({taker.protocol}, {table})"
@@ -100,7 +99,7 @@ def _selector(rule: RoutingRule) -> str:
 def _deletion(taker: Taker) -> str:
     if isinstance(taker, RoutingRule):
         return f"ip -6 rule del pref {taker.priority} {_selector(taker)}{taker.rejects}"
-    table = "" if taker.table == MAIN else f" table {taker.table}"
+    table = "" if taker.table == MAIN_TABLE else f" table {taker.table}"
     if taker.rejects:  # the device and the metric distinguish it from the bridge's route to the same prefix
         return f"ip -6 route del {taker.rejects} {taker.destination} dev lo metric {taker.metric}{table}"
     device = f" dev {shell_quoted(taker.interface)}" if taker.interface else ""
@@ -206,7 +205,7 @@ def _takers(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tu
         cover = index.covering(rule.table, subnet) if whole else None
         if cover is not None and cover.rejects != _THROW and (cover.rejects or cover.interface not in (bridge, "lo")):
             yield cover, bool(cover.rejects) and not rule.conditions
-    yield from _preferred_to_own(index.within(MAIN, subnet), bridge, subnet)
+    yield from _preferred_to_own(index.within(MAIN_TABLE, subnet), bridge, subnet)
 
 
 def _preferred_to_own(inside: list[Route], bridge: str, subnet: IPv6Network) -> Iterator[tuple[Route, bool]]:
@@ -219,16 +218,16 @@ def _preferred_to_own(inside: list[Route], bridge: str, subnet: IPv6Network) -> 
     for route in inside:
         longer = route.destination.prefixlen > subnet.prefixlen
         if route.interface != bridge and (longer or own is None or route.metric <= own):
-            unread = own is None and route.table == MAIN
+            unread = own is None and route.table == MAIN_TABLE
             yield route, longer or not (unread or (route.rejects and route.metric == own))
 
 
 def _before_main(rules: Iterable[RoutingRule], subnet: IPv6Network) -> Iterator[RoutingRule]:
     """The rules that decide before the main table, which has the route to the bridge."""
     for rule in rules:
-        if (rule.table == LOCAL and not rule.rejects) or not _may_concern(rule, subnet):
+        if (rule.table == LOCAL_TABLE and not rule.rejects) or not _may_concern(rule, subnet):
             continue
-        if rule.table != MAIN:
+        if rule.table != MAIN_TABLE:
             yield rule
         elif not rule.conditions and _covers(rule, subnet) and (rule.suppressed or 0) < subnet.prefixlen:
             return
@@ -259,11 +258,11 @@ def _rejecting(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator
             continue
         if rule.rejects:
             yield rule, chosen
-        elif rule.table != LOCAL:
+        elif rule.table != LOCAL_TABLE:
             route = index.default(rule.table, rule.suppressed)
             if route is None or route.rejects == _THROW:
                 continue
-            if route.rejects and rule.table != MAIN:
+            if route.rejects and rule.table != MAIN_TABLE:
                 yield route, chosen
             elif route.rejects and route.metric != _WORST:
                 yield route, chosen and index.leads_out

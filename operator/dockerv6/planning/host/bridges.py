@@ -5,6 +5,7 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
+from dockerv6.hostnet.model import MAIN_TABLE
 from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.firewall.bridge_names import not_bridges
@@ -16,7 +17,6 @@ from dockerv6.planning.steps import RepairBridge, SetBridgeNetfilter, SetHairpin
 BRIDGE_RETRY = 30.0
 """Seconds until the interface of a bridge's name is looked at again. The kernel announces most changes."""
 
-MAIN = 254  # RT_TABLE_MAIN
 
 BRIDGE_NETFILTER = "net.bridge.bridge-nf-call-ip6tables"
 
@@ -64,7 +64,7 @@ def _destinations(host: HostView) -> Mapping[str | None, tuple[IPv6Network, ...]
     """Where routes of the main table lead, by interface; without default routes."""
     found: dict[str | None, list[IPv6Network]] = {}
     for route in host.routes:
-        if route.table == MAIN and route.destination.prefixlen > LONGEST_DEFAULT:
+        if route.table == MAIN_TABLE and route.destination.prefixlen > LONGEST_DEFAULT:
             found.setdefault(route.interface, []).append(route.destination)
     return {name: tuple(each) for name, each in found.items()}
 
