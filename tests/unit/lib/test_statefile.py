@@ -2,6 +2,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -383,3 +384,16 @@ def test_a_damaged_schema_is_damage_of_the_file_also_if_sqlite_quotes_bytes_that
         with pytest.raises(StateFileError, match=r"is damaged.*restore a backup"):
             attempt()
     assert path.read_bytes() == damaged
+
+
+def test_it_waits_for_another_connection_that_creates_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    creator = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    creator.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.2, creator.close)
+    timer.start()
+
+    keep(path, "a")
+
+    timer.join()
+    assert read_state(path, SCHEMA, words) == ["a"]
