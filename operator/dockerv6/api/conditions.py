@@ -66,6 +66,7 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "InternalError"
     IN_SYNC = "InSync"
     IN_USE = "InUse"
+    LABEL_IGNORED = "LabelIgnored"
     MEMBER_REFUSED = "MemberRefused"
     MTU_MISMATCH = "MTUMismatch"
     NAME_CONFLICT = "NameConflict"

@@ -21,6 +21,10 @@ _HOST = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*", re.ASCII
 )
 _DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
+_COMPOSE_PROJECT = re.compile(r"[a-z0-9][-_a-z0-9]*", re.ASCII)
+
+MAX_PROJECTS = 1000
+"""Entries of `allowedComposeProjects`."""
 
 _RESERVED: Final = frozenset({"host", "none", "default"})
 _PREDEFINED: Final = _RESERVED | {"bridge"}
@@ -55,6 +59,17 @@ def _host(name: str) -> str:
     return name
 
 
+def _compose_project(name: str) -> str:
+    if not _COMPOSE_PROJECT.fullmatch(name):
+        suggestion = re.sub(r"[^-_a-z0-9]", "", name.lower()).lstrip("_-")
+        raise invalid_value(
+            f"{name!r} is not a name of a Compose project: use lower-case letters, digits, '-' and '_', and start with"
+            " a letter or digit",
+            f"did you mean {suggestion}?" if suggestion else "write it as `docker compose ls` prints it",
+        )
+    return name
+
+
 class Members(Model):
     """Containers that are attached to the network because of their labels."""
 
@@ -64,6 +79,26 @@ class Members(Model):
         "detached when they no longer match. This adds IPv6 to an IPv4-only Compose stack without a change to it. "
         "Labels that come from the image do not count. Default: none.",
     )
+    allow_label: Flag = Field(
+        True,
+        description=f"Whether running containers with the Docker label `{GROUP}/network` and the name of this resource "
+        "are members too. Whoever creates a container sets its labels. Default: `true`.",
+    )
+    allowed_compose_projects: tuple[Annotated[str, AfterValidator(_compose_project)], ...] = Field(
+        (),
+        max_length=MAX_PROJECTS,
+        description="Only containers of these Compose projects (label `com.docker.compose.project`) can be members, "
+        f"by whichever label; at most {MAX_PROJECTS}. Default: any container.",
+    )
+
+    def field_errors(self) -> Iterator[FieldError]:
+        """A limit needs something that it limits."""
+        if self.allowed_compose_projects and not self.match_labels and not self.allow_label:
+            yield FieldError(
+                ("allowedComposeProjects",),
+                "has no effect without matchLabels and with allowLabel: false: no container is a member",
+                "remove it, or write allowLabel: true",
+            )
 
 
 class Hosts(Model):

@@ -12,7 +12,7 @@ from dockerv6.api.conditions import Reason
 from dockerv6.cli.printers.table import age, plain
 from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.store.model import Document, Event, StoredObject
-from dockerv6.store.tables import read_events, read_objects, read_problems, read_records
+from dockerv6.store.tables import read_events, read_objects, read_problems, read_records, read_warnings
 
 if TYPE_CHECKING:
     from dockerv6.ipam.ledger import Allocation
@@ -87,6 +87,10 @@ class StateDirectory:
     def problems(self) -> tuple[str, ...]:
         """What is wrong and belongs to no resource."""
         return read_problems(self.file)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should look at, belongs to no resource, and harms none."""
+        return read_warnings(self.file)
 
     def records(self, scope: str) -> "Mapping[str, Document]":
         """Small records of the daemon, by name."""

@@ -17,6 +17,7 @@ from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.world import World
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.inputs import Identity
+from dockerv6.planning.labels import LabelInputs, claimed_networks, ignored_labels
 from dockerv6.planning.plan import Drift
 from dockerv6.planning.steps import Step
 from dockerv6.reconciler.handler import Key
@@ -107,6 +108,19 @@ class Context:
 
     unfinished_drift: dict[Key, tuple[Drift, ...]] = field(default_factory=dict)
     """Drift of which a reconcile that did not end may have repaired a part."""
+
+    _claimed: frozenset[tuple[str, str]] = frozenset()  # networks that labels name, as of the last `enqueue_claimed`
+
+    def enqueue_claimed(self) -> None:
+        """Reconcile the networks that labels of containers name, where such containers came or went."""
+        before, self._claimed = self._claimed, claimed_networks(self.world.known_containers)
+        for name in {name for name, _ in before ^ self._claimed} & self.inventory.networks().keys():
+            self.enqueue(Key(NETWORK, name), "containers with its label came or went")
+
+    def ignored_labels(self) -> tuple[str, ...]:
+        """The labels of Docker networks and containers without an effect, for people to read."""
+        inputs = LabelInputs(self.inventory.networks(), self.firewall.assignment, self.settings.identity)
+        return ignored_labels(self.world.known_networks, self.world.known_containers, inputs)
 
     def enqueue_unallocated(self, why: str) -> None:
         """Reconcile the networks that have no subnet, or not the one they ask for: it may be free now."""

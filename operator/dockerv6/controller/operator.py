@@ -24,6 +24,7 @@ from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, resource_of
 from dockerv6.reconciler.handler import Handler, Key, ReconcileError, Registry, Requeue, TemporaryError
 from dockerv6.reconciler.manager import Manager, Observer
+from dockerv6.store.model import WARNINGS
 from dockerv6.store.port import StoreError
 
 logger = logging.getLogger(__name__)
@@ -220,6 +221,7 @@ class Operator:
                 logger.warning("firewall: %s", error)
             await self.manager.idle()
             if self._sources_settled.is_set():
+                await self._report_labels()
                 return
 
     def _owner_changed(self, owner: str) -> None:
@@ -274,9 +276,16 @@ class Operator:
                 if n.problem
             ]
             await context.problems.report("engine", Reason.FOREIGN_NETWORK, undecoded)
+            await self._report_labels()
             await context.events.store()
             await context.problems.store()
             await context.clock.sleep(PROBLEMS_INTERVAL)
+
+    async def _report_labels(self) -> None:
+        """Warn of labels without an effect, once it is known what they may refer to."""
+        if self._context.inventory.sources_listed and self._context.world.engine_read:
+            ignored = self._context.ignored_labels()
+            await self._context.problems.report("labels", Reason.LABEL_IGNORED, ignored, scope=WARNINGS)
 
     async def _keep_state(self) -> None:
         """Have the state file written again if it was removed or damaged.

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
+from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
@@ -17,7 +18,7 @@ from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.admission import PruneRules, admit_resources
 from dockerv6.planning.deletion import plan_deletion
-from dockerv6.planning.plan import Plan
+from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.status import PRUNE_HELD
 from dockerv6.source.model import Snapshot
@@ -60,6 +61,9 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
         plans.append(plan_policy(policy, observed, context.firewall.assignment.networks.get(name, ()), holdings))
     plans += [plan_pool(stored, context) for stored in context.inventory.objects if stored.kind == POOL]
     plans.append(await plan_sweep(context))
+    if ignored := context.ignored_labels():
+        warning = Finding(ConditionType.ACCEPTED, Reason.LABEL_IGNORED, "", blocks=False, unknown=True)
+        plans.append(Plan("Host", "labels", findings=tuple(replace(warning, message=each) for each in ignored)))
     return tuple(
         replace(p, findings=(*p.findings, PRUNE_HELD)) if f"{p.kind}/{p.name}" in admission.prune_held else p
         for p in plans

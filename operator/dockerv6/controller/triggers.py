@@ -148,8 +148,7 @@ class Triggers:
         self._engine_changed.set()
         for name in self._context.inventory.policies():
             self._context.enqueue(Key(POLICY, name), "networks or containers changed")
-        for name, resource in self._context.inventory.networks().items():
-            spec = resource.spec
+        for name, spec in ((n, r.spec) for n, r in self._context.inventory.networks().items()):
             if spec.members.match_labels or spec.publish.ports or spec.ndp_proxy.enabled:
                 self._context.enqueue(Key(NETWORK, name), "containers changed")
 
@@ -186,6 +185,7 @@ class Triggers:
             await self._engine_changed.wait()
             self._engine_changed.clear()
             await self._context.world.engine_state()
+            self._context.enqueue_claimed()
             self.repair_firewall_soon()
 
     # ---- the kernel

@@ -369,10 +369,12 @@ def git(program: str | None) -> HostCheck:
     return ok("git", program)
 
 
-def problems(found: Sequence[str]) -> Iterator[HostCheck]:
-    """What the daemon found wrong that belongs to no resource."""
+def problems(found: Sequence[str], warnings: Sequence[str] = ()) -> Iterator[HostCheck]:
+    """What the daemon found wrong that belongs to no resource; and what it warns of."""
     for message in found:
         yield fail("problem", message)
+    for message in warnings:
+        yield warn("warning", message)
 
 
 def docker_ipv6nat(presence: IPv6NatPresence | None, containers: Collection[str]) -> HostCheck:

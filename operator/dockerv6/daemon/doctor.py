@@ -39,7 +39,7 @@ from dockerv6.source.load import Loader
 from dockerv6.source.model import Severity
 from dockerv6.store.lock import lock_holder
 from dockerv6.store.memory import MemoryStore
-from dockerv6.store.tables import read_problems, read_records
+from dockerv6.store.tables import read_problems, read_records, read_warnings
 
 T = TypeVar("T")
 
@@ -227,16 +227,16 @@ async def _installation(settings: Settings) -> list[HostCheck]:
     found.append(checks.resources(settings.roots, len(snapshot.resources), errors))
     found.append(await asyncio.to_thread(_state_directory, Path(settings.state_dir)))
     reported = await _try("state file", lambda: asyncio.to_thread(_problems, settings.database), found)
-    found += checks.problems(reported or ())
+    found += checks.problems(*(reported or ((), ())))
     daemon = await _try("daemon", partial(_daemon, settings), found)
     return [*found, daemon] if daemon is not None else found
 
 
-def _problems(file: Path) -> tuple[str, ...]:
+def _problems(file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
-        return read_problems(file)
+        return read_problems(file), read_warnings(file)
     except StateFileMissingError:
-        return ()  # the daemon has not run yet
+        return (), ()  # the daemon has not run yet
 
 
 async def _daemon(settings: Settings) -> HostCheck:

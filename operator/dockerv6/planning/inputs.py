@@ -24,6 +24,14 @@ NAME = "dockerv6.io/name"
 POOL = "dockerv6.io/pool"
 SPEC_HASH = "dockerv6.io/spec-hash"
 INSTALLATION = "dockerv6.io/installation"
+OWN_LABELS = (MANAGED_BY, NAME, POOL, SPEC_HASH, INSTALLATION)
+"""The labels that dockerv6 sets on the networks that it creates."""
+
+POLICY_LABEL = "dockerv6.io/policy"
+"""Set by people on a Docker network: which of the policies that match it applies."""
+
+NETWORK_LABEL = "dockerv6.io/network"
+"""Set by people on a container: the IPv6Network whose member it is."""
 
 
 @dataclass(frozen=True, slots=True)

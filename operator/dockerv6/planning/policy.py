@@ -30,7 +30,7 @@ from dockerv6.planning.host.bridges import bridge_findings, bridge_steps, icc_fi
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
 from dockerv6.planning.host.sysctls import host_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
-from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed
+from dockerv6.planning.inputs import MANAGED_BY, POLICY_LABEL, Holdings, Observed
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import Step, UpdateFirewall
 
@@ -54,8 +54,8 @@ def assign_networks(
     """Assign each network to one of the policies that match it, unless an IPv6Network observes it.
 
     An IPv6Network names its Docker network, a policy only matches it: so the IPv6Network has it, also if it comes
-    later. Among policies, and among IPv6Networks, whoever has the rules keeps them, and of those that come together the
-    first by name has it.
+    later. Among policies that match it, the one that its label names has it. Otherwise, among policies, and among
+    IPv6Networks, whoever has the rules keeps them, and of those that come together the first by name has it.
 
     Args:
         policies: by name.
@@ -72,7 +72,8 @@ def assign_networks(
         matching = [n for n, policy in policies.items() if matches(policy.spec.selector, prefixes[n], network)]
         if not matching:
             continue
-        owners = observers.get(network.name) or [f"{POLICY_OWNER}{name}" for name in matching]
+        chosen = [name for name in matching if name == network.labels.get(POLICY_LABEL)]
+        owners = observers.get(network.name) or [f"{POLICY_OWNER}{name}" for name in chosen or matching]
         kind, first = resource_of(min(owners, key=lambda owner: _rank(owner, network, held)))
         for name in matching:
             if (kind, name) == (POLICY, first):
@@ -164,7 +165,7 @@ def _selection_findings(selector: NetworkSelector, observed: Observed) -> Iterat
     )
     if any(eligible(n) for n in matching):
         return
-    why = [f"{n.name} {_why_not(n)}" for n in matching if n.driver != "overlay"]
+    why = [f"{n.name} {why_not(n)}" for n in matching if n.driver != "overlay"]
     message = (
         f"spec.selector matches Docker networks that no policy applies to: {'; '.join(why)}"
         if why
@@ -173,8 +174,8 @@ def _selection_findings(selector: NetworkSelector, observed: Observed) -> Iterat
     yield Finding(ConditionType.FIREWALL_READY, Reason.NO_NETWORK, message, blocks=False, unknown=True)
 
 
-def _why_not(network: Network) -> str:
-    """Why no policy applies to a network that a selector matches."""
+def why_not(network: Network) -> str:
+    """Why no policy applies to a network that a selector matches: it is not `eligible`."""
     if MANAGED_BY in network.labels:
         return "has an IPv6Network, which says what applies to it"
     if not network.bridge:

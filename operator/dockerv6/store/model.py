@@ -9,6 +9,9 @@ from dockerv6.api.conditions import Reason
 PROBLEMS = "problem"
 """Scope of the records with the problems that belong to no resource, by subject."""
 
+WARNINGS = "warning"
+"""Scope of the same for what harms nobody else: nothing fails because of it."""
+
 SUSPENDED = "suspended"
 """Scope of the records of what `dockerv6 suspend` suspended, by ``Kind/name``: since when, and which object."""
 

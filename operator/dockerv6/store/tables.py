@@ -6,7 +6,7 @@ is written.
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from math import isfinite
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from dockerv6.lib.rows import DecodedRows, Row, checked_integer, checked_text, checked_time, decode_rows, integer_or
 from dockerv6.lib.statefile import Schema, read_state
 from dockerv6.lib.text import encodable
-from dockerv6.store.model import PROBLEMS, Document, Event, EventType, StoredObject, as_unreadable
+from dockerv6.store.model import PROBLEMS, WARNINGS, Document, Event, EventType, StoredObject, as_unreadable
 
 SCHEMA = Schema(
     "store",
@@ -171,11 +171,22 @@ def read_problems(path: Path) -> tuple[str, ...]:
 
     def work(connection: sqlite3.Connection) -> tuple[str, ...]:
         objects, records = select_objects(connection), select_records(connection)
-        reported = (value.get("messages") for scope, _, value in records.values if scope == PROBLEMS)
-        messages = [str(each) for messages in reported if isinstance(messages, list) for each in messages]
-        return tuple(dict.fromkeys((*messages, *objects.problems, *records.problems)))
+        reported = (value for scope, _, value in records.values if scope == PROBLEMS)
+        return tuple(dict.fromkeys((*_messages(reported), *objects.problems, *records.problems)))
 
     return read_state(path, SCHEMA, work) or ()
+
+
+def read_warnings(path: Path) -> tuple[str, ...]:
+    """Read the warnings that belong to no resource. Raises as `read_objects` does."""
+    return tuple(dict.fromkeys(_messages(read_records(path, WARNINGS).values())))
+
+
+def _messages(records: Iterable[Document]) -> Iterator[str]:
+    """The messages in records of problems or warnings."""
+    for record in records:
+        messages = record.get("messages")
+        yield from map(str, messages) if isinstance(messages, list) else ()
 
 
 def select_objects(

@@ -137,20 +137,23 @@ def command(
             raise click.ClickException(plain(f"{running}; {remedy}")) from running
         click.echo(f"dockerv6 (process {running.pid or 'unknown'}) is running: waiting for it", err=True)
         results = _wait(settings, timeout, clock_of(ctx))
-    problems = _problems(Path(settings.state_dir))
+    problems, warnings = _problems(Path(settings.state_dir))
     for problem in problems:
         click.echo(f"Error: {plain(problem)}", err=True)
+    for warning in warnings:
+        click.echo(f"Warning: {plain(warning)}", err=True)
     ctx.exit(_print(list(results)) or int(bool(problems)))
 
 
-def _problems(directory: Path) -> tuple[str, ...]:
-    """What is wrong and belongs to no resource, such as a file with an unknown kind."""
+def _problems(directory: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is wrong and belongs to no resource, such as a file with an unknown kind; and warnings."""
     from dockerv6.lib.statefile import StateFileMissingError  # noqa: PLC0415 - start-up is budgeted
 
     try:
-        return StateDirectory(directory).problems()
+        state = StateDirectory(directory)
+        return state.problems(), state.warnings()
     except StateFileMissingError:
-        return ()
+        return (), ()
 
 
 def _print(results: list[ResourceResult]) -> int:

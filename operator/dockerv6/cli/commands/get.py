@@ -125,7 +125,7 @@ def command(
         _follow(state, references, matches, printer, clock)
         return
     found = _read(state, references, matches, missing_is_error=not ignore_not_found)
-    for problem in state.problems():
+    for problem in (*state.problems(), *state.warnings()):
         click.echo(f"Warning: {plain(problem)}", err=True)
     if sort_by is not None:
         found = tuple(found[index] for index in sorted_by(map(document, found), sort_by))

@@ -1,14 +1,18 @@
 """The members of a network: running containers that are attached because of the labels set at their creation.
 
+The labels are those of ``spec.members``, or `NETWORK_LABEL` with the name of the resource.
+
 Only our own attachments are undone. Each is recorded before it is made (`steps.AttachMember`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.errors import either_of
+from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.dockerd.model import COMPOSE_PROJECT, COMPOSE_SERVICE, Attachment, Container, Network, NetworkSpec
-from dockerv6.planning.firewall.port_claims import has_labels, may_have_labels, unproven_labels
-from dockerv6.planning.inputs import Desired, Observed
+from dockerv6.planning.firewall.port_claims import has_labels, may_have_labels, possible_labels, unproven_labels
+from dockerv6.planning.inputs import NETWORK_LABEL, Desired, Observed
 from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import AttachMember, DetachMember
 
@@ -18,10 +22,22 @@ _SHARED = "container:"
 """Begins the network mode of a container that shares the network namespace of the one whose id follows."""
 
 
+def is_member(resource: NetworkResource, labels: Mapping[str, str]) -> bool:
+    """Whether a container with these labels is a member."""
+    members = resource.spec.members
+    named = members.allow_label and labels.get(NETWORK_LABEL) == resource.metadata.name
+    return (named or has_labels(labels, members.match_labels)) and is_allowed(resource, labels)
+
+
+def is_allowed(resource: NetworkResource, labels: Mapping[str, str]) -> bool:
+    """Whether a container with these labels is of a Compose project that may have members."""
+    allowed = resource.spec.members.allowed_compose_projects
+    return not allowed or labels.get(COMPOSE_PROJECT) in allowed
+
+
 def matching_members(desired: Desired, containers: Iterable[Container]) -> tuple[Container, ...]:
-    """The running containers that have the labels, by name."""
-    labels = desired.resource.spec.members.match_labels
-    return tuple(sorted((c for c in containers if has_labels(c.labels, labels)), key=lambda c: (c.name, c.id)))
+    """The running containers that are members, by name."""
+    return tuple(sorted((c for c in containers if is_member(desired.resource, c.labels)), key=lambda c: (c.name, c.id)))
 
 
 def attach_members(desired: Desired, observed: Observed, network: Network | NetworkSpec) -> tuple[AttachMember, ...]:
@@ -36,12 +52,11 @@ def attach_members(desired: Desired, observed: Observed, network: Network | Netw
 
 
 def detach_members(desired: Desired, observed: Observed, live: Network) -> tuple[DetachMember, ...]:
-    """Detach running containers that we attached and that lack the labels.
+    """Detach running containers that we attached and that are no members.
 
     Those of stopped containers are unknown, and their origin is unknown if the image can't be inspected.
     """
-    labels = desired.resource.spec.members.match_labels
-    members = {c.id for c in observed.containers if may_have_labels(c, labels)}
+    members = {c.id for c in observed.containers if is_member(desired.resource, possible_labels(c))}
     running = {c.id for c in observed.containers}
     return tuple(
         DetachMember(desired.name, live.id, each, "it no longer matches spec.members")
@@ -61,7 +76,7 @@ def release_members(desired: Desired, observed: Observed, live: Network) -> tupl
 
 def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
     """Members that can't be attached, or that there are none."""
-    if not desired.resource.spec.members.match_labels or observed.engine is None:
+    if observed.engine is None:
         return ()
     members = matching_members(desired, observed.containers)
     excluded = [why for c in members if (why := _excluded(c, members, observed))]
@@ -71,8 +86,10 @@ def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]
     unproven = unproven_labels(observed.containers, wanted)
     if any(c.image_problem for c in observed.containers if may_have_labels(c, wanted)):
         return (_finding(Reason.MEMBER_REFUSED, f"spec.members: {unproven}"),)
-    if not members:
+    if wanted and not members:
         listed = ", ".join(f"{key}={value}" for key, value in sorted(wanted.items()))
+        if allowed := desired.resource.spec.members.allowed_compose_projects:
+            listed += f" and of the Compose project {either_of(allowed)}"
         remedy = unproven or "add the labels to a container, or correct spec.members"
         return (_finding(Reason.NO_MEMBER, f"spec.members: no running container is labelled {listed}; {remedy}"),)
     return ()

@@ -198,8 +198,12 @@ def matches_container(selector: ContainerSelector, container: Container) -> bool
 
 def may_have_labels(container: Container, wanted: Mapping[str, str]) -> bool:
     """Whether it has the labels, or would have them if its image could be inspected."""
-    origin_unknown = {**container.image_labels, **container.labels} if container.image_problem else container.labels
-    return has_labels(origin_unknown, wanted)
+    return has_labels(possible_labels(container), wanted)
+
+
+def possible_labels(container: Container) -> Mapping[str, str]:
+    """The labels that were set at its creation; all of them if its image can't be inspected."""
+    return {**container.image_labels, **container.labels} if container.image_problem else container.labels
 
 
 def unproven_labels(containers: Iterable[Container], wanted: Mapping[str, str]) -> str:

@@ -1,0 +1,152 @@
+"""The labels of dockerv6 that people set on Docker networks and containers: those without an effect, and why.
+
+None is ignored silently. Those with an effect are evaluated where it is: `policy.assign_networks`, `docker.members`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from dockerv6.api.errors import closest_match, did_you_mean, either_of
+from dockerv6.api.meta import name_problem
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.values import quote
+from dockerv6.dockerd.model import Container, Network
+from dockerv6.planning.docker.members import is_allowed
+from dockerv6.planning.inputs import MANAGED_BY, NAME, NETWORK_LABEL, OWN_LABELS, POLICY_LABEL, Identity
+from dockerv6.planning.policy import PolicyAssignment, eligible, why_not
+
+_OURS = re.compile(r"\s*(?:io\.)?dockerv6(?:\.io)?\s*(?:[/.:]|$)", re.IGNORECASE)
+"""The keys that are meant for dockerv6, however they are spelled."""
+
+_LONGEST_NAME = 64  # characters of a value that a message has; a name has fewer
+_SHOWN = 5  # Compose projects that a message names
+
+MAX_REPORTED = 50
+"""Messages at most: others decide how many labels there are."""
+
+MORE = "Docker networks and containers have more labels without effect than those that are reported"
+
+_Cause = tuple[str, str] | None
+"""Why a label has no effect, and the remedy; None: it has one, or its resource reports what prevents it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelInputs:
+    """What labels may refer to."""
+
+    resources: Mapping[str, NetworkResource]  # by name
+    assignment: PolicyAssignment  # of all policies that are in effect
+    identity: Identity
+
+
+def claimed_networks(containers: Iterable[Container]) -> frozenset[tuple[str, str]]:
+    """The IPv6Networks that labels of running containers name, each with the id of the container."""
+    return frozenset((each.labels[NETWORK_LABEL], each.id) for each in containers if NETWORK_LABEL in each.labels)
+
+
+def ignored_labels(
+    networks: Iterable[Network], containers: Iterable[Container], inputs: LabelInputs
+) -> tuple[str, ...]:
+    """The labels without an effect, each with the cause and the remedy; at most `MAX_REPORTED`, then `MORE`."""
+    found = sorted((*_of_networks(networks, inputs), *_of_containers(containers, inputs)))
+    return tuple(found) if len(found) <= MAX_REPORTED else (*found[:MAX_REPORTED], MORE)
+
+
+def _of_networks(networks: Iterable[Network], inputs: LabelInputs) -> Iterator[str]:
+    for network in networks:
+        made = MANAGED_BY in network.labels and NAME in network.labels  # forged ones are kept, see `garbage`
+        if made and not inputs.identity.labelled(network):
+            continue  # by another installation, perhaps a newer one
+        for key, value in network.labels.items():
+            if not _OURS.match(key) or (made and key in OWN_LABELS):
+                continue
+            if key == POLICY_LABEL:
+                cause = _policy_cause(value, network, inputs.assignment)
+            elif key == NETWORK_LABEL:
+                cause = "it is for containers", f"use {POLICY_LABEL} for a network, or an IPv6Network that observes it"
+            else:
+                cause = _key_cause(key, POLICY_LABEL)
+            yield from _message(f"Docker network {network.name}", key, value, cause)
+
+
+def _of_containers(containers: Iterable[Container], inputs: LabelInputs) -> Iterator[str]:
+    for container in containers:
+        for key, value in {**container.image_labels, **container.labels}.items():
+            if not _OURS.match(key):
+                continue
+            if key == POLICY_LABEL:
+                cause: _Cause = "it is for Docker networks", f"use {NETWORK_LABEL} for a container"
+            elif key != NETWORK_LABEL:
+                cause = _key_cause(key, NETWORK_LABEL)
+            elif key in container.labels:
+                cause = _network_cause(value, container, inputs.resources)
+            elif container.image_problem:
+                why = (
+                    f"whether it is the image's is unknown, because that can't be inspected ({container.image_problem})"
+                )
+                cause = why, "pull the image and create the container again"
+            else:
+                cause = "it comes from the image", "remove it there, and set it when the container is created"
+            yield from _message(f"container {container.name}", key, value, cause)
+
+
+def _message(where: str, key: str, value: str, cause: _Cause) -> Iterator[str]:
+    if cause is not None:
+        why, remedy = cause
+        yield f"{where}: label {quote(f'{key}={value}')} has no effect: {why}; {remedy}"
+
+
+def _key_cause(key: str, expected: str) -> _Cause:
+    if key in OWN_LABELS:
+        return "only dockerv6 sets it, on the networks that it creates", "remove it"
+    return "dockerv6 knows no such label", did_you_mean(key, [expected])
+
+
+def _name_cause(name: str) -> _Cause:
+    """Why a value is not the name of a resource."""
+    if re.search(r"[\s,;]", name.strip()):
+        return f"{quote(name)} is not a name", "write the name of one resource"
+    return name_problem(name[:_LONGEST_NAME])
+
+
+def _policy_cause(name: str, network: Network, assignment: PolicyAssignment) -> _Cause:
+    if problem := _name_cause(name):
+        return problem
+    if name not in assignment.networks:
+        return f"no IPv6Policy {name} is in effect", _suggestion(name, assignment.networks)
+    if any(each.id == network.id for each in assignment.networks[name]):
+        return None
+    if not eligible(network):
+        return f"the network {why_not(network)}", "no policy applies to such a network"
+    if owner := assignment.claimed_by[name].get(network.name):
+        return f"{owner} observes the network", "remove the label, or that resource"
+    return (
+        f"spec.selector of IPv6Policy {name} does not match the network",
+        f"extend the selector; for networks that choose it, write matchLabels: {{{POLICY_LABEL}: {name}}}",
+    )
+
+
+def _network_cause(name: str, container: Container, resources: Mapping[str, NetworkResource]) -> _Cause:
+    if name not in resources and (of := next((n for n, r in resources.items() if r.docker_name == name), None)):
+        return f"{quote(name)} is the Docker network of IPv6Network {of}", f"did you mean {of}?"
+    if problem := _name_cause(name):
+        return problem
+    resource = resources.get(name)
+    if resource is None:
+        return f"there is no IPv6Network {name}", _suggestion(name, resources)
+    allowed = resource.spec.members.allowed_compose_projects
+    if not resource.spec.members.allow_label:
+        return f"IPv6Network {name} does not allow it", "write spec.members.allowLabel: true there"
+    if not is_allowed(resource, container.labels):
+        shown = (*allowed[:_SHOWN], *(("others",) if len(allowed) > _SHOWN else ()))
+        return (
+            f"IPv6Network {name} allows only the Compose project {either_of(shown)}",
+            "add the container's project to spec.members.allowedComposeProjects there",
+        )
+    return None
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    match = closest_match(name, known)
+    return f"did you mean {match}?" if match else "write one, or remove the label"
