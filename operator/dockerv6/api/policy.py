@@ -21,8 +21,8 @@ class NetworkSelector(Model):
 
     match_labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
-        description="Docker networks that have all of these labels with these values. With `dockerv6.io/policy` and the "
-        "name of this policy, only networks that choose it. Default: any.",
+        description="Docker networks that have all of these labels with these values, such as `dockerv6.io/policy` and "
+        "the name of this policy for those that choose it. Default: any.",
     )
     names: tuple[str, ...] = Field(
         (),

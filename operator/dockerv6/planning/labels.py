@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dockerv6.api.errors import closest_match, did_you_mean, either_of
+from dockerv6.api.errors import closest_match, either_of
 from dockerv6.api.meta import name_problem
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.values import quote
@@ -100,7 +100,10 @@ def _message(where: str, key: str, value: str, cause: _Cause) -> Iterator[str]:
 def _key_cause(key: str, expected: str) -> _Cause:
     if key in OWN_LABELS:
         return "only dockerv6 sets it, on the networks that it creates", "remove it"
-    return "dockerv6 knows no such label", did_you_mean(key, [expected])
+    _, _, word = expected.partition("/")
+    similar = closest_match(re.split("[/.:]", key)[-1], [word]) is not None
+    remedy = f"did you mean {expected}?" if similar else f"remove it; {expected} is the one that can be set here"
+    return "dockerv6 knows no such label", remedy
 
 
 def _name_cause(name: str) -> _Cause:

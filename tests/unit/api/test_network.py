@@ -171,3 +171,19 @@ def test_host_names_are_checked() -> None:
         "web2.example.com",
     )
     assert fields(network_errors({"hosts": {"matchNames": ["web_1"]}})) == ["spec.hosts.matchNames[0]"]
+
+
+@pytest.mark.parametrize(
+    ("project", "remedy"),
+    [("Blog", "mean blog?"), ("_x", "mean x?"), ("my blog", "mean myblog?"), ("é", "docker compose ls")],
+)
+def test_a_name_that_compose_gives_to_no_project_is_invalid(project: str, remedy: str) -> None:
+    error = only(network_errors({"members": {"allowedComposeProjects": ["blog_2-x", project]}}))
+    assert error.path == ("spec", "members", "allowedComposeProjects", 1)
+    assert remedy in (error.remedy or "")
+
+
+def test_a_limit_of_members_needs_members() -> None:
+    limit = {"allowLabel": False, "allowedComposeProjects": ["blog"]}
+    assert fields(network_errors({"members": limit})) == ["spec.members.allowedComposeProjects"]
+    assert network_errors({"members": {**limit, "matchLabels": {"a": "b"}}}) == ()

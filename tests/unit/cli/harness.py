@@ -122,11 +122,11 @@ class Daemon:
 
         self._with_store(write)
 
-    def report(self, *messages: str) -> None:
-        """Report problems that belong to no resource, as the daemon does."""
+    def report(self, *messages: str, scope: str = PROBLEMS) -> None:
+        """Report problems that belong to no resource, as the daemon does; or warnings."""
 
         async def write(store: SqliteStore) -> None:
-            await store.put_record(PROBLEMS, "files", {"messages": list(messages)})
+            await store.put_record(scope, "files", {"messages": list(messages)})
 
         self._with_store(write)
 

@@ -3,7 +3,7 @@ import pytest
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.problems import OpenProblems
 from dockerv6.store.memory import MemoryStore
-from dockerv6.store.model import PROBLEMS, Document
+from dockerv6.store.model import PROBLEMS, WARNINGS, Document
 from dockerv6.store.port import StoreError
 from tests.fakes.clock import FakeClock
 
@@ -36,6 +36,18 @@ async def test_a_problem_that_ended_while_no_process_ran_ends_when_it_is_not_rep
     assert [e.count for e in await store.events()] == [1]
     await restarted.report("files", "Broken", [])
     assert restarted.check() == ""
+
+
+async def test_a_warning_is_an_event_and_a_record_of_its_own_and_leaves_the_daemon_ready() -> None:
+    store = MemoryStore()
+    await (await opened(store)).report("labels", "Odd", ["one"], scope=WARNINGS)
+    problems = await opened(store)
+    await problems.report("labels", "Odd", ["one"], scope=WARNINGS)
+    assert problems.check() == ""
+    assert [(e.name, e.message, e.count) for e in await store.events()] == [("labels", "one", 1)]
+    assert (await store.records(PROBLEMS), await store.records(WARNINGS)) == ({}, {"labels": {"messages": ["one"]}})
+    await problems.report("labels", "Odd", [], scope=WARNINGS)
+    assert await store.records(WARNINGS) == {}
 
 
 async def test_the_check_names_the_first_three() -> None:

@@ -287,6 +287,7 @@ def test_only_containers_on_the_hosts_network_are_suspected() -> None:
     assert suspects(running) == ("ipv6nat", "stack-nat-1")
 
 
-def test_a_problem_that_the_daemon_reported_is_a_failed_check() -> None:
-    (check,) = checks.problems(["x.yaml:2:7: there is no kind 'IPV6Network'"])
+def test_a_problem_that_the_daemon_reported_is_a_failed_check_and_a_warning_is_none() -> None:
+    check, warning = checks.problems(["x.yaml:2:7: there is no kind 'IPV6Network'"], ["label 'x' has no effect"])
+    assert (warning.status, warning.message) == (checks.CheckStatus.WARN, "label 'x' has no effect")
     assert (check.status, check.message) == (checks.CheckStatus.FAIL, "x.yaml:2:7: there is no kind 'IPV6Network'")

@@ -12,7 +12,7 @@ from dockerv6.firewall.model import HostFilterState, PortIntent
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.contributions import ProxiedSubnet
-from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, RulesView
+from dockerv6.planning.inputs import MANAGED_BY, POLICY_LABEL, Holdings, Observed, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import assign_networks, plan_policy
 from tests.simulation.resources import policy
@@ -115,6 +115,26 @@ class TestSeveralPolicies:
         assert winner({"shop": ["aa"]}, policy_b=4) == ([], {"shop": "IPv6Network/aa"})
         assert winner({"shop": ["aa", "bb"]}, policy_b=3, bb=4) == ([], {"shop": "IPv6Network/bb"})
         assert winner({}, policy_a=4, policy_b=3) == (["b"], {"shop": "IPv6Policy/b"})
+
+    def test_the_label_of_a_network_chooses_among_the_policies_that_match_it(self) -> None:
+        policies = {"a": policy("a"), "b": policy("b"), "c": policy("c", selector={"names": ["office"]})}
+        (subnet,) = (c.subnet for c in SHOP.ipv6 if isinstance(c.subnet, IPv6Network))
+
+        def winner(chosen: str, observers: Mapping[str, list[str]] | None = None) -> list[str]:
+            network = replace(SHOP, labels={POLICY_LABEL: chosen})
+            found = assign_networks(policies, (network,), observers or {}, {("policy/a", subnet): 1})
+            return [n for n, networks in found.networks.items() if networks]
+
+        assert winner("b") == ["b"]  # although policy a has the rules of the network
+        assert winner("c") == winner("gone") == winner("") == ["a"]  # such a label takes no network from any policy
+        assert winner("b", {"shop": ["blog"]}) == []
+
+    def test_a_policy_can_be_for_the_networks_that_choose_it_only(self) -> None:
+        chosen = replace(SHOP, labels={POLICY_LABEL: "p"})
+        assert mine(chosen, OFFICE, all={}, p={"matchLabels": {POLICY_LABEL: "p"}}) == {
+            "all": ["office"],
+            "p": ["shop"],
+        }
 
     def test_no_policy_has_no_networks(self) -> None:
         assert assign_networks({}, (SHOP,), {}).networks == {}

@@ -9,9 +9,9 @@ import pytest
 
 from dockerv6.lib.statefile import open_state
 from dockerv6.store.memory import StoreCache
-from dockerv6.store.model import PROBLEMS, EventType, StoredObject
+from dockerv6.store.model import PROBLEMS, WARNINGS, EventType, StoredObject
 from dockerv6.store.sqlite import SqliteStore
-from dockerv6.store.tables import SCHEMA, read_events, read_objects, read_problems
+from dockerv6.store.tables import SCHEMA, read_events, read_objects, read_problems, read_warnings
 from tests.unit.lib.rows import update_any
 
 KEY = ("kind", "name")
@@ -166,9 +166,12 @@ async def test_reported_problems_are_read_from_the_file(tmp_path: Path) -> None:
     store = await SqliteStore.open(path)
     await store.put_record(PROBLEMS, "files", {"messages": ["one", "two"]})
     await store.put_record(PROBLEMS, "odd", {"messages": 1})
+    await store.put_record(WARNINGS, "labels", {"messages": ["three"]})
+    await store.put_record(WARNINGS, "odd", {"messages": 1})
     await store.close()
 
     assert read_problems(path) == ("one", "two")
+    assert read_warnings(path) == ("three",)
 
 
 NOT_JSON = ('{"a":NaN}', '{"a":-Infinity}', '{"a":1e999}', '{"a":[-1e999]}', '{"a":' * 150 + "1" + "}" * 150)

@@ -7,7 +7,7 @@ import pytest
 from dockerv6.dockerd.model import COMPOSE_PROJECT, COMPOSE_SERVICE, Attachment, Container
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
-from dockerv6.planning.inputs import Observed, RulesView
+from dockerv6.planning.inputs import NETWORK_LABEL, Observed, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import AttachMember, DetachMember
 from tests.unit.planning.scene import (
@@ -70,6 +70,31 @@ class TestAttach:
         full = running("full", stack="blog", tier="web")
         found = attach_members(both, observed(HERE, containers=(WEB, full)), HERE)
         assert [s.endpoint.container_name for s in found] == ["full"]
+
+    def test_a_container_whose_label_names_the_resource_is_a_member_if_that_is_allowed(self) -> None:
+        named = replace(running("named"), labels={NETWORK_LABEL: "blog", COMPOSE_PROJECT: "blog"})
+        image = replace(running("image"), image_labels=named.labels)
+        other = replace(running("other"), labels={NETWORK_LABEL: "shop"})
+
+        def members(**rights: object) -> list[str]:
+            want = desired(members=rights)
+            found = observed(HERE, containers=(named, image, other, WEB))
+            assert member_findings(want, found) == ()
+            return [s.endpoint.container_name for s in attach_members(want, found, HERE)]
+
+        assert members() == ["named"]
+        assert members(**MEMBERS) == ["named", "web"]
+        assert members(allowLabel=False) == []
+        assert members(allowLabel=False, **MEMBERS) == ["web"]
+        assert members(allowedComposeProjects=["blog"]) == ["named"]
+        assert members(allowedComposeProjects=["shop"]) == []
+
+    def test_a_limit_to_compose_projects_holds_for_both_kinds_of_labels(self) -> None:
+        limited = desired(members={**MEMBERS, "allowedComposeProjects": ["shop", "forum"]})
+        found = observed(HERE, containers=(composed("web", "shop"), composed("db", "blog"), WEB))
+        assert [s.endpoint.container_name for s in attach_members(limited, found, HERE)] == ["web"]
+        (finding,) = member_findings(limited, observed(HERE, containers=(WEB,)))
+        assert "no running container is labelled stack=blog and of the Compose project shop or forum" in finding.message
 
     def test_without_labels_no_container_matches(self) -> None:
         assert attach_members(desired(), state(WEB), HERE) == ()

@@ -1,0 +1,139 @@
+"""Labels of dockerv6 on Docker networks and containers: which have no effect, and what is said of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from dockerv6.dockerd.model import COMPOSE_PROJECT, Container, Network
+from dockerv6.planning.inputs import INSTALLATION, MANAGED_BY, NAME, NETWORK_LABEL, POLICY_LABEL, SPEC_HASH, Identity
+from dockerv6.planning.labels import MAX_REPORTED, MORE, LabelInputs, claimed_networks, ignored_labels
+from dockerv6.planning.policy import assign_networks
+from tests.simulation.resources import network, policy
+from tests.unit.planning.scene import desired, foreign, live, running
+
+POLICIES = {"web": policy("web"), "dmz": policy("dmz", selector={"names": ["dmz_default"]})}
+RESOURCES = {
+    "blog": network("blog"),
+    "renamed": network("renamed", networkName="other_net"),
+    "closed": network("closed", members={"allowLabel": False}),
+    "limited": network("limited", members={"allowedComposeProjects": ["shop", "forum"]}),
+    "wide": network("wide", members={"allowedComposeProjects": [f"p{n}" for n in range(7)]}),
+}
+SHOP = foreign("shop", "fd99::/64", 1)
+
+
+def ignored(*objects: Network | Container, observers: dict[str, list[str]] | None = None) -> tuple[str, ...]:
+    networks = [each for each in objects if isinstance(each, Network)]
+    containers = [each for each in objects if isinstance(each, Container)]
+    inputs = LabelInputs(RESOURCES, assign_networks(POLICIES, networks, observers or {}), Identity())
+    return ignored_labels(networks, containers, inputs)
+
+
+def of_network(key: str, value: str = "web") -> str:
+    """What is said of a label of a Docker network; "": nothing, it has an effect."""
+    return "".join(ignored(replace(SHOP, labels={key: value})))
+
+
+def of_container(key: str, value: str = "blog", **others: str) -> str:
+    return "".join(ignored(replace(running("web"), labels={key: value, **others})))
+
+
+def test_labels_with_an_effect_and_those_of_others_are_not_reported() -> None:
+    assert of_network(POLICY_LABEL) == ""
+    assert of_container(NETWORK_LABEL) == ""
+    assert of_container(NETWORK_LABEL, "limited", **{COMPOSE_PROJECT: "shop"}) == ""
+    assert of_network("team") == of_network("dockerv6-test") == of_container("com.example/dockerv6.io") == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("webb", "no IPv6Policy webb is in effect; did you mean web?"),
+        ("nothing-like-it", "no IPv6Policy nothing-like-it is in effect; write one, or remove the label"),
+        ("", "a name can't be empty"),
+        ("WEB", "'WEB' is not a valid name: "),
+        (" web", "did you mean web?"),
+        ("web,dmz", "'web,dmz' is not a name; write the name of one resource"),
+        ("web dmz", "write the name of one resource"),
+        ("dmz", "spec.selector of IPv6Policy dmz does not match the network; extend the selector"),
+    ],
+)
+def test_a_policy_that_does_not_apply_is_reported_with_the_remedy(value: str, words: str) -> None:
+    found = of_network(POLICY_LABEL, value)
+    assert found.startswith(f"Docker network shop: label 'dockerv6.io/policy={value}' has no effect: ")
+    assert words in found
+
+
+def test_a_network_to_which_no_policy_applies_is_told_so() -> None:
+    chosen = {POLICY_LABEL: "web"}
+    assert "the network has no IPv6 subnet" in "".join(ignored(replace(SHOP, ipam=(), labels=chosen)))
+    assert "the driver macvlan" in "".join(ignored(replace(SHOP, driver="macvlan", labels=chosen)))
+    by = ignored(replace(SHOP, labels=chosen), observers={"shop": ["blog"]})
+    assert "IPv6Network/blog observes the network; remove the label, or that resource" in by[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("blgo", "there is no IPv6Network blgo; did you mean blog?"),
+        ("other_net", "'other_net' is the Docker network of IPv6Network renamed; did you mean renamed?"),
+        ("blog,closed", "write the name of one resource"),
+        ("closed", "IPv6Network closed does not allow it; write spec.members.allowLabel: true there"),
+        ("limited", "IPv6Network limited allows only the Compose project shop or forum; add the container's project"),
+        ("wide", "p0, p1, p2, p3, p4 or others"),
+    ],
+)
+def test_a_network_whose_member_it_does_not_become_is_reported_with_the_remedy(value: str, words: str) -> None:
+    found = of_container(NETWORK_LABEL, value)
+    assert found.startswith(f"container web: label 'dockerv6.io/network={value}' has no effect: ")
+    assert words in found
+
+
+@pytest.mark.parametrize(
+    "key", ["dockerv6.io/polcy", "dockerv6.io/Policy", "dockerv6.io.policy", "dockerv6/policy", "io.dockerv6.policy"]
+)
+def test_a_key_that_is_meant_for_dockerv6_has_a_suggestion_however_it_is_spelled(key: str) -> None:
+    expected = "dockerv6 knows no such label; did you mean dockerv6.io/policy?"
+    assert of_network(key) == f"Docker network shop: label '{key}=web' has no effect: {expected}"
+    assert "remove it; dockerv6.io/network is the one that can" in of_container("dockerv6.io/ports")
+
+
+def test_a_label_of_the_other_kind_of_object_is_reported() -> None:
+    assert "it is for containers; use dockerv6.io/policy for a network" in of_network(NETWORK_LABEL)
+    assert "it is for Docker networks; use dockerv6.io/network for a container" in of_container(POLICY_LABEL)
+
+
+def test_labels_that_dockerv6_sets_are_reported_only_where_it_did_not() -> None:
+    assert ignored(live(desired())) == ()
+    theirs = replace(
+        live(desired()), labels={MANAGED_BY: "dockerv6", NAME: "x", INSTALLATION: "other", POLICY_LABEL: "x"}
+    )
+    assert ignored(theirs) == ()  # of another installation
+    assert "only dockerv6 sets it" in of_network(MANAGED_BY, "dockerv6")
+    assert "only dockerv6 sets it" in of_container(SPEC_HASH)
+    forged = replace(SHOP, labels={MANAGED_BY: "dockerv6", NAME: "x", POLICY_LABEL: "web"})
+    (found,) = ignored(forged)
+    assert "the network has an IPv6Network, which says what applies to it" in found
+
+
+def test_labels_of_an_image_are_reported_as_such() -> None:
+    image = replace(running("web"), labels={}, image_labels={NETWORK_LABEL: "blog"})
+    (found,) = ignored(image)
+    assert "it comes from the image; remove it there, and set it when the container is created" in found
+    (found,) = ignored(replace(image, image_problem="No such image"))
+    assert "whether it is the image's is unknown, because that can't be inspected (No such image)" in found
+    assert claimed_networks([image]) == frozenset()
+
+
+def test_others_do_not_decide_how_much_is_said() -> None:
+    many = [replace(foreign(f"n{number:03}", "fd99::/64", number), labels={POLICY_LABEL: "x"}) for number in range(200)]
+    found = ignored(*many)
+    assert (len(found), found[-1]) == (MAX_REPORTED + 1, MORE)
+    assert len(of_network(POLICY_LABEL, "x" * 100_000)) < 500
+    assert len(of_network("dockerv6.io/" + "x" * 100_000)) < 500
+    assert of_network(POLICY_LABEL, "a\nb\x1b[31m").isprintable()
+
+
+def test_claims_name_the_resource_and_the_container() -> None:
+    one, other = (replace(running(name), labels={NETWORK_LABEL: "blog"}) for name in ("a", "b"))
+    assert claimed_networks([one, other, running("c")]) == {("blog", one.id), ("blog", other.id)}
