@@ -6,6 +6,7 @@ Examples that use `wan0` find a provider there that delegates a prefix to the ho
 from __future__ import annotations
 
 import json
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
@@ -312,6 +313,21 @@ def _ipvlan(_cell: Cell, lab: Lab, operator: Operator) -> None:
     assert options == {"parent": "lan1", "ipvlan_mode": "l3"}
 
 
+def _labels(_cell: Cell, lab: Lab, operator: Operator) -> None:
+    _subnet(operator, "joined")
+    chosen, member = ("--label", "dockerv6.io/policy=chosen"), {"dockerv6.io/network": "joined"}
+    lab.engine.docker("network", "create", "--ipv6", "--subnet", "fd12:3456:789a:19::/64", *chosen, "choosing")
+    lab.engine.docker("network", "create", "shop_default")
+    one = lab.engine.run("one", "choosing")
+    web = lab.engine.run("web", "shop_default", labels={**member, "com.docker.compose.project": "shop"})
+    stranger = lab.engine.run("stranger", "shop_default", labels=member)
+    for container in (one, web):
+        eventually(partial(ping, lab.engine, container, FAR_ADDRESS, deadline=1), "it reaches the outside")
+        _assert_translated(lab, container)
+    assert not ping(lab.engine, stranger, FAR_ADDRESS, deadline=1)
+    eventually(lambda: resource(operator, "chosen", "ipv6policy")["status"]["networks"] == 1, "the policy applies")
+
+
 _AT_HOME: Mapping[str, Callable[[Premises], None]] = {"13-home.yaml": _home, "16-renumbered.yaml": _renumbered}
 _CHECKS: Mapping[str, Callable[[Cell, Lab, Operator], None]] = {
     "01-minimal.yaml": _minimal,
@@ -329,6 +345,7 @@ _CHECKS: Mapping[str, Callable[[Cell, Lab, Operator], None]] = {
     "14-office.yaml": _office,
     "17-macvlan.yaml": _macvlan,
     "18-ipvlan.yaml": _ipvlan,
+    "19-labels.yaml": _labels,
 }
 _WITH_TWO_UPLINKS: Mapping[str, Callable[[Premises], None]] = {"15-several-uplinks.yaml": _several_uplinks}
 

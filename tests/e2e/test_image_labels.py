@@ -40,10 +40,10 @@ def _logs(site: Site, report_logs_of: Callable[[Lab], None]) -> None:
 
 @pytest.fixture(scope="module")
 def evil_image(site: Site) -> str:
-    return _image(site, "evil:test", _CLAIMED)
+    return image_with(site, "evil:test", _CLAIMED)
 
 
-def _image(site: Site, tag: str, labels: Mapping[str, str]) -> str:
+def image_with(site: Site, tag: str, labels: Mapping[str, str]) -> str:
     """The test image with labels, as a Dockerfile with FROM and LABEL makes it."""
     site.engine.docker("create", "--pull", "never", "--name", "model", IMAGE)
     changes = (part for key, value in labels.items() for part in ("--change", f"LABEL {key}={json.dumps(value)}"))
@@ -79,7 +79,7 @@ def test_an_image_with_the_labels_of_a_compose_service_is_not_attached(site: Sit
 
 def test_a_service_whose_image_compose_built_is_attached_with_its_name(site: Site) -> None:
     built = {_PROJECT: "wordpress", _SERVICE: "web"}
-    image = _image(site, "wordpress-web:test", built)
+    image = image_with(site, "wordpress-web:test", built)
     site.operator.apply_yaml("built.yaml", network_yaml("built", _MEMBERS))
     site.run("copy", "bridge", image=image)
     site.run("wordpress-web-1", "bridge", image=image, labels={**built, "com.docker.compose.config-hash": "4f2a"})

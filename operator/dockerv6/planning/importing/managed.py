@@ -15,6 +15,7 @@ from dockerv6.lib.text import small_number
 from dockerv6.planning.docker.network_spec import ENGINE_OPTIONS, ICC, MTU
 from dockerv6.planning.firewall.contributions import IPV6NAT_HOST_BINDING, icc_disabled
 from dockerv6.planning.importing.model import ImportedResource, ImportNote
+from dockerv6.planning.inputs import POLICY_LABEL
 
 AnySubnet = IPv4Network | IPv6Network
 
@@ -171,6 +172,8 @@ def _label_notes(network: Network) -> Iterator[ImportNote]:
         why = (
             "Compose would take the network for its own and remove it with the project"
             if key.startswith(COMPOSE_LABELS)
+            else "no IPv6Policy applies to a network of dockerv6"
+            if key == POLICY_LABEL
             else "dockerv6 writes these labels itself"
         )
         yield ImportNote(f"Labels.{key}", f"{foreign[key]} is left out: {why}")
