@@ -200,7 +200,9 @@ def _network_specs(draw: st.DrawFn, *, supported_only: bool) -> Document:
         spec |= draw(created)
     modes = (EgressMode.NONE,) if spec.get("internal") else tuple(EgressMode)
     _blocks(draw, spec, modes)
-    spec |= draw(_mapping(members=_mapping(matchLabels=docker_labels)))
+    members = _mapping(matchLabels=docker_labels, allowLabel=flags, allowedComposeProjects=st.just(["blog", "shop"]))
+    limited = members.filter(lambda m: m.get("matchLabels") or m.get("allowLabel", True) or len(m) == 1)
+    spec |= draw(_mapping(members=limited))
     if not supported_only:
         spec |= draw(_mapping(hosts=_mapping(matchNames=st.lists(names, max_size=2))))
     return spec

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
-from dockerv6.dockerd.model import Attachment, Network
+from dockerv6.dockerd.model import COMPOSE_PROJECT, Attachment, Network
 from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage
+from dockerv6.planning.docker.members import is_member
 from dockerv6.planning.firewall.contributions import network_contribution
-from dockerv6.planning.inputs import Desired, Holdings, HostView, NetworkIndex, Observed, RulesView
+from dockerv6.planning.inputs import NETWORK_LABEL, Desired, Holdings, HostView, NetworkIndex, Observed, RulesView
 from dockerv6.planning.network import plan_network
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of
@@ -103,6 +104,9 @@ PlanInputs = tuple[Desired, Observed, Holdings]
 def plan_inputs(draw: st.DrawFn) -> PlanInputs:
     """A desired network, an observed state and a ledger."""
     resource: NetworkResource = draw(networks(supported_only=True))
+    named = {NETWORK_LABEL: resource.metadata.name}
+    selected = dict(resource.spec.members.match_labels)
+    labels_of_members = st.sampled_from([selected, named, {**named, COMPOSE_PROJECT: "blog"}])
     declared: list[IPv6Pool] = draw(st.lists(pools(), max_size=1))
     known_pools = {"default": draw(st.sampled_from([pool(), pool(prefix="fd00::/40"), FOLLOWING]))}
     desired = Desired(resource, {**known_pools, **{p.metadata.name: p for p in declared}})
@@ -144,7 +148,7 @@ def plan_inputs(draw: st.DrawFn) -> PlanInputs:
         ),
         rules=rules,
         containers=tuple(
-            replace(running(n), labels=dict(resource.spec.members.match_labels), network_mode=draw(modes))
+            replace(running(n), labels=draw(labels_of_members), network_mode=draw(modes))
             for n in draw(st.sets(st.sampled_from(["web", "db", "app"])))
         ),
         members=frozenset(draw(st.sets(st.sampled_from(["web-id", "db-id", "cron-id", "gone-id"])))),
@@ -342,6 +346,6 @@ def test_no_container_is_attached_twice_or_without_the_labels(inputs: PlanInputs
     joining = [s.endpoint.container_id for s in steps if isinstance(s, AttachMember)]
     restored = [s.endpoint.container_id for s in steps if isinstance(s, AttachEndpoint)]
     assert len({*joining, *restored}) == len(joining) + len(restored)
-    assert not joining or desired.resource.spec.members.match_labels
+    assert {*joining} <= {c.id for c in state.containers if is_member(desired.resource, c.labels)}
     assert {*joining} <= {c.id for c in state.containers if c.network_mode == "bridge"}
     assert not {*joining} & {a.container_id for a in state.attachments}

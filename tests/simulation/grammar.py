@@ -30,7 +30,10 @@ FILE_NAMES: tuple[bytes, ...] = (
 )
 """Names of resource files, and of some that are none."""
 
-_LABELS = ("dockerv6.io/managed-by", "dockerv6.io/name", "com.docker.compose.project", *map(str, NAMES[:24]))
+_LABELS = (
+    *("dockerv6.io/managed-by", "dockerv6.io/name", "dockerv6.io/policy", "dockerv6.io/network"),
+    *("com.docker.compose.project", *map(str, NAMES[:24])),
+)
 _FIELDS: dict[str, tuple[str, ...]] = {
     NETWORK: (
         *(
