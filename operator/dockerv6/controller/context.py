@@ -117,8 +117,10 @@ class Context:
         for name in {name for name, _ in before ^ self._claimed} & self.inventory.networks().keys():
             self.enqueue(Key(NETWORK, name), "containers with its label came or went")
 
-    def ignored_labels(self) -> tuple[str, ...]:
-        """The labels of Docker networks and containers without an effect, for people to read."""
+    def ignored_labels(self) -> tuple[str, ...] | None:
+        """The labels of Docker networks and containers without an effect, for people to read; None: not known yet."""
+        if not (self.inventory.sources_listed and self.world.engine_read):
+            return None
         inputs = LabelInputs(self.inventory.networks(), self.firewall.assignment, self.settings.identity)
         return ignored_labels(self.world.known_networks, self.world.known_containers, inputs)
 

@@ -282,9 +282,9 @@ class Operator:
             await context.clock.sleep(PROBLEMS_INTERVAL)
 
     async def _report_labels(self) -> None:
-        """Warn of labels without an effect, once it is known what they may refer to."""
-        if self._context.inventory.sources_listed and self._context.world.engine_read:
-            ignored = self._context.ignored_labels()
+        """Warn of labels without an effect."""
+        ignored = self._context.ignored_labels()
+        if ignored is not None:
             await self._context.problems.report("labels", Reason.LABEL_IGNORED, ignored, scope=WARNINGS)
 
     async def _keep_state(self) -> None:

@@ -39,6 +39,18 @@ async def test_what_has_converged_has_an_empty_plan() -> None:
     assert plans["garbage"].empty
 
 
+async def test_labels_without_effect_are_warnings_of_a_plan_of_their_own_if_there_are_any() -> None:
+    host = Host()
+    host.files.write(network("a"))
+    host.engine.run_container("web", "bridge", labels={"dockerv6.io/network": "a", "dockerv6.io/nework": "a"})
+    plans = await preview(host)
+    assert [type(s).__name__ for s in plans["a"].steps][-1] == "AttachMember"
+    (warning,) = plans["labels"].warnings
+    assert (warning.reason, "did you mean dockerv6.io/network?" in warning.message) == ("LabelIgnored", True)
+    host.engine.down()
+    assert "labels" not in await preview(host)
+
+
 async def test_what_it_calls_blocked_is_what_is_not_ready() -> None:
     host = Host()
     host.files.write(*(network(name) for name in ("busy", "fine", "sleeps")))

@@ -12,7 +12,7 @@ from dockerv6.daemon.settings import Settings
 from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan
 from dockerv6.source.model import Diagnostic, InvalidResource, Position, Severity, Snapshot, SourcedResource
 from dockerv6.store.lock import AlreadyRunning
-from dockerv6.store.model import StoredObject
+from dockerv6.store.model import WARNINGS, StoredObject
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, Patch, condition, ready, returning, run, stored
 
 
@@ -67,6 +67,15 @@ def test_apply_fails_with_a_problem_that_belongs_to_no_resource(monkeypatch: Pat
     result = run(["apply"])
     assert result.exit_code == 1
     assert result.stderr == "Error: /etc/dockerv6.d/x.yaml:2:7: there is no kind 'IPV6Network'\n"
+
+
+def test_apply_does_not_fail_with_a_warning_that_belongs_to_no_resource(monkeypatch: Patch, daemon: Daemon) -> None:
+    good = ApplyResult("IPv6Network", "blog", True, "ReconcileSucceeded", "fine")
+    returning(monkeypatch, process, "apply", (good,))
+    daemon.report("container web: label 'dockerv6.io/network=x' has no effect", scope=WARNINGS)
+    result = run(["apply"])
+    expected = "Warning: container web: label 'dockerv6.io/network=x' has no effect\n"
+    assert (result.exit_code, result.stderr) == (0, expected)
 
 
 def test_an_error_is_one_line_without_control_characters(monkeypatch: Patch, daemon: Daemon) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dockerv6.store.model import EventType
+from dockerv6.store.model import WARNINGS, EventType
 from dockerv6.store.tables import read_objects
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, ready, run, stored
 
@@ -188,6 +188,14 @@ def test_a_watch_reads_at_most_once_a_second_without_changes(running: Daemon, mo
     monkeypatch.setattr("dockerv6.cli.state.read_objects", counted)
     run(["get", "v6net", "-w"], time)
     assert 10 < len(reads) < 16  # in 12.5 s
+
+
+def test_warnings_that_belong_to_no_resource_are_shown(running: Daemon) -> None:
+    running.accept(stored("blog"))
+    running.report("container web: label 'dockerv6.io/network=x' has no effect", scope=WARNINGS)
+    result = run(["get", "v6net"])
+    expected = "Warning: container web: label 'dockerv6.io/network=x' has no effect\n"
+    assert (result.exit_code, result.stderr) == (0, expected)
 
 
 def test_problems_that_belong_to_no_resource_are_warnings(running: Daemon) -> None:
