@@ -121,7 +121,8 @@ class Context:
         """The labels of Docker networks and containers without an effect, for people to read; None: not known yet."""
         if not (self.inventory.sources_listed and self.world.engine_read):
             return None
-        inputs = LabelInputs(self.inventory.networks(), self.firewall.assignment, self.settings.identity)
+        resources, policies = self.inventory.networks(), self.inventory.policies()
+        inputs = LabelInputs(resources, policies, self.firewall.assignment, self.settings.identity)
         return ignored_labels(self.world.known_networks, self.world.known_containers, inputs)
 
     def enqueue_unallocated(self, why: str) -> None:

@@ -4,15 +4,17 @@ None is ignored silently. Those with an effect are evaluated where it is: `polic
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dockerv6.api.errors import closest_match, either_of
 from dockerv6.api.meta import name_problem
 from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.network import IPv6NetworkSpec
+from dockerv6.api.policy import IPv6Policy, IPv6PolicySpec
 from dockerv6.api.values import quote
 from dockerv6.dockerd.model import Container, Network
-from dockerv6.planning.docker.members import is_allowed
+from dockerv6.planning.docker.members import exclusion, has_networks, is_member
 from dockerv6.planning.inputs import MANAGED_BY, NAME, NETWORK_LABEL, OWN_LABELS, POLICY_LABEL, Identity
 from dockerv6.planning.policy import PolicyAssignment, eligible, why_not
 
@@ -27,8 +29,11 @@ MAX_REPORTED = 50
 
 MORE = "Docker networks and containers have more labels without effect than those that are reported"
 
+_Labels = frozenset[tuple[str, str]]
+"""Keys with values."""
+
 _Cause = tuple[str, str] | None
-"""Why a label has no effect, and the remedy; None: it has one, or its resource reports what prevents it."""
+"""Why a label has no effect, and the remedy; None: it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,19 @@ class LabelInputs:
     """What labels may refer to."""
 
     resources: Mapping[str, NetworkResource]  # by name
-    assignment: PolicyAssignment  # of all policies that are in effect
+    policies: Mapping[str, IPv6Policy]  # by name
+    assignment: PolicyAssignment  # of the policies that are in effect
     identity: Identity
+
+    def selected(self) -> _Labels:
+        """The labels that selectors of resources have: they have an effect, whatever their key is."""
+        specs: list[IPv6NetworkSpec | IPv6PolicySpec] = [each.spec for each in self.resources.values()]
+        specs += [each.spec for each in self.policies.values()]
+        wanted = [each.spec.members.match_labels for each in self.resources.values()]
+        wanted += [each.spec.selector.match_labels for each in self.policies.values()]
+        wanted += [port.containers.match_labels for spec in specs for port in spec.publish.ports]
+        wanted += [rule.containers.match_labels for spec in specs for rule in spec.firewall.ingress if rule.containers]
+        return frozenset(pair for labels in wanted for pair in labels.items())
 
 
 def claimed_networks(containers: Iterable[Container]) -> frozenset[tuple[str, str]]:
@@ -49,11 +65,12 @@ def ignored_labels(
     networks: Iterable[Network], containers: Iterable[Container], inputs: LabelInputs
 ) -> tuple[str, ...]:
     """The labels without an effect, each with the cause and the remedy; at most `MAX_REPORTED`, then `MORE`."""
-    found = sorted((*_of_networks(networks, inputs), *_of_containers(containers, inputs)))
+    selected = inputs.selected()
+    found = sorted((*_of_networks(networks, selected, inputs), *_of_containers(tuple(containers), selected, inputs)))
     return tuple(found) if len(found) <= MAX_REPORTED else (*found[:MAX_REPORTED], MORE)
 
 
-def _of_networks(networks: Iterable[Network], inputs: LabelInputs) -> Iterator[str]:
+def _of_networks(networks: Iterable[Network], selected: _Labels, inputs: LabelInputs) -> Iterator[str]:
     for network in networks:
         made = MANAGED_BY in network.labels and NAME in network.labels  # forged ones are kept, see `garbage`
         if made and not inputs.identity.labelled(network):
@@ -65,22 +82,27 @@ def _of_networks(networks: Iterable[Network], inputs: LabelInputs) -> Iterator[s
                 cause = _policy_cause(value, network, inputs.assignment)
             elif key == NETWORK_LABEL:
                 cause = "it is for containers", f"use {POLICY_LABEL} for a network, or an IPv6Network that observes it"
+            elif (key, value) in selected:
+                continue
             else:
                 cause = _key_cause(key, POLICY_LABEL)
             yield from _message(f"Docker network {network.name}", key, value, cause)
 
 
-def _of_containers(containers: Iterable[Container], inputs: LabelInputs) -> Iterator[str]:
+def _of_containers(containers: Collection[Container], selected: _Labels, inputs: LabelInputs) -> Iterator[str]:
     for container in containers:
         for key, value in {**container.image_labels, **container.labels}.items():
             if not _OURS.match(key):
+                continue
+            named = key == NETWORK_LABEL and value in inputs.resources
+            if key in container.labels and (key, value) in selected and not named:
                 continue
             if key == POLICY_LABEL:
                 cause: _Cause = "it is for Docker networks", f"use {NETWORK_LABEL} for a container"
             elif key != NETWORK_LABEL:
                 cause = _key_cause(key, NETWORK_LABEL)
             elif key in container.labels:
-                cause = _network_cause(value, container, inputs.resources)
+                cause = _network_cause(value, container, containers, inputs.resources)
             elif container.image_problem:
                 why = (
                     f"whether it is the image's is unknown, because that can't be inspected ({container.image_problem})"
@@ -130,7 +152,9 @@ def _policy_cause(name: str, network: Network, assignment: PolicyAssignment) -> 
     )
 
 
-def _network_cause(name: str, container: Container, resources: Mapping[str, NetworkResource]) -> _Cause:
+def _network_cause(
+    name: str, container: Container, containers: Collection[Container], resources: Mapping[str, NetworkResource]
+) -> _Cause:
     if name not in resources and (of := next((n for n, r in resources.items() if r.docker_name == name), None)):
         return f"{quote(name)} is the Docker network of IPv6Network {of}", f"did you mean {of}?"
     if problem := _name_cause(name):
@@ -138,16 +162,18 @@ def _network_cause(name: str, container: Container, resources: Mapping[str, Netw
     resource = resources.get(name)
     if resource is None:
         return f"there is no IPv6Network {name}", _suggestion(name, resources)
+    if is_member(resource, container.labels):
+        members = (c for c in containers if is_member(resource, c.labels) and has_networks(c))
+        there = (c for c in containers if any(end.network_name == resource.docker_name for end in c.endpoints))
+        return exclusion(container, {c.id for c in (*members, *there)}, containers)
     allowed = resource.spec.members.allowed_compose_projects
     if not resource.spec.members.allow_label:
         return f"IPv6Network {name} does not allow it", "write spec.members.allowLabel: true there"
-    if not is_allowed(resource, container.labels):
-        shown = (*allowed[:_SHOWN], *(("others",) if len(allowed) > _SHOWN else ()))
-        return (
-            f"IPv6Network {name} allows only the Compose project {either_of(shown)}",
-            "add the container's project to spec.members.allowedComposeProjects there",
-        )
-    return None
+    shown = (*allowed[:_SHOWN], *(("others",) if len(allowed) > _SHOWN else ()))
+    return (
+        f"IPv6Network {name} allows only the Compose project {either_of(shown)}",
+        "add the container's project to spec.members.allowedComposeProjects there",
+    )
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:

@@ -4,18 +4,27 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.dockerd.model import COMPOSE_PROJECT, Container, Network
+from dockerv6.dockerd.model import COMPOSE_PROJECT, Container, ContainerEndpoint, Network
 from dockerv6.planning.inputs import INSTALLATION, MANAGED_BY, NAME, NETWORK_LABEL, POLICY_LABEL, SPEC_HASH, Identity
 from dockerv6.planning.labels import MAX_REPORTED, MORE, LabelInputs, claimed_networks, ignored_labels
 from dockerv6.planning.policy import assign_networks
 from tests.simulation.resources import network, policy
 from tests.unit.planning.scene import desired, foreign, live, running
 
-POLICIES = {"web": policy("web"), "dmz": policy("dmz", selector={"names": ["dmz_default"]})}
+POLICIES = {
+    "zone": policy("zone", selector={"matchLabels": {"dockerv6.io/zone": "a"}}),
+    "web": policy("web"),
+    "dmz": policy("dmz", selector={"names": ["dmz_default"]}),
+}
 RESOURCES = {
     "blog": network("blog"),
     "renamed": network("renamed", networkName="other_net"),
-    "closed": network("closed", members={"allowLabel": False}),
+    "closed": network("closed", members={"allowLabel": False, "matchLabels": {NETWORK_LABEL: "closed", "tier": "web"}}),
+    "other": network(
+        "other",
+        members={"matchLabels": {"dockerv6.io/tier": "front"}},
+        publish={"ports": [{"port": 80, "containers": {"matchLabels": {"dockerv6.io/published": "blog"}}}]},
+    ),
     "limited": network("limited", members={"allowedComposeProjects": ["shop", "forum"]}),
     "wide": network("wide", members={"allowedComposeProjects": [f"p{n}" for n in range(7)]}),
 }
@@ -25,7 +34,7 @@ SHOP = foreign("shop", "fd99::/64", 1)
 def ignored(*objects: Network | Container, observers: dict[str, list[str]] | None = None) -> tuple[str, ...]:
     networks = [each for each in objects if isinstance(each, Network)]
     containers = [each for each in objects if isinstance(each, Container)]
-    inputs = LabelInputs(RESOURCES, assign_networks(POLICIES, networks, observers or {}), Identity())
+    inputs = LabelInputs(RESOURCES, POLICIES, assign_networks(POLICIES, networks, observers or {}), Identity())
     return ignored_labels(networks, containers, inputs)
 
 
@@ -101,6 +110,29 @@ def test_a_key_that_is_meant_for_dockerv6_has_a_suggestion_however_it_is_spelled
 def test_a_label_of_the_other_kind_of_object_is_reported() -> None:
     assert "it is for containers; use dockerv6.io/policy for a network" in of_network(NETWORK_LABEL)
     assert "it is for Docker networks; use dockerv6.io/network for a container" in of_container(POLICY_LABEL)
+
+
+def test_a_member_that_can_not_be_attached_is_reported_here_and_not_in_the_status_of_the_resource() -> None:
+    label = {NETWORK_LABEL: "blog"}
+    alone = replace(running("web"), labels=label, network_mode="host")
+    (found,) = ignored(alone)
+    assert found.endswith("web (network_mode host) can't be attached to any network; remove the label or that mode")
+    vpn = running("vpn")
+    shared = replace(alone, network_mode=f"container:{vpn.id}")
+    (found,) = ignored(shared, vpn)
+    assert found.endswith(
+        "shares the network of container vpn, which is not a member; give vpn the label too, or remove it from both"
+    )
+    assert ignored(shared, replace(vpn, labels=label)) == ()
+    there = ContainerEndpoint("1" * 64, "blog")
+    assert ignored(shared, replace(vpn, endpoints=(there,))) == ()
+
+
+def test_a_label_that_a_selector_has_is_one_with_an_effect() -> None:
+    assert of_container("dockerv6.io/tier", "front") == of_container("dockerv6.io/published") == ""
+    assert of_container("dockerv6.io/tier", "back") != ""
+    assert of_network("dockerv6.io/zone", "a") == ""
+    assert of_container(NETWORK_LABEL, "closed", tier="web") == ""  # by matchLabels
 
 
 def test_labels_that_dockerv6_sets_are_reported_only_where_it_did_not() -> None:

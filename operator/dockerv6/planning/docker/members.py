@@ -5,7 +5,7 @@ The labels are those of ``spec.members``, or `NETWORK_LABEL` with the name of th
 Only our own attachments are undone. Each is recorded before it is made (`steps.AttachMember`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.errors import either_of
@@ -26,13 +26,10 @@ def is_member(resource: NetworkResource, labels: Mapping[str, str]) -> bool:
     """Whether a container with these labels is a member."""
     members = resource.spec.members
     named = members.allow_label and labels.get(NETWORK_LABEL) == resource.metadata.name
-    return (named or has_labels(labels, members.match_labels)) and is_allowed(resource, labels)
-
-
-def is_allowed(resource: NetworkResource, labels: Mapping[str, str]) -> bool:
-    """Whether a container with these labels is of a Compose project that may have members."""
-    allowed = resource.spec.members.allowed_compose_projects
-    return not allowed or labels.get(COMPOSE_PROJECT) in allowed
+    allowed = members.allowed_compose_projects
+    return (named or has_labels(labels, members.match_labels)) and (
+        not allowed or labels.get(COMPOSE_PROJECT) in allowed
+    )
 
 
 def matching_members(desired: Desired, containers: Iterable[Container]) -> tuple[Container, ...]:
@@ -44,10 +41,16 @@ def attach_members(desired: Desired, observed: Observed, network: Network | Netw
     """Attach the members that are not attached yet."""
     attached = {a.container_id for a in (*observed.attachments, *observed.remembered)}
     members = matching_members(desired, observed.containers)
+    selected = [c for c in members if has_labels(c.labels, desired.resource.spec.members.match_labels)]
     return tuple(
-        AttachMember(desired.name, network.name, _attachment(container, members, observed))
+        AttachMember(
+            desired.name,
+            network.name,
+            # whoever sets `NETWORK_LABEL` takes no alias from those that the resource selects
+            _attachment(container, selected if container in selected else members, observed),
+        )
         for container in members
-        if container.id not in attached and not _without_networks(container)
+        if container.id not in attached and has_networks(container)
     )
 
 
@@ -75,18 +78,20 @@ def release_members(desired: Desired, observed: Observed, live: Network) -> tupl
 
 
 def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
-    """Members that can't be attached, or that there are none."""
-    if observed.engine is None:
+    """Members by ``matchLabels`` that can't be attached, or that there are none. For the others see `labels`."""
+    wanted = desired.resource.spec.members.match_labels
+    if not wanted or observed.engine is None:
         return ()
-    members = matching_members(desired, observed.containers)
-    excluded = [why for c in members if (why := _excluded(c, members, observed))]
+    every = matching_members(desired, observed.containers)
+    members = [c for c in every if has_labels(c.labels, wanted)]
+    served = {a.container_id for a in observed.attachments} | {c.id for c in every if has_networks(c)}
+    excluded = ["; ".join(why) for c in members if (why := exclusion(c, served, observed.containers))]
     if excluded:
         return (_finding(Reason.MEMBER_REFUSED, f"spec.members: {'; '.join(excluded)}"),)
-    wanted = desired.resource.spec.members.match_labels
     unproven = unproven_labels(observed.containers, wanted)
     if any(c.image_problem for c in observed.containers if may_have_labels(c, wanted)):
         return (_finding(Reason.MEMBER_REFUSED, f"spec.members: {unproven}"),)
-    if wanted and not members:
+    if not members:
         listed = ", ".join(f"{key}={value}" for key, value in sorted(wanted.items()))
         if allowed := desired.resource.spec.members.allowed_compose_projects:
             listed += f" and of the Compose project {either_of(allowed)}"
@@ -99,32 +104,36 @@ def _finding(reason: Reason, message: str) -> Finding:
     return Finding(ConditionType.NETWORK_READY, reason, message, blocks=False, unknown=True)
 
 
-def _without_networks(container: Container) -> bool:
-    return container.network_mode in _NETWORK_MODES_WITHOUT_NETWORKS or container.network_mode.startswith(_SHARED)
+def has_networks(container: Container) -> bool:
+    """Whether it can be attached to networks."""
+    mode = container.network_mode
+    return mode not in _NETWORK_MODES_WITHOUT_NETWORKS and not mode.startswith(_SHARED)
 
 
-def _excluded(container: Container, members: Iterable[Container], observed: Observed) -> str:
-    """Why a member has no address of the network, with the remedy; "": it has one, or gets one.
+def exclusion(container: Container, served: Collection[str], containers: Iterable[Container]) -> tuple[str, str] | None:
+    """Why a member has no address of the network, and the remedy; None: it has one, or gets one.
 
     A container that shares the network namespace of another one (Compose: ``network_mode: service:vpn``) has the
     addresses of that one.
+
+    Args:
+        container: the member.
+        served: ids of the containers that are attached, or will be.
+        containers: all running ones.
     """
-    if not _without_networks(container):
-        return ""
+    if has_networks(container):
+        return None
     if not container.network_mode.startswith(_SHARED):
-        mode = container.network_mode
-        return f"{container.name} (network_mode {mode}) can't be attached to any network; remove the label or that mode"
+        why = f"{container.name} (network_mode {container.network_mode}) can't be attached to any network"
+        return why, "remove the label or that mode"
     owner = container.network_mode.removeprefix(_SHARED)
-    served = {a.container_id for a in observed.attachments} | {c.id for c in members if not _without_networks(c)}
     if owner in served:
-        return ""
-    name = next((c.name for c in observed.containers if c.id == owner), None)
+        return None
+    name = next((c.name for c in containers if c.id == owner), None)
     if name is None:
-        return f"{container.name} shares the network of container {owner[:12]}, which is not running; start that one"
-    return (
-        f"{container.name} shares the network of container {name}, which is not a member; give {name} the label too,"
-        " or remove it from both"
-    )
+        return f"{container.name} shares the network of container {owner[:12]}, which is not running", "start that one"
+    why = f"{container.name} shares the network of container {name}, which is not a member"
+    return why, f"give {name} the label too, or remove it from both"
 
 
 def _attachment(container: Container, members: Iterable[Container], observed: Observed) -> Attachment:

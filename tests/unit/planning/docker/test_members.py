@@ -96,6 +96,11 @@ class TestAttach:
         (finding,) = member_findings(limited, observed(HERE, containers=(WEB,)))
         assert "no running container is labelled stack=blog and of the Compose project shop or forum" in finding.message
 
+    def test_whoever_sets_the_label_takes_no_alias_from_those_that_the_resource_selects(self) -> None:
+        stranger = replace(composed("db", "evil"), id="e" * 64, name="evil")
+        stranger = replace(stranger, labels={**stranger.labels, "stack": "evil", NETWORK_LABEL: "blog"})
+        assert aliases(composed("db", "shop"), stranger) == {"db": ("db",), "evil": ()}
+
     def test_without_labels_no_container_matches(self) -> None:
         assert attach_members(desired(), state(WEB), HERE) == ()
 
