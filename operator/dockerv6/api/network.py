@@ -183,7 +183,7 @@ class IPv6NetworkSpec(Model):
     )
     members: Members = Field(
         default_factory=shared_default(Members),
-        description="Containers to attach by their labels. Default: none.",
+        description="Containers that are attached because of their labels. Default: those that name the resource.",
     )
     hosts: Hosts = Field(
         default_factory=shared_default(Hosts),
