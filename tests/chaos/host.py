@@ -38,7 +38,7 @@ _ANSWER = 2.0
 _STARTS = 5
 """So many starts in a row that fail before an attempt counts as failed, each a second after the one before."""
 
-OURS = {
+OURS: dict[str, dict[str, Any]] = {
     "blog": {},
     "shop": {
         "firewall": {"ingress": [{"from": ["2001:db8::/32"], "ports": [{"port": 81}]}]},
@@ -71,6 +71,7 @@ class ChaosHost:
     state: StateDirectory
     subnets: dict[str, str] = field(default_factory=dict)
     bridges: dict[str, str] = field(default_factory=dict)
+    specs: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(OURS))
     foreign: object = None
     remedy: Callable[[], None] | None = None
     refusals: list[str] = field(default_factory=list)
@@ -86,9 +87,7 @@ class ChaosHost:
         for name, prefix in _PREFIXES.items():
             self.engine.docker("network", "create", "--ipv6", "--subnet", prefix, name)
         self.engine.netexec("nft", "-f", "-", stdin=_FOREIGN_TABLE)
-        self.operator.apply_yaml(
-            "networks.yaml", "\n---\n".join(network_yaml(name, spec) for name, spec in OURS.items())
-        )
+        self._write_networks()
         self.operator.apply_yaml("guest.yaml", policy_yaml(_GUEST, {"selector": {"prefixes": ["fd12:3456:789a::/48"]}}))
         self.operator.start()
         for name in OURS:
@@ -104,6 +103,19 @@ class ChaosHost:
         self.foreign = self._foreign()
         if problem := self.converge(_FIRST_PATIENCE):
             raise AssertionError(f"the host is not as it must be before the first fault: {problem}")
+
+    def _write_networks(self) -> None:
+        documents = [network_yaml(name, spec) for name, spec in self.specs.items()]
+        self.operator.apply_yaml("networks.yaml", "\n---\n".join(documents))
+
+    def _replace_stale(self, name: str) -> None:
+        """Do what the message says, when the engine was killed between its two records of a network."""
+        number = int(self.bridges[name].rpartition("_")[2]) + 1 if "_" in self.bridges[name] else 1
+        self.bridges[name] = f"v6-{name}_{number}"
+        self.subnets[name] = f"fd12:3456:789c:{sorted(OURS).index(name)}{number:02x}::/64"
+        fields = {"bridge": {"name": self.bridges[name]}, "addressing": {"subnet": self.subnets[name]}}
+        self.specs[name] = {**OURS[name], **fields}
+        self._write_networks()
 
     def converge(self, patience: float = PATIENCE) -> str:
         """Wait until all checks pass; return "", or the problem that is left. Restarts the operator as systemd does."""
@@ -143,6 +155,9 @@ class ChaosHost:
         printed = [self.operator.cli("get", kind, "-o", "json").stdout for kind in ("v6net", "v6pol")]
         listed = [item for each in printed for item in json.loads(each)["items"]]
         not_ready = {item["metadata"]["name"]: state for item in listed if (state := _not_ready(item))}
+        for name, state in not_ready.items():
+            if state.startswith("StaleNetwork: ") and self.subnets[name] in state:
+                self._replace_stale(name)
         expected = {*OURS, _GUEST}
         missing = expected - {item["metadata"]["name"] for item in listed}
         return f"not ready: {not_ready}; missing: {missing}" if not_ready or missing else ""

@@ -61,6 +61,7 @@ class Engine:
         self.settings = settings
         self.namespace = namespace
         self.directory = session.directory / name
+        self.was_killed = False
         self._process: subprocess.Popen[str] | None = None
         self._client: APIClient | None = None
         if len(str(self.socket)) > _SOCKET_PATH_LIMIT:
@@ -203,6 +204,7 @@ class Engine:
 
     def kill(self) -> None:
         """Kill the engine and its containers, to simulate a power failure; the next `start` is a recovery."""
+        self.was_killed = True
         self._end(signal.SIGKILL, 0.0)
 
     def stop(self, patience: float = 15.0) -> None:

@@ -67,10 +67,13 @@ class EnginePool:
         return station
 
     def release(self, station: Station) -> None:
-        """Clean a station for the next test. A station that does not run, or that can't be cleaned, is removed."""
+        """Clean a station for the next test. A station that does not run, or that can't be cleaned, is removed.
+
+        An engine that was killed may keep a network that it does not list, and then refuses another one like it.
+        """
         self._in_use.remove(station)
         try:
-            if station.engine.alive:
+            if station.engine.alive and not station.engine.was_killed:
                 station.baseline.restore(station.engine)
                 return
         except BaseException:

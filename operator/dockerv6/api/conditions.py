@@ -105,6 +105,7 @@ class Reason(StrEnum):
     SOURCES_DROPPED = "SourcesDropped"
     SOURCES_NOT_VALIDATED = "SourcesNotValidated"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
+    STALE_NETWORK = "StaleNetwork"
     STATE_REWRITTEN = "StateRewritten"
     STATE_UNREADABLE = "StateUnreadable"
     HOST_UNREADABLE = "HostUnreadable"

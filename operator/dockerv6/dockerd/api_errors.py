@@ -67,6 +67,7 @@ _TEXTS: tuple[tuple[int | None, re.Pattern[str], type[EngineApiError]], ...] = (
 )
 
 _NOISE = re.compile(r"rpc error: code = \w+ desc = |^Error response from daemon: ")
+_CONFLICTING = re.compile(r"conflicts with network ([0-9a-f]{12,64})\b")
 _LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
@@ -94,3 +95,9 @@ def one_line(message: str) -> str:
     for line in filter(None, (line.strip().removeprefix("* ") for line in message.splitlines())):
         joined += line if not joined else f" {line}" if joined.endswith(":") else f"; {line}"
     return _LONG_ID.sub(r"\1", _NOISE.sub("", joined))
+
+
+def conflicting_network(message: str) -> str:
+    """The first digits of the id of the network that a bridge driver names as the cause of a refusal; "": none."""
+    found = _CONFLICTING.search(message)
+    return found[1] if found is not None else ""

@@ -12,10 +12,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import quote
 
-from dockerv6.dockerd import address, attachments, decode, encode, fields, port_bindings
+from dockerv6.dockerd import address, api_errors, attachments, decode, encode, fields, port_bindings
 from dockerv6.dockerd.api_errors import AmbiguousName, EndpointExists, NoResponse, NotConnected
 from dockerv6.dockerd.events import EventStreams
-from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineUnavailable, NetworkNotFound
+from dockerv6.dockerd.port import (
+    ContainerNotFound,
+    EngineApiError,
+    EngineConflict,
+    EngineError,
+    EngineUnavailable,
+    NetworkNotFound,
+    StaleNetwork,
+)
 from dockerv6.dockerd.transport import INSPECT_TIMEOUT, Transport
 
 if TYPE_CHECKING:
@@ -137,7 +145,23 @@ class DockerEngine:
 
     async def create_network(self, spec: NetworkSpec) -> str:
         """Create a network; return its id."""
-        return decode.created_id(await self._transport.post("/networks/create", partial(encode.network, spec)))
+        try:
+            return decode.created_id(await self._transport.post("/networks/create", partial(encode.network, spec)))
+        except EngineConflict as error:
+            other = api_errors.conflicting_network(error.message)
+            if other and await self._is_stale(other):
+                raise StaleNetwork(error.message, error.status, spec) from error
+            raise
+
+    async def _is_stale(self, network_id: str) -> bool:
+        """Whether the engine has no network with that beginning of an id, although its driver has."""
+        try:
+            await self._inspect(f"/networks/{network_id}", "a network")
+        except NetworkNotFound:
+            return True
+        except EngineError:
+            return False
+        return False
 
     async def remove_network(self, network_id: str) -> None:
         """Remove a network; one that is gone is success."""

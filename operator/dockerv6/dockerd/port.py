@@ -9,10 +9,12 @@ Errors::
     │   ├── NetworkNotFound
     │   ├── ContainerNotFound
     │   └── EngineConflict  name taken, address in use, active endpoints, subnet overlap
+    │       └── StaleNetwork    what has the name or the subnet is a network that the engine does not list
     └── EngineTooOld        this engine's API can't express the request
 """
 
 from collections.abc import AsyncGenerator
+from ipaddress import IPv4Network
 from typing import Protocol
 
 from dockerv6.dockerd.model import Attachment, Container, EngineEvent, EngineInfo, Network, NetworkSpec
@@ -68,6 +70,26 @@ class EngineConflict(EngineApiError):  # noqa: N818 - same
     """The engine's present state does not allow the request."""
 
 
+class StaleNetwork(EngineConflict):
+    """A network that the engine does not list has the bridge's name or a subnet.
+
+    Engines from 20.10 to 29 record a network twice: first the bridge driver does, then the engine itself. If the engine
+    is killed between the two, its driver restores the network at every start (`populateNetworks` of libnetwork's bridge
+    driver) and refuses others with its bridge name or an overlapping subnet. No request removes it.
+    """
+
+    def __init__(self, message: str, status: int, refused: NetworkSpec) -> None:
+        """``refused``: what could not be created."""
+        super().__init__(message, status)
+        self.reason = "StaleNetwork"
+        more = ", and spec.ipv4.subnet" if any(isinstance(c.subnet, IPv4Network) for c in refused.ipam) else ""
+        self.explanation = (
+            "the engine was killed while it made a network: it keeps the bridge's name and the subnets of that one, but"
+            f" neither lists nor removes it; choose another spec.bridge.name and spec.addressing.subnet{more}"
+            " (docs/troubleshooting.md has a way to keep them)"
+        )
+
+
 class EngineTooOld(EngineError):  # noqa: N818 - named for the condition that users see
     """The engine's API can't express the request."""
 
@@ -93,6 +115,7 @@ class Engine(Protocol):
 
         Raises:
             EngineConflict: the name is taken, or a subnet overlaps.
+            StaleNetwork: by a network that the engine does not list.
             EngineTooOld: the engine would silently ignore a part of the spec.
         """
 

@@ -190,6 +190,10 @@ class FakeEngine(FakeDaemon):
                     container.entries[name] = replace(entry, network_id=new)
         self.up()
 
+    def make_stale(self, name: str) -> None:
+        """Leave a network to the bridge driver, as an engine does that is killed before it records the network."""
+        self._networks.make_stale(name)
+
     def hang(self) -> None:
         """Hang as after SIGSTOP: calls wait until `resume`, and event streams stay open. Containers keep running."""
         self._runs.clear()

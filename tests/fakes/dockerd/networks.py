@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dockerv6.dockerd import api_errors, encode
 from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec, SubnetConfig
+from dockerv6.dockerd.port import StaleNetwork
 from tests.fakes.dockerd import links as fake_links
 from tests.fakes.dockerd.links import Links
 
@@ -54,6 +55,7 @@ class Networks:
         self._new_id = new_id
         self._emit = emit
         self._networks: dict[str, Network] = {}
+        self._stale: list[Network] = []
         bridge = NetworkSpec("bridge", enable_ipv6=False, options={BRIDGE_NAME: "docker0"})
         host = NetworkSpec("host", driver="host", enable_ipv6=False)
         none = NetworkSpec("none", driver="null", enable_ipv6=False)
@@ -88,6 +90,7 @@ class Networks:
         ipam = self._ipam(spec, spec.name)
         if bridge := spec.options.get(BRIDGE_NAME):
             self._check_bridge(spec, bridge)
+        self._check_stale(spec, ipam)
         return self._add(spec, ipam).id
 
     def remove(self, network: Network) -> None:
@@ -97,6 +100,12 @@ class Networks:
         del self._networks[network.id]
         self.links.release(network, self._on_links())
         self._emit("destroy", network)
+
+    def make_stale(self, name: str) -> None:
+        """Forget a network as an engine does that is killed before it records it: only its bridge driver keeps it."""
+        network = self.named(name)
+        assert network is not None
+        self._stale.append(self._networks.pop(network.id))
 
     def recreate_default_bridge(self) -> tuple[str, str]:
         """Create the network "bridge" again, as an engine does when it starts; return the old id and the new one."""
@@ -116,6 +125,22 @@ class Networks:
                     "networks have same bridge name",
                 )
 
+    def _check_stale(self, spec: NetworkSpec, ipam: tuple[SubnetConfig, ...]) -> None:
+        bridge = spec.options.get(BRIDGE_NAME)
+        for other in self._stale:
+            prefix = (
+                f"cannot create network {spec.name} ({bridge}): conflicts with network {other.id[:12]} ({other.bridge})"
+            )
+            taken = [config.subnet for config in other.ipam]
+            clash = next((c.subnet.version for c in ipam if overlaps(c.subnet, taken)), None)
+            if bridge == other.bridge:
+                message = f"{prefix}: networks have same bridge name"
+            elif clash is not None:
+                message = f"{prefix}: networks have overlapping IPv{clash}"
+            else:
+                continue
+            raise StaleNetwork(message, 403, spec)
+
     def _ipam(self, spec: NetworkSpec, seed: str) -> tuple[SubnetConfig, ...]:
         """Return the requested subnets, and one from a pool for each address family without one."""
         taken = [config.subnet for network in self._networks.values() for config in network.ipam]
@@ -124,7 +149,8 @@ class Networks:
         versions = {config.subnet.version for config in spec.ipam}
         ipam = list(spec.ipam)
         if spec.enable_ipv4 and 4 not in versions:
-            ipam.append(self._ipv4_pool([*taken, *(config.subnet for config in spec.ipam)]))
+            on_host = [config.subnet for network in self._stale for config in network.ipam]  # routes of their bridges
+            ipam.append(self._ipv4_pool([*taken, *on_host, *(config.subnet for config in spec.ipam)]))
         if spec.enable_ipv6 and 6 not in versions:
             if not self.version.ipv6_pool:
                 raise api_errors.from_response(404, "could not find an available, non-overlapping IPv6 address pool")

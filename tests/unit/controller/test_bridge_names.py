@@ -75,6 +75,28 @@ async def test_a_bridge_that_a_killed_engine_left_is_used() -> None:
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
 
 
+async def test_what_a_killed_engine_keeps_without_listing_it_has_a_remedy_that_works() -> None:
+    host = Host()
+    host.files.write(network("shop"), network("blog"))
+    async with host.running() as it:
+        await it.let(10)
+        host.engine.make_stale("blog")
+        host.engine.restart()
+        await it.let(60)
+        assert await host.ready("blog") == ("False", "StaleNetwork")
+        assert await host.ready("shop") == ("True", "ReconcileSucceeded")
+        host.files.write(network("blog", bridge={"name": "br-blog"}))
+        await it.let(60)
+        assert await host.ready("blog") == ("False", "SubnetOverlap")  # the bridge of the stale network has the subnet
+        host.files.write(network("blog", addressing={"subnet": "fd55::/64"}))
+        await it.let(60)
+        assert await host.ready("blog") == ("False", "StaleNetwork")
+        host.files.write(network("blog", bridge={"name": "br-blog"}, addressing={"subnet": "fd55::/64"}))
+        await it.let(60)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+        assert "validated br-blog" in host.rules_of("blog")
+
+
 async def test_rules_stay_while_an_engine_makes_the_bridge() -> None:
     """It has no address at first. Containers may come at any time."""
     host = Host()

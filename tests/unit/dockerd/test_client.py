@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pytest
 
+from dockerv6.api.conditions import Reason
 from dockerv6.dockerd.client import DockerEngine
-from dockerv6.dockerd.model import Attachment, NetworkSpec
-from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineUnavailable
+from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
+from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineUnavailable, StaleNetwork
 from tests.unit.dockerd.stub import Reply, Request, ping, serving, versions
 
 if TYPE_CHECKING:
@@ -281,6 +283,48 @@ async def test_a_network_that_can_not_be_inspected_does_not_make_the_engine_unav
         docker = DockerEngine(stub.url, environment={})
         with pytest.raises(EngineApiError, match="did not send a network"):
             await docker.network("n1")
+        await docker.close()
+
+
+STALE = f"cannot create network {NEW_ID} (v6-shop): conflicts with network {OLD_ID} (v6-shop): "
+
+
+@pytest.mark.parametrize("why", ["networks have same bridge name", "networks have overlapping IPv6"])
+@pytest.mark.parametrize("ipv4", ["", "192.0.2.0/24"])
+async def test_what_conflicts_with_a_network_that_the_engine_does_not_list_has_a_remedy_of_its_own(
+    tmp_path: Path, why: str, ipv4: str
+) -> None:
+    def answer(method: str, path: str) -> tuple[int, object]:
+        if method == "POST":
+            return 403, {"message": STALE + why}
+        assert path == f"/networks/{OLD_ID[:12]}"
+        return 404, {"message": f"network {OLD_ID[:12]} not found"}
+
+    subnets = [ip_network(subnet) for subnet in ("2001:db8::/64", ipv4) if subnet]
+    async with serving(tmp_path / "d", engine(answer)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        with pytest.raises(StaleNetwork, match=re.escape(why)) as caught:
+            await docker.create_network(NetworkSpec("shop", ipam=tuple(map(SubnetConfig, subnets))))
+        assert caught.value.reason == Reason.STALE_NETWORK
+        assert "another spec.bridge.name and spec.addressing.subnet" in str(caught.value)
+        assert ("spec.ipv4.subnet" in str(caught.value)) == bool(ipv4)
+        await docker.close()
+
+
+@pytest.mark.parametrize("inspected", [(200, {"Id": OLD_ID, "Name": "other"}), (500, {"message": "busy"}), (200, {})])
+async def test_a_conflict_with_a_network_that_may_exist_is_an_ordinary_one(
+    tmp_path: Path, inspected: tuple[int, object]
+) -> None:
+    def answer(method: str, path: str) -> tuple[int, object]:
+        if path == "/version":
+            return 200, VERSION
+        return (403, {"message": STALE + "networks have same bridge name"}) if method == "POST" else inspected
+
+    async with serving(tmp_path / "d", engine(answer)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        with pytest.raises(EngineConflict) as caught:
+            await docker.create_network(NetworkSpec("shop"))
+        assert caught.value.reason == Reason.NAME_CONFLICT
         await docker.close()
 
 
