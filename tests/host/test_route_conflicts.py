@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import replace
+from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
 import pytest
@@ -192,3 +193,21 @@ async def test_a_missing_route_is_named_and_the_command_adds_it(
     world.host_changed()
     assert on_link_findings(await world.host_view.get(), (NETWORK,), unrouted) == ()
     assert passes(topology)
+
+
+async def test_a_subnet_that_is_routed_to_the_bridge_in_parts_lacks_no_route(topology: Topology, world: World) -> None:
+    unrouted = {(SUBNET, "br-blog")}
+    low, high = (str(each) for each in IPv6Network(SUBNET).subnets())
+    ip("route", "add", low, "dev", "br-blog")
+    ip("route", "add", high, "dev", "br-blog")
+    ip("route", "del", SUBNET, "dev", "br-blog")
+    ip("route", "add", "unreachable", SUBNET, "metric", "1")
+    assert passes(topology)
+    world.host_changed()
+    assert on_link_findings(await world.host_view.get(), (NETWORK,), unrouted) == ()
+    assert await findings(world) == ()
+    ip("route", "del", low, "dev", "br-blog")
+    assert not passes(topology)
+    world.host_changed()
+    assert len(on_link_findings(await world.host_view.get(), (NETWORK,), unrouted)) == 1
+    assert len(await findings(world)) == 1

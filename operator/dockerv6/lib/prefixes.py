@@ -6,7 +6,7 @@ in ascending order, and consecutive subnets are `range` objects of their numbers
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 
 ULA = IPv6Network("fc00::/7")
 """Unique local addresses, RFC 4193 §3.1."""
@@ -25,6 +25,11 @@ def is_ula(prefix: IPv6Network) -> bool:
 def overlaps_any(prefix: IPv6Network, others: Iterable[IPv6Network]) -> bool:
     """Whether any of `others` shares an address with `prefix`."""
     return any(prefix.overlaps(other) for other in others)
+
+
+def covers(prefixes: Iterable[IPv6Network], prefix: IPv6Network) -> bool:
+    """Whether the prefixes together contain the whole of ``prefix``, such as its two halves."""
+    return any(prefix.subnet_of(each) for each in collapse_addresses(prefixes))
 
 
 class PrefixSet:

@@ -19,6 +19,7 @@ from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import LOCAL_TABLE, MAIN_TABLE, Route, RoutingRule
 from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.prefixes import covers
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.host.interfaces import GLOBAL_UNICAST, LONGEST_DEFAULT, default_route_interfaces
 from dockerv6.planning.inputs import HostView
@@ -201,8 +202,8 @@ def _takers(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tu
         for route, certain in _preferred_to_own(inside, bridge, subnet):
             if route.rejects != _THROW:  # the next rule is tried
                 yield route, certain and not rule.conditions
-        whole = for_most and not any(route.destination == subnet for route in inside)
-        cover = index.covering(rule.table, subnet) if whole else None
+        open_ = for_most and not covers((route.destination for route in inside), subnet)
+        cover = index.covering(rule.table, subnet) if open_ else None
         if cover is not None and cover.rejects != _THROW and (cover.rejects or cover.interface not in (bridge, "lo")):
             yield cover, bool(cover.rejects) and not rule.conditions
     yield from _preferred_to_own(index.within(MAIN_TABLE, subnet), bridge, subnet)
@@ -214,12 +215,20 @@ def _preferred_to_own(inside: list[Route], bridge: str, subnet: IPv6Network) -> 
     Of equal routes it prefers the older one. The bridge's may not be read yet: a new bridge is there before its routes.
     It is in the main table, and in copies of it, as for a VRF.
     """
-    own = min((r.metric for r in inside if r.interface == bridge and r.destination == subnet), default=None)
+    own = [route for route in inside if route.interface == bridge]
+    unread = not covers((route.destination for route in own), subnet)
     for route in inside:
-        longer = route.destination.prefixlen > subnet.prefixlen
-        if route.interface != bridge and (longer or own is None or route.metric <= own):
-            unread = own is None and route.table == MAIN_TABLE
-            yield route, longer or not (unread or (route.rejects and route.metric == own))
+        if route.interface == bridge or covers((r.destination for r in own if _is_before(r, route)), route.destination):
+            continue
+        equal = any((r.destination, r.metric) == (route.destination, route.metric) for r in own)
+        maybe = (unread and route.table == MAIN_TABLE) or (route.rejects and equal)
+        yield route, route.destination.prefixlen > subnet.prefixlen or not maybe
+
+
+def _is_before(one: Route, other: Route) -> bool:
+    """Whether the kernel prefers one route for certain, where both match."""
+    longer = one.destination.prefixlen - other.destination.prefixlen
+    return longer > 0 or (longer == 0 and one.metric < other.metric)
 
 
 def _before_main(rules: Iterable[RoutingRule], subnet: IPv6Network) -> Iterator[RoutingRule]:

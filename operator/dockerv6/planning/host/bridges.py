@@ -1,7 +1,7 @@
 """The bridges of Docker networks: repair, and the settings that bridged packets need to pass the packet filter."""
 
 from collections.abc import Collection, Iterable, Mapping
-from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network, collapse_addresses
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
@@ -61,12 +61,12 @@ def icc_findings(host: HostView, *, icc: bool) -> tuple[Finding, ...]:
 
 @memoize_by_identity
 def _destinations(host: HostView) -> Mapping[str | None, tuple[IPv6Network, ...]]:
-    """Where routes of the main table lead, by interface; without default routes."""
+    """Where routes of the main table lead, by interface, joined where they are adjacent; without default routes."""
     found: dict[str | None, list[IPv6Network]] = {}
     for route in host.routes:
         if route.table == MAIN_TABLE and route.destination.prefixlen > LONGEST_DEFAULT:
             found.setdefault(route.interface, []).append(route.destination)
-    return {name: tuple(each) for name, each in found.items()}
+    return {name: tuple(collapse_addresses(each)) for name, each in found.items()}
 
 
 def lacks_route(host: HostView, bridge: str, subnet: IPv6Network) -> bool:

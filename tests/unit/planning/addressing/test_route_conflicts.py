@@ -58,6 +58,36 @@ def test_other_routes_do_not(route: Route) -> None:
     assert takers(view(route)) == []
 
 
+LOW, HIGH = (replace(OWN, destination=half) for half in OWN.destination.subnets())
+QUARTERS = tuple(replace(OWN, destination=each) for each in OWN.destination.subnets(2))
+
+
+@pytest.mark.parametrize(
+    ("own", "route", "taken"),
+    [
+        ((LOW, HIGH), vpn(), []),  # the parts are longer
+        ((LOW, *QUARTERS[2:]), vpn(metric=1), []),
+        ((LOW, HIGH), vpn("fd12:3456:789a:1:8000::/65", metric=1024), []),
+        ((LOW, HIGH), vpn("fd12:3456:789a:1:8000::/65", metric=50), [("fd12:3456:789a:1:8000::/65", True)]),
+        ((LOW, HIGH), vpn("fd12:3456:789a:1::/80", metric=1024), [("fd12:3456:789a:1::/80", True)]),
+        ((LOW, QUARTERS[2]), vpn(), [("fd12:3456:789a:1::/64", False)]),  # the last quarter
+        ((OWN, LOW), vpn("fd12:3456:789a:1:8000::/65"), [("fd12:3456:789a:1:8000::/65", True)]),
+        ((OWN, QUARTERS[0]), vpn("fd12:3456:789a:1::/66", metric=1024), []),
+    ],
+)
+def test_a_subnet_may_be_routed_to_the_bridge_in_parts(
+    own: tuple[Route, ...], route: Route, taken: list[tuple[str, bool]]
+) -> None:
+    assert takers(view(route, own=own)) == taken
+
+
+def test_a_copy_of_the_parts_in_another_table_comes_before_its_default_route() -> None:
+    rules = (LOCAL, RoutingRule(5270, 52), MAIN)
+    low, high = (replace(each, table=52) for each in (LOW, HIGH))
+    assert takers(view(vpn("::/0", table=52), low, high, rules=rules)) == []
+    assert takers(view(vpn("::/0", table=52), low, rules=rules)) == [("::/0", False)]
+
+
 def test_without_a_route_to_the_bridge_any_other_one_takes_packets() -> None:
     """Perhaps: of a new bridge, the route may not be read yet."""
     dhcp = Route(OWN.destination, "lo", RouteProtocol.DHCP, 254, 1024, "unreachable")
