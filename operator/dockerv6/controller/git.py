@@ -26,15 +26,18 @@ _FIRST_RETRY = 2.0
 AT_ONCE = 3
 """Remotes that are asked at the same time. Threads, and the processes of git, must fit into the unit's TasksMax."""
 
-FAILING_AT_ONCE = 2
-"""As `AT_ONCE`, of the remotes that could not be read the last time."""
+SLOW_AT_ONCE = 2
+"""As `AT_ONCE`, of the remotes that could not be read the last time, or have taken longer than `PATIENCE`."""
+
+PATIENCE = 5.0
+"""Seconds after which a remote is a slow one."""
 
 
 class GitSources:
     """All Git sources of an operator.
 
-    Remotes that could not be read the last time have threads of their own. So one that hangs may delay the others once,
-    up to the limits of time of `source.git.program`, and after that only those that fail as well.
+    Remotes that could not be read the last time, and slow ones, do not take the places of the others. So those that
+    hang delay the others by `PATIENCE` once, and after that only those that fail as well.
     """
 
     def __init__(self, sources: Iterable[GitSource], interval: float, clock: Clock, random: Random) -> None:
@@ -52,8 +55,9 @@ class GitSources:
         self._clock = clock
         self._random = random
         self._changed = asyncio.Event()
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="git")
-        self._failing_threads = ThreadPoolExecutor(FAILING_AT_ONCE, thread_name_prefix="failing-git")
+        self._threads = ThreadPoolExecutor(AT_ONCE + SLOW_AT_ONCE, thread_name_prefix="git")
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._slow_places = asyncio.Semaphore(SLOW_AT_ONCE)
         self._failing: set[str] = set()  # roots
 
     def tasks(self, context: Context) -> Mapping[str, Callable[[], Coroutine[object, object, None]]]:
@@ -98,8 +102,7 @@ class GitSources:
 
     async def close(self) -> None:
         """Wait until the threads of the cancelled tasks have ended: the next operator uses the same directories."""
-        for threads in (self._threads, self._failing_threads):
-            await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
 
     async def _follow(self, checkout: GitCheckout, context: Context) -> None:
         failures = 0
@@ -118,14 +121,39 @@ class GitSources:
         return after
 
     async def _sync(self, checkout: GitCheckout) -> CheckoutState:
-        token = CancellationToken()
-        threads = self._failing_threads if checkout.root in self._failing else self._threads
+        """Ask a remote. If it is slow, go on in one of the places for slow ones, or begin again once one is free."""
+        first, second = CancellationToken(), CancellationToken()
+        asking: asyncio.Future[CheckoutState] | None = None
         try:
-            state = await asyncio.get_running_loop().run_in_executor(threads, checkout.sync, token)
+            if checkout.root not in self._failing:
+                async with self._places:
+                    asking = self._start(checkout, first)
+                    await self._for_a_while(asking)
+                    if not asking.done() and self._slow_places.locked():
+                        first.cancel()
+                        await asyncio.wait({asking})
+                        asking = None if asking.exception() else asking
+            if asking is None or not asking.done():
+                async with self._slow_places:
+                    asking = asking or self._start(checkout, second)
+                    await asyncio.wait({asking})
+            state = asking.result()
         finally:
-            token.cancel()
+            first.cancel()
+            second.cancel()
         (self._failing.add if state.problem else self._failing.discard)(checkout.root)
         return state
+
+    async def _for_a_while(self, asking: "asyncio.Future[CheckoutState]") -> None:
+        patience = asyncio.ensure_future(self._clock.sleep(PATIENCE))
+        waiting: set[asyncio.Future[CheckoutState] | asyncio.Task[None]] = {asking, patience}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
+
+    def _start(self, checkout: GitCheckout, token: CancellationToken) -> "asyncio.Future[CheckoutState]":
+        return asyncio.get_running_loop().run_in_executor(self._threads, checkout.sync, token)
 
     async def _report(
         self, checkout: GitCheckout, before: CheckoutState, after: CheckoutState, context: Context

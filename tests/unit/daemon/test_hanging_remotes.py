@@ -174,7 +174,7 @@ async def test_remotes_that_hang_hold_up_no_other_one(
     failed = True
     asking = asyncio.create_task(git.ask_all(bench.context))
     async with asyncio.timeout(100):
-        while hung < controller_git.FAILING_AT_ONCE:  # noqa: ASYNC110 - threads set no event of the loop
+        while hung < controller_git.SLOW_AT_ONCE:  # noqa: ASYNC110 - threads set no event of the loop
             await asyncio.sleep(0.01)
         newer = remote.commit(resources("shop"))
         tasks = git.tasks(bench.context)
@@ -187,6 +187,61 @@ async def test_remotes_that_hang_hold_up_no_other_one(
     await asyncio.gather(asking, *followed, return_exceptions=True)
     await git.close()
     assert not [t for t in threading.enumerate() if "git_" in t.name]
+
+
+async def test_remotes_that_hang_at_the_first_start_hold_up_no_other_one(
+    host: Host, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More hang than there are threads, until their limit of time. A slow one is asked until it answers."""
+    good, slow = Remote(tmp_path / "good"), Remote(tmp_path / "slow")
+    commits = good.commit(resources("blog")), slow.commit(resources("shop"))
+    names = [f"/none/{number}.git" for number in range(2 * (controller_git.AT_ONCE + controller_git.SLOW_AT_ONCE))]
+    locations = tuple(map(parse_git_location, (str(slow.bare), *names, str(good.bare))))
+    asked, limit, pause = threading.Event(), threading.Event(), threading.Event()
+
+    class Patience(SystemClock):
+        """It ends soon, but not while the good one is asked, however busy the machine is."""
+
+        async def sleep(self, seconds: float) -> None:
+            del seconds
+            await asyncio.sleep(0.05)
+            while asked.is_set():  # noqa: ASYNC110 - threads set no event of the loop
+                await asyncio.sleep(0.01)
+
+    sources = replace(settings, git=locations).git_sources
+    git = GitSources(sources, 60, Patience(), Random(0))
+    bench = await host.bench()
+    start, real = GitSources._start, GitCheckout.sync
+
+    def starts(self: GitSources, checkout: GitCheckout, token: CancellationToken) -> asyncio.Future[CheckoutState]:
+        if checkout.source.location == sources[-1].location:
+            asked.set()
+        return start(self, checkout, token)
+
+    def sync(self: GitCheckout, token: CancellationToken) -> CheckoutState:
+        if self.source.location == sources[-1].location:
+            state = real(self, token)
+            asked.clear()
+            return state
+        while not limit.is_set():
+            token.check()
+            pause.wait(0.01)
+        return real(self, token)
+
+    monkeypatch.setattr(GitSources, "_start", starts)
+    monkeypatch.setattr(GitCheckout, "sync", sync)
+    following = asyncio.create_task(git.ask_all(bench.context))
+    async with asyncio.timeout(100):
+        while not git._checkouts[sources[-1].root].state.commit:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+        assert git._checkouts[sources[0].root].state.commit == ""
+        limit.set()
+        await following
+    states = [git._checkouts[source.root].state for source in sources]
+    assert (states[-1].commit, states[0].commit) == commits
+    assert all(state.problem for state in states[1:-1])
+    await git.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("git")]
 
 
 async def test_closing_waits_for_the_thread_that_still_uses_the_directory(
