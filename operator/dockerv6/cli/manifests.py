@@ -29,7 +29,17 @@ class Manifest:
 
 
 def read_manifests(paths: Iterable[str]) -> tuple[Manifest, ...]:
+    """The resources in files, directories and standard input, to be written. Raises as `read_resources`."""
+    texts: dict[str, bytes] = {}
+    return tuple(_manifests(read_resources(paths, texts), texts))
+
+
+def read_resources(paths: Iterable[str], texts: dict[str, bytes] | None = None) -> tuple[SourcedResource, ...]:
     """The resources in files, directories and standard input. Problems are printed to standard error.
+
+    Args:
+        paths: "-" is standard input.
+        texts: gets the content of each file.
 
     Raises:
         click.ClickException: a file is invalid, or there is no resource.
@@ -41,7 +51,6 @@ def read_manifests(paths: Iterable[str]) -> tuple[Manifest, ...]:
             raise click.UsageError(f"{path} is not fetched; download it, look at it, and apply the file")
     if STDIN in names and sys.stdin is None:
         raise click.UsageError("standard input is closed: redirect a file to it, or name the file")
-    texts: dict[str, bytes] = {}
     snapshot = load_paths(names, sys.stdin.buffer if STDIN in names else BytesIO(), texts=texts)
     for diagnostic in snapshot.diagnostics:
         click.echo(diagnostic_line(diagnostic), err=True)
@@ -50,7 +59,7 @@ def read_manifests(paths: Iterable[str]) -> tuple[Manifest, ...]:
         raise click.ClickException(f"{', '.join(names)}: errors ({errors}), so nothing was changed; correct them")
     if not snapshot.resources:
         raise click.ClickException(f"there is no resource in {', '.join(names)}")
-    return tuple(_manifests(snapshot.resources, texts))
+    return snapshot.resources
 
 
 def _manifests(found: tuple[SourcedResource, ...], texts: Mapping[str, bytes]) -> Iterator[Manifest]:

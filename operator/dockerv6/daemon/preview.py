@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from errno import EINVAL, EISDIR
@@ -34,7 +34,7 @@ from dockerv6.source.files import FileOwnership
 from dockerv6.source.git.checkout import GitCheckout, with_commits
 from dockerv6.source.git.location import GitSource
 from dockerv6.source.load import Loader
-from dockerv6.source.model import Diagnostic, Snapshot
+from dockerv6.source.model import Diagnostic, Snapshot, SourcedResource
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.model import SUSPENDED
 from dockerv6.store.port import Store
@@ -74,13 +74,17 @@ class Preview:
         return SavedPlan.of(self.plans, self.origin)
 
 
-def plan_now(settings: Settings) -> Preview:
+def plan_now(settings: Settings, given: Collection[SourcedResource] = ()) -> Preview:
     """`preview`, for callers that run no event loop. Raises as `preview` does."""
-    return run_until_signal(preview(settings))
+    return run_until_signal(preview(settings, given))
 
 
-async def preview(settings: Settings) -> Preview:
+async def preview(settings: Settings, given: Collection[SourcedResource] = ()) -> Preview:
     """Plan everything. Nothing is changed: not on the host, and not in the state directory.
+
+    Args:
+        settings: of the command.
+        given: resources that are planned as if the sources had them, in place of those with the same names.
 
     Raises:
         StoreError, LedgerError, FirewallUnavailable, DockerHostError: it can't be planned; the message says why.
@@ -95,6 +99,7 @@ async def preview(settings: Settings) -> Preview:
         await context.engine_chains.load()
         await context.recreations.load()
         snapshot = await to_cancellable_thread(partial(read_sources, settings, context.clock))
+        snapshot = snapshot.with_resources(given)
         identity = context.settings.identity
         origin = PlanOrigin(version("dockerv6"), identity.installation, identity.instance, socket.gethostname())
         return Preview(await plan_everything(snapshot, context), snapshot.diagnostics, origin, _unread(snapshot))

@@ -1,7 +1,7 @@
 """The result of reading the sources: resources with positions, diagnostics, and which sources were complete."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dockerv6.api.errors import FieldPath, format_path
@@ -128,3 +128,16 @@ class Snapshot:
     def complete(self) -> bool:
         """Whether everything was read, so that a resource that is missing here is deleted."""
         return all(root.listed for root in self.roots) and not self.broken_files
+
+    def with_resources(self, given: Collection[SourcedResource]) -> "Snapshot":
+        """The same with other resources in place of those with the same kinds and names."""
+        replaced = {(str(each.resource.kind), each.resource.metadata.name) for each in given}
+        kept = (r for r in self.resources if (str(r.resource.kind), r.resource.metadata.name) not in replaced)
+        mended = [each for each in self.invalid if (each.kind, each.name) in replaced]
+        past = {diagnostic for each in mended for diagnostic in each.diagnostics}
+        return replace(
+            self,
+            resources=(*kept, *given),
+            invalid=tuple(each for each in self.invalid if each not in mended),
+            diagnostics=tuple(each for each in self.diagnostics if each not in past),
+        )

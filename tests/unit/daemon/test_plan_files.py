@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from dockerv6.daemon.preview import plan_now, read_plan, write_plan
 from dockerv6.daemon.settings import Settings
 from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan
 from dockerv6.source.git.location import parse_git_location
+from dockerv6.source.load import load_paths
 from tests.unit.daemon.test_process import NETWORK, host, settings, write  # noqa: F401 - fixtures
 from tests.world import Host
 
@@ -45,6 +47,29 @@ def test_exactly_the_plan_is_executed(host: Host, settings: Settings, tmp_path: 
     results = process.apply(settings, 60, read_plan(file))
     assert {(each.name, each.ready) for each in results} == {("blog", True), ("default", True)}
     assert not any(plan.steps for plan in plan_now(settings).plans)
+
+
+def test_resources_that_are_given_are_planned_in_place_of_those_of_the_sources(
+    host: Host, settings: Settings, tmp_path: Path
+) -> None:
+    write(settings)
+    process.apply(settings, 60)
+    before = len(host.engine.changes)
+    (file,) = (each for each in Path(settings.config_dirs[0]).iterdir())
+    unchanged = load_paths((str(file),), BytesIO()).resources
+    assert not any(plan.steps for plan in plan_now(settings, unchanged).plans)
+    moved = f"{NETWORK}spec: {{addressing: {{subnet: 'fd55::/64'}}}}"
+    (tmp_path / "given.yaml").write_text("\n---\n".join([moved, NETWORK.replace("blog", "new")]))
+    file.write_text(f"{NETWORK}spec: {{odd: 1}}")  # invalid, and not what is asked about
+    given = load_paths((str(tmp_path / "given.yaml"),), BytesIO()).resources
+    assert len(given) == 2
+    found = plan_now(settings, given)
+    steps = {plan.name: [step.describe() for step in plan.steps] for plan in found.plans}
+    assert any("fd55::/64" in step for step in steps["blog"])
+    assert any("create Docker network new" in step for step in steps["new"])
+    assert found.diagnostics == ()
+    assert len(host.engine.changes) == before
+    assert [each.name for each in Path(settings.config_dirs[0]).iterdir()] == [file.name]
 
 
 def test_a_stale_plan_changes_nothing(host: Host, settings: Settings, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """``dockerv6 plan``: show the changes that a run would make."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from dockerv6.daemon.settings import Settings
 if TYPE_CHECKING:
     from dockerv6.daemon.preview import Preview
     from dockerv6.planning.plan import Plan
+    from dockerv6.source.model import SourcedResource
 
 NOTHING_TO_DO = 0
 ERROR = 1
@@ -47,21 +49,41 @@ def command(ctx: click.Context, settings: Settings, *, wanted: tuple[str, ...], 
     Exit codes: 0 no changes, 2 changes to make, 1 error: the plan can't be computed, a file is invalid, or a resource
     is blocked: it is not Ready until the problem that the plan names is solved. Warnings don't change the exit code.
     """
-    from dockerv6.daemon.preview import plan_now, write_plan  # noqa: PLC0415 - loads the daemon
-
     if out is not None and wanted:
         raise click.UsageError("--out writes the plan of all resources; leave out KIND/NAME")
     if out == Path("-"):
         raise click.UsageError("--out needs a file: standard output has the plan in words")
-    found = plan_now(settings)
+    ctx.exit(show_plan(settings, wanted, output, out=out))
+
+
+def show_plan(
+    settings: Settings,
+    wanted: Sequence[str],
+    output: str,
+    *,
+    out: Path | None = None,
+    given: "Collection[SourcedResource]" = (),
+) -> int:
+    """Print the plan of the wanted resources, all if none is named; return the exit code.
+
+    Args:
+        settings: of the command.
+        wanted: as `parse_references` takes them.
+        output: "text" or "json".
+        out: also write the plan to this file.
+        given: as for `preview`.
+    """
+    from dockerv6.daemon.preview import plan_now, write_plan  # noqa: PLC0415 - loads the daemon
+
+    found = plan_now(settings, given) if given else plan_now(settings)
     if out is not None:
         write_plan(found.saved, out)
     plans = _selected(found, wanted)
     _show(plans, found, output)
-    ctx.exit(_exit_code(plans, found))
+    return _exit_code(plans, found)
 
 
-def _selected(found: "Preview", wanted: tuple[str, ...]) -> "list[Plan]":
+def _selected(found: "Preview", wanted: Sequence[str]) -> "list[Plan]":
     if not wanted:
         return list(found.plans)
     selected = []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from dockerv6.api.kinds import NETWORK
+from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.cli.daemon_client import daemon_address, query, reconcile_paths
 from dockerv6.cli.namespaces import without_namespaces
 from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
@@ -14,6 +14,15 @@ from dockerv6.cli.selection import complete, full_name, not_found, parse_referen
 from dockerv6.cli.state import StateDirectory
 from dockerv6.daemon.settings import Settings
 from dockerv6.store.model import SUSPENDED, StoredObject
+
+_REFUSED = {
+    POOL: "it changes nothing itself; set spec.disabled: true in its file, and it allocates no further subnet, or"
+    " suspend the ipv6networks that use it",
+    POLICY: "its rules follow containers, and rules that stay would publish ports of whoever gets an address next; take"
+    " a Docker network out of its spec.selector, or stop the daemon, which leaves all rules as they are:"
+    " systemctl stop dockerv6",
+}
+"""Why only networks can be suspended, and what to do instead."""
 
 _TIMEOUT = 10.0  # seconds
 _ACCEPTED = 202
@@ -37,6 +46,9 @@ def command(ctx: click.Context, *, wanted: tuple[str, ...], state_dir: str, run_
     This is kept in the state directory and survives a restart. Files are not changed: `spec.suspend: true` in a file
     does the same, except that such a resource can be deleted, and leaves its Docker network behind. Here a deletion
     waits for `dockerv6 resume`, and `dockerv6 delete` is refused. `get` shows the reason Suspended.
+
+    Only an IPv6Network can be suspended. `spec.disabled: true` in an IPv6Pool ends its allocations. The rules of an
+    IPv6Policy follow containers, so they can't stay as they are while containers come and go.
     """
     settings = Settings(state_dir=state_dir, run_dir=run_dir, listen=listen)
     selected = select(wanted, state_dir)
@@ -58,9 +70,7 @@ def select(wanted: tuple[str, ...], state_dir: str) -> tuple[StoredObject, ...]:
         raise click.UsageError("name the resources: KIND/NAME …, or KIND NAME …")
     for ref in references:
         if ref.info.kind != NETWORK:
-            raise click.ClickException(
-                f"an {ref.info.kind} can't be suspended: only ipv6networks can; suspend those that use it"
-            )
+            raise click.ClickException(f"an {ref.info.kind} can't be suspended: {_REFUSED[ref.info.kind]}")
     objects = {stored.name: stored for stored in StateDirectory(Path(state_dir)).objects(NETWORK)}
     for ref in references:
         if ref.name not in objects:

@@ -1,6 +1,7 @@
 import json
 from ipaddress import IPv6Network
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -10,7 +11,7 @@ from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.saved_plan import PlanOrigin, SavedPlan
 from dockerv6.planning.steps import BindSubnet
-from dockerv6.source.model import Diagnostic, Position, Severity
+from dockerv6.source.model import Diagnostic, Position, Severity, SourcedResource
 from dockerv6.store.port import StoreError
 from tests.unit.cli.harness import Patch, returning, run
 
@@ -76,6 +77,32 @@ def test_diff_shows_the_plan_with_the_exit_codes_of_kubectl(
     assert result.stderr == run(["plan", "--fwmark", "0x1"]).stderr
     assert calls[0] == calls[1]
     assert run(["diff", "v6net/none"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("found", "code"), [((OPEN, DONE), 1), ((DONE,), 0)])
+def test_diff_of_a_file_is_about_its_resources(
+    monkeypatch: Patch, tmp_path: Path, found: tuple[Plan, ...], code: int
+) -> None:
+    calls = returning(monkeypatch, preview, "plan_now", Preview((*found, BLOCKED), ()))
+    for plan in found:
+        document = {"apiVersion": "dockerv6.io/v1alpha1", "kind": plan.kind, "metadata": {"name": plan.name}}
+        (tmp_path / f"{plan.name}.json").write_text(json.dumps(document))
+    result = run(["diff", "-f", str(tmp_path), "-o", "json"])
+    assert (result.exit_code, result.stderr) == (code, "")
+    assert {plan["name"] for plan in json.loads(result.stdout)["plans"]} == {plan.name for plan in found}
+    (_, given), *_ = calls
+    assert {each.resource.metadata.name for each in cast("tuple[SourcedResource, ...]", given)} == {
+        plan.name for plan in found
+    }
+    text = "{apiVersion: dockerv6.io/v1alpha1, kind: IPv6Network, metadata: {name: blog}}"
+    assert run(["diff", "-f", "-"], input=text).exit_code == (1 if OPEN in found else 2)
+
+
+def test_diff_of_files_that_are_refused_is_an_error(monkeypatch: Patch, tmp_path: Path) -> None:
+    returning(monkeypatch, preview, "plan_now", Preview((DONE,), ()))
+    (tmp_path / "bad.yaml").write_text("kind: IPv6Network\n")
+    for arguments in (["-f", str(tmp_path / "bad.yaml")], ["-f", str(tmp_path / "none.yaml")], ["-f", "x", "v6net/a"]):
+        assert run(["diff", *arguments]).exit_code == 2
 
 
 def test_a_plan_is_written_to_a_file_that_only_its_owner_reads(monkeypatch: Patch, tmp_path: Path) -> None:
