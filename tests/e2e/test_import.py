@@ -83,6 +83,13 @@ def _actions_on_the_engine(operator: Operator) -> list[str]:
     return [each for each in actions if any(part in each for part in ("Network", "Endpoint", "Member", "Subnet"))]
 
 
+def _exit_codes(operator: Operator, *given: str) -> tuple[int, int, int]:
+    """Of `plan`, of `diff`, and of `diff` of files."""
+    commands = (("plan",), ("diff",), ("diff", *given))
+    plan, diff, of_files = (operator.cli(*command, check=False).returncode for command in commands)
+    return plan, diff, of_files
+
+
 def _imports(operator: Operator, *arguments: str) -> str:
     """Import into the configuration directory; return the summary."""
     return operator.cli("import", "--output-dir", str(operator.config_dir), *arguments).stderr
@@ -113,10 +120,13 @@ def test_networks_and_stacks_are_imported_without_a_change(lab: Lab) -> None:
     assert "IPv6Network odd-name-2 is for this network already" in again.stderr
 
     assert _actions_on_the_engine(operator) == []
+    imported = ("-f", str(operator.config_dir))
+    assert _exit_codes(operator, *imported) == (2, 1, 1)
     operator.cli("apply")
-    assert operator.cli("plan").returncode == 0
+    assert _exit_codes(operator, *imported) == (0, 0, 0)
     operator.start()
     operator.wait_ready("ipv6network/shop-front")
+    assert _exit_codes(operator, *imported) == (0, 0, 0)
     outside = lab.neighbour.namespace.path
     for number, name in enumerate(("plain", "Odd_Name.2", "apart", "both"), start=1):
         reach_as(outside, published(8000 + number), name, NEIGHBOUR_ADDRESS)

@@ -72,6 +72,8 @@ VERBS: Mapping[str, str] = {
 
 _KUBECONFIG = f"{_ONE_HOST}: there is no cluster to choose"
 
+_COMPOSE_OPTION = "give it to Compose: docker compose … config | dockerv6 import -f -"
+
 OPTIONS: Mapping[str, str] = {
     "--dry-run": "`dockerv6 plan` shows what would change",
     "--context": _KUBECONFIG,
@@ -98,6 +100,8 @@ OPTIONS: Mapping[str, str] = {
     "--template": "write -o jsonpath='{…}'",
     "--output-watch-events": "-o json prints the deletionTimestamp",
     "--watch-only": "-w prints the existing resources first",
+    **dict.fromkeys(("--env-file", "--profile", "--project-directory"), _COMPOSE_OPTION),
+    **dict.fromkeys(("-p", "--project-name"), "`dockerv6 import --project NAME` names a Compose project"),
     "--auto-approve": "`dockerv6 apply` does not ask",
     "--detach": "systemctl start dockerv6",
     "-d": "systemctl start dockerv6",

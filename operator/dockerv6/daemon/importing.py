@@ -12,7 +12,7 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.values import quote
-from dockerv6.daemon.compose_directory import PROJECT_NAME, environment_name, override_remarks
+from dockerv6.daemon.compose_directory import PROJECT_NAME, environment_name, merge_remarks
 from dockerv6.daemon.doctor import may_read_filters, running_suspects
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
@@ -123,7 +123,7 @@ def import_files(
         if named and path != "-" and found.name != named:  # what Compose writes to a pipe has its final name
             message = f"the project would be {found.name}, but {where} sets {PROJECT_NAME} to {quote(named)}"
             raise ComposeFileError((Diagnostic(Position(name), Severity.ERROR, (), message, "give --project NAME"),))
-        overrides += () if path == "-" else override_remarks(directory / Path(path).name)
+        overrides += () if path == "-" else merge_remarks(directory / Path(path).name, os.environ)
         if found.name in projects:
             message = f"another of the files has the project {found.name} too, and Compose would merge them"
             raise ComposeFileError((Diagnostic(Position(name), Severity.ERROR, (), message, RESOLVE),))

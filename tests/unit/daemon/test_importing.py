@@ -296,6 +296,45 @@ def test_a_file_that_compose_would_merge_is_named(override: str, settings: Setti
     assert files(settings, other).remarks == ()
 
 
+@pytest.mark.parametrize("variable", ["", "environment"])
+def test_the_files_of_compose_file_are_named(
+    variable: str, settings: Settings, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    file = write(tmp_path / "shop" / "compose.yaml", COMPOSE)
+    write(tmp_path / "shop" / "compose.override.yaml", "services: {}")  # not merged if COMPOSE_FILE is set
+    value = "compose.yaml:prod.yaml"
+    if variable:
+        monkeypatch.setenv("COMPOSE_FILE", value)
+    else:
+        write(tmp_path / "shop" / ".env", f"COMPOSE_FILE={value}")
+    (remark,) = files(settings, file).remarks
+    assert remark.startswith(f"{'the environment' if variable else '.env'} sets COMPOSE_FILE to {value}")
+    monkeypatch.setenv("COMPOSE_FILE", "compose.yaml")
+    assert files(settings, file).remarks == ()
+    monkeypatch.setenv("COMPOSE_FILE", "compose.yaml,b.yaml")
+    assert files(settings, file).remarks != ()  # as a single name, which is another file
+    monkeypatch.setenv("COMPOSE_PATH_SEPARATOR", ",")
+    monkeypatch.setenv("COMPOSE_FILE", "./compose.yaml,compose.yaml")
+    assert files(settings, file).remarks == ()
+
+
+def test_other_files_with_variables_take_the_place_of_env(
+    settings: Settings, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    file = write(tmp_path / "shop" / "compose.yaml", COMPOSE)
+    write(tmp_path / "shop" / ".env", "COMPOSE_PROJECT_NAME=wiki")
+    assert names(files(settings, file)) == ["wiki-front"]
+    monkeypatch.setenv("COMPOSE_DISABLE_ENV_FILE", "1")
+    assert names(files(settings, file)) == ["shop-front"]
+    one = write(tmp_path / "one.env", "COMPOSE_PROJECT_NAME=one")
+    two = write(tmp_path / "two.env", "A=1\nexport COMPOSE_PROJECT_NAME='two'")
+    monkeypatch.setenv("COMPOSE_ENV_FILES", f"{one}, {two}")
+    assert names(files(settings, file)) == ["two-front"]
+    monkeypatch.setenv("COMPOSE_ENV_FILES", str(tmp_path / "none.env"))
+    with pytest.raises(FileNotFoundError):  # as Compose
+        files(settings, file)
+
+
 def test_a_linked_directory_gives_the_name_as_in_compose(settings: Settings, tmp_path: Path) -> None:
     write(tmp_path / "v2" / "compose.yaml", COMPOSE)
     (tmp_path / "shop").symlink_to("v2")
