@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.lab.cells import choose
+from tests.lab.process import marked_environment
 from tests.lab.session import Session, sweep
+from tests.lab.warm import WarmProgram
 from tests.property.examples import SAMPLE, SOAK
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def lab_session() -> Iterator[Session]:
         pytest.fail(f"not installed: {', '.join(missing)}; `make setup` installs what the tests need", pytrace=False)
     sweep()
     session = Session.create()
+    session.warm = WarmProgram(marked_environment(session.id))
     try:
         yield session
     finally:

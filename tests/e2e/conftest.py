@@ -77,6 +77,12 @@ def cell(request: pytest.FixtureRequest) -> Cell:
 
 
 @pytest.fixture
+def installed_program(lab_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the operators of the test execute the installed program, as users do; others start faster."""
+    monkeypatch.setattr(lab_session, "warm", None)
+
+
+@pytest.fixture
 def lab(cell: Cell, engine_pool: EnginePool, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A clean engine of the cell with the test image, its neighbour, and a factory for operators."""
     station = engine_pool.acquire(cell.settings)

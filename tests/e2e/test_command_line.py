@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.lab.lab import Lab
 
-pytestmark = pytest.mark.cells("28.5")
+pytestmark = [pytest.mark.cells("28.5"), pytest.mark.usefixtures("installed_program")]
 
 NAME = "ipv6network.dockerv6.io/blog"
 

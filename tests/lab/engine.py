@@ -271,13 +271,19 @@ class Engine:
         """Run one of the tree's programs (its own iptables, `docker`, busybox) to its end; errors as `process.run`."""
         return run(self.enter(argv), check=check, timeout=timeout, stdin=stdin, env=marked_environment(self.session.id))
 
+    @property
+    def beside_in(self) -> tuple[Path, tuple[Path, Path]]:
+        """Where programs beside the engine run: the network namespace, and what is mounted where; see `beside`."""
+        return self.namespace.path, (self.xtables_lock, _XTABLES_LOCK)
+
     def beside(self, argv: Sequence[str]) -> list[str]:
         """Return the argument vector that runs a program of this machine on the engine's host.
 
         It runs in the engine's network namespace and, as on a real host, with the engine's xtables lock at
         /run/xtables.lock. The started process is replaced by the program and keeps its identifier.
         """
-        script = f"{_MOUNT} --bind '{self.xtables_lock}' {_XTABLES_LOCK} && exec \"$@\""
+        _, (lock, place) = self.beside_in
+        script = f"{_MOUNT} --bind '{lock}' {place} && exec \"$@\""
         return self.namespace.enter([_UNSHARE, "--mount", "/bin/sh", "-c", script, "sh", *argv])
 
     def netexec(

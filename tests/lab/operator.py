@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from dockerv6.cli.main import main
 from tests.lab.namespace import start
-from tests.lab.process import MARK, CommandFailedError, end, run
+from tests.lab.process import MARK, checked, end, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.lab.engine import Engine
+    from tests.lab.warm import Copy, WarmProgram
 
 _PROGRAM = str(Path(sys.executable).with_name("dockerv6"))
 _STOP_PATIENCE = 45.0
@@ -41,7 +42,7 @@ class Operator:
         self.environment = dict(environment or {})
         self.launcher: Sequence[str] = ()
         """Starts the daemon and the command line, for example in another mount namespace; must be replaced by them."""
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | Copy | None = None
         for path in (self.config_dir, self.state_dir, self.run_dir):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -61,6 +62,14 @@ class Operator:
     def _beside(self, *arguments: str) -> list[str]:
         return [*self.launcher, *self.engine.beside([_PROGRAM, *arguments])]
 
+    def _warm(self, environment: Mapping[str, str]) -> WarmProgram | None:
+        """What starts the program faster than its execution; None where a copy would differ from the program.
+
+        Variables such as PATH and PYTHONPATH decide what the program imports.
+        """
+        ours = all(name.startswith("DOCKER") for name in (*self.environment, *environment))
+        return self.engine.session.warm if ours and not self.launcher else None
+
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -76,15 +85,21 @@ class Operator:
         """Start `dockerv6 run` in the background; `wait_ready` waits for its results."""
         if self.running:
             raise OperatorError("the operator is running")
-        with self.log.open("a") as log:
+        env = {**self._environment(), **(environment or {})}
+        with self.log.open("a") as log, Path(os.devnull).open() as nothing:
+            if warm := self._warm(environment or {}):
+                self._process = warm.start(
+                    [_PROGRAM, "run", *arguments], env, *self.engine.beside_in, nothing, log, log
+                )
+                return
             self._process = subprocess.Popen(
                 self._beside("run", *arguments),
-                stdin=subprocess.DEVNULL,
+                stdin=nothing,
                 stdout=log,
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                env={**self._environment(), **(environment or {})},
+                env=env,
             )
 
     def stop(self, patience: float = _STOP_PATIENCE) -> int:
@@ -111,7 +126,12 @@ class Operator:
         self, *arguments: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `dockerv6 ARGUMENTS` to its end; errors as in `process.run`."""
-        return run(self._beside(*arguments), check=check, timeout=timeout, env=self._environment(), stdin=stdin)
+        env = self._environment()
+        if warm := self._warm({}):
+            argv = [_PROGRAM, *arguments]
+            completed = warm.run(argv, env, *self.engine.beside_in, stdin=stdin, timeout=timeout)
+            return checked(completed) if check else completed
+        return run(self._beside(*arguments), check=check, timeout=timeout, env=env, stdin=stdin)
 
     def read(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command that only reads the state, such as `get` and `wait`, to its end in this process.
@@ -129,9 +149,7 @@ class Operator:
             except SystemExit as ended:
                 status = ended.code if isinstance(ended.code, int) else 0
         completed = subprocess.CompletedProcess(["dockerv6", *argv], status, output.getvalue(), errors.getvalue())
-        if check and status != 0:
-            raise CommandFailedError(completed)
-        return completed
+        return checked(completed) if check else completed
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `dockerv6 ARGUMENTS` with pipes, for commands that watch."""

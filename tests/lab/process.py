@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tests.lab.warm import Copy
+
 # in the environment of every process that the lab starts; the value is the session's identifier
 MARK = "D6_LAB_SESSION"
 
@@ -48,7 +50,12 @@ def run(
     completed = subprocess.run(
         list(argv), check=False, capture_output=True, text=True, timeout=timeout, env=env, input=stdin or ""
     )
-    if check and completed.returncode != 0:
+    return checked(completed) if check else completed
+
+
+def checked(completed: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Return it; raises CommandFailedError if its status is not 0."""
+    if completed.returncode != 0:
         raise CommandFailedError(completed)
     return completed
 
@@ -91,7 +98,9 @@ def wait_gone(pid: int, timeout: float) -> bool:
         os.close(descriptor)
 
 
-def end(process: subprocess.Popen[str], *, first: signal.Signals = signal.SIGTERM, patience: float = 10.0) -> int:
+def end(
+    process: subprocess.Popen[str] | Copy, *, first: signal.Signals = signal.SIGTERM, patience: float = 10.0
+) -> int:
     """Signal a child, kill it after `patience` seconds, and return its status (negative: the number of a signal)."""
     if process.poll() is None:
         process.send_signal(first)
