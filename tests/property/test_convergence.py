@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 
+import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -207,8 +208,9 @@ def test_a_plan_is_empty_after_it_was_applied(first: tuple[NetworkResource, ...]
     asyncio.run(run())
 
 
-@examples(150)
-@given(resources(), resources(), st.booleans(), st.integers(1, 60), st.booleans())
+@pytest.mark.parametrize("old", [False, True])  # apart, so that two processes share the longest of all tests
+@examples(75)
+@given(first=resources(), then=resources(), at=st.integers(1, 60), after=st.booleans())
 def test_a_process_killed_at_any_step_converges_to_the_same_state(
     first: tuple[NetworkResource, ...],
     then: tuple[NetworkResource, ...],
