@@ -19,7 +19,7 @@ from dockerv6.firewall.nftables.session import ABSENT
 from dockerv6.firewall.nftables.sets import name_of
 from dockerv6.firewall.port import FirewallBusy, FirewallError
 from dockerv6.firewall.walk import legacy
-from dockerv6.firewall.walk.chains import BaseChain, FilterTable, Reliance, WalkRule
+from dockerv6.firewall.walk.chains import BaseChain, Evidence, FilterTable, Lookup, Place, WalkRule
 from dockerv6.firewall.walk.evaluator import Walk
 from dockerv6.firewall.walk.machine import NftWalkRule
 from dockerv6.firewall.walk.packet import Flow, Paths
@@ -213,7 +213,8 @@ class PacketWalk:
 
     reader: FilterReader = field(default_factory=FilterReader)
     _scene: object = None
-    _verdicts: dict[Flow, tuple[FlowVerdict, Reliance]] = field(default_factory=dict)
+    _verdicts: dict[Flow, tuple[FlowVerdict, tuple[Place | Lookup, ...]]] = field(default_factory=dict)
+    _evidence: Evidence = field(default_factory=Evidence)
 
     def close(self) -> None:
         """Close the socket."""
@@ -228,14 +229,18 @@ class PacketWalk:
         tables = {str(each.table): each.table for each in chains}
         scene = paths, tuple((str(e.table), e.name, e.hook, e.priority, e.drops, e.translates) for e in chains)
         if self._scene != scene:
-            self._scene, self._verdicts = scene, {}
-        before, self._verdicts = self._verdicts, {}
+            self._scene, self._verdicts, self._evidence = scene, {}, Evidence()
+        changed, before = self._evidence.changed(tables), self._verdicts
+        before = {flow: before[flow] for flow in flows if flow in before and changed.isdisjoint(before[flow][1])}
+        self._verdicts = {}
+        self._evidence.drop_others(frozenset(key for _, keys in before.values() for key in keys))
         walk = Walk.through(chains, paths, STEPS, pause=partial(time.sleep, 0))  # other threads get the interpreter
         for flow in flows:
-            if flow not in before or not before[flow][1].holds(tables):
-                self._verdicts[flow] = walk.follow_for_others(flow), walk.reliance
-            else:
+            if flow in before:
                 self._verdicts[flow] = before[flow]
+            else:
+                verdict = walk.follow_for_others(flow)
+                self._verdicts[flow] = verdict, self._evidence.keep(walk.reliance)
         verdicts = tuple(self._verdicts[flow][0] for flow in flows)
         if not walk.steps:  # the next time, it is for the flows that are left
             self._verdicts = {flow: kept for flow, kept in self._verdicts.items() if kept[0].passes is not None}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import and_
 
 Answer = bool | None
@@ -41,7 +41,8 @@ class Bits:
     def part(self, start: int, size: int) -> "Bits":
         """Some bytes of it; those behind its end are unknown."""
         end = start + size
-        return Bits(self.data[start:end].ljust(size, b"\0"), self.known[start:end].ljust(size, b"\0"))
+        data, known = self.data[start:end].ljust(size, b"\0"), self.known[start:end].ljust(size, b"\0")
+        return exact(data) if known.count(0xFF) == size else Bits(data, known)
 
     def replaced(self, start: int, value: "Bits") -> "Bits":
         """With another value in place of some bytes; a place that is outside changes nothing."""
@@ -95,7 +96,12 @@ class Bits:
 
 def exact(data: bytes) -> Bits:
     """A value that is known."""
-    return Bits(data, b"\xff" * len(data))
+    return Bits(data, _all_known(len(data)))
+
+
+@lru_cache(maxsize=128)
+def _all_known(size: int) -> bytes:
+    return b"\xff" * size
 
 
 def unknown(size: int) -> Bits:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from ipaddress import IPv6Address
+from sys import intern
 from typing import Protocol
 
 from dockerv6.firewall.walk.bits import Bits
@@ -44,6 +45,13 @@ class RuleOutcome:
     doubt: str = ""
 
 
+Place = tuple[str, str]
+"""Table and chain."""
+
+Lookup = tuple[str, str, Bits]
+"""Table, set and key."""
+
+
 class WalkRule(Protocol):
     """A rule of any kind of filter."""
 
@@ -66,12 +74,17 @@ class FilterTable:
     sets: Mapping[str, WalkSet] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.family} {self.name} ({self.variant})"
+        return intern(f"{self.family} {self.name} ({self.variant})")
 
     def find(self, name: str, key: Bits) -> Found:
         """Look up as much of a key as a set has; in one that was not read, it can't be told."""
         known = self.sets.get(name)
-        return UNTOLD if known is None else known.find(key.part(0, known.key_size))
+        return UNTOLD if known is None else known.find(self.fitting(name, key))
+
+    def fitting(self, name: str, key: Bits) -> Bits:
+        """As much of a key as a set has. Registers hold more."""
+        known = self.sets.get(name)
+        return key if known is None else key.part(0, known.key_size)
 
 
 @dataclass(slots=True)
@@ -85,8 +98,8 @@ class Reliance:
         added: table and name of sets to which packets of the flow were added.
     """
 
-    chains: dict[tuple[str, str], Sequence[WalkRule]] = field(default_factory=dict)
-    lookups: dict[tuple[str, str, Bits], Found] = field(default_factory=dict)
+    chains: dict[Place, Sequence[WalkRule]] = field(default_factory=dict)
+    lookups: dict[Lookup, Found] = field(default_factory=dict)
     named: set[IPv6Address] = field(default_factory=set)
     added: set[tuple[str, str]] = field(default_factory=set)
 
@@ -101,11 +114,30 @@ class Reliance:
         self.chains |= other.chains
         self.lookups |= other.lookups
 
-    def holds(self, tables: Mapping[str, FilterTable]) -> bool:
-        """Whether the tables, by their texts, have the same; of two equal chains the reader keeps one."""
-        return all(tables[table].chains.get(name, ()) is rules for (table, name), rules in self.chains.items()) and all(
-            tables[table].find(name, key) == found for (table, name, key), found in self.lookups.items()
-        )
+
+@dataclass(slots=True)
+class Evidence:
+    """What the verdicts on many flows were made from. They rely on the same things, so each is kept once."""
+
+    _chains: dict[Place, tuple[Place, Sequence[WalkRule]]] = field(default_factory=dict)
+    _lookups: dict[Lookup, tuple[Lookup, Found]] = field(default_factory=dict)
+
+    def changed(self, tables: Mapping[str, FilterTable]) -> frozenset[Place | Lookup]:
+        """What the tables, by their texts, don't have as it was; of two equal chains the reader keeps one."""
+        chains = (at for at, rules in self._chains.values() if tables[at[0]].chains.get(at[1], ()) is not rules)
+        lookups = (at for at, found in self._lookups.values() if tables[at[0]].find(at[1], at[2]) != found)
+        return frozenset((*chains, *lookups))
+
+    def keep(self, reliance: Reliance) -> tuple[Place | Lookup, ...]:
+        """Keep what a verdict relies on; returns the keys of it."""
+        chains = (self._chains.setdefault(at, (at, rules))[0] for at, rules in reliance.chains.items())
+        lookups = (self._lookups.setdefault(at, (at, found))[0] for at, found in reliance.lookups.items())
+        return (*chains, *lookups)
+
+    def drop_others(self, keys: frozenset[Place | Lookup]) -> None:
+        """Keep only what has one of the keys."""
+        self._chains = {at: kept for at, kept in self._chains.items() if at in keys}
+        self._lookups = {at: kept for at, kept in self._lookups.items() if at in keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +156,7 @@ class Surroundings:
     def find(self, name: str, key: Bits) -> Found:
         """Look up a key in a set of the table."""
         found = self.table.find(name, key)
-        self.reliance.lookups[str(self.table), name, key] = found
+        self.reliance.lookups[str(self.table), intern(name), self.table.fitting(name, key)] = found
         return found
 
     def name_elements(self, name: str) -> None:

@@ -7,7 +7,7 @@ rule goes on, the rule has both results. An expression that isn't known may matc
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from dockerv6.firewall.nftables.foreign import NftExpression, NftRule, decode_rule
 from dockerv6.firewall.nftables.kernel import NFPROTO_IPV6, attributes_of
@@ -40,6 +40,9 @@ _PASSIVE = frozenset(
 )
 _COUNTING = frozenset({"counter", "last", "quota"})
 _LOSING = {"queue": "queue", "tproxy": "tproxy", "synproxy": "synproxy", "fwd": "fwd"}
+
+_constant = lru_cache(maxsize=1024)(decode_data)
+"""The value or the verdict in an attribute of a rule: every packet that passes the rule asks for it."""
 
 Result = Answer | tuple[RuleOutcome, ...]
 """Whether the rule goes on (None: perhaps), or how it ends."""
@@ -195,7 +198,7 @@ class _Run:
         return None
 
     def _immediate(self, each: NftExpression) -> Result:
-        data = decode_data(each.attributes.get(2, b""))
+        data = _constant(each.attributes.get(2, b""))
         if data.verdict is None:
             return self._load(each.number(1), exact(data.value), "a constant")
         return self._verdict(*data.verdict)
@@ -208,7 +211,7 @@ class _Run:
         return (self._outcome(action, chain),)
 
     def _cmp(self, each: NftExpression) -> Result:
-        value, operation = decode_data(each.attributes.get(3, b"")).value, each.number(2)
+        value, operation = _constant(each.attributes.get(3, b"")).value, each.number(2)
         register = self._read(each.number(1), len(value))
         self._note(each.number(1), value)
         least, most = bytes(len(value)), b"\xff" * len(value)
@@ -223,7 +226,7 @@ class _Run:
         return self._decided(answer, self._name(each.number(1)))
 
     def _range(self, each: NftExpression) -> Result:
-        first, last = (decode_data(each.attributes.get(kind, b"")).value for kind in (3, 4))
+        first, last = (_constant(each.attributes.get(kind, b"")).value for kind in (3, 4))
         self._note(each.number(1), first)
         answer = self._read(each.number(1), len(first)).within(first, last)
         return self._decided(negated(answer, each.number(2) == _NOT_EQUAL), self._name(each.number(1)))
@@ -239,7 +242,7 @@ class _Run:
 
     def _bitwise(self, each: NftExpression) -> Result:
         size, operation = each.number(3), each.number(6)
-        mask, inverted = (decode_data(each.attributes.get(kind, b"")).value for kind in (4, 5))
+        mask, inverted = (_constant(each.attributes.get(kind, b"")).value for kind in (4, 5))
         value = self._read(each.number(1), size)
         what = self._name(each.number(1))
         result = value.masked(mask, inverted) if operation == _MASK_XOR and len(mask) == size else unknown(size)

@@ -8,7 +8,6 @@ ended), and ranges in each field of a concatenation (nft_set_hash.c, nft_set_rbt
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from dockerv6.firewall.nftables.kernel import attributes_of, number_in, text_in
 from dockerv6.firewall.nftables.sets import raw_elements
@@ -59,6 +58,8 @@ class Found:
 UNTOLD = Found(None)
 """It can't be told."""
 
+NOT_FOUND = Found(answer=False)
+
 
 @dataclass(slots=True)
 class WalkSet:
@@ -103,7 +104,7 @@ class WalkSet:
             return UNTOLD  # every one of them would have to be compared
         each = each or self._in_ranges(key)
         if each is None:
-            return Found(answer=False)
+            return NOT_FOUND
         return Found(None if each.uncertain else True, (each,))
 
     def _in_masked(self, key: bytes) -> FoundElement | None:
@@ -218,7 +219,6 @@ class NftData:
     verdict: tuple[int, str] | None = None
 
 
-@lru_cache(maxsize=4096)
 def decode_data(nested: bytes) -> NftData:
     """The value or the verdict in an attribute."""
     found = dict(attributes_of(nested))
