@@ -7,6 +7,7 @@ process starts a new record: it has its chains before it answers. Chains that do
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from dockerv6.controller.world import World
 from dockerv6.dockerd.refusals import RESTART_ENGINE
@@ -70,6 +71,7 @@ class EngineChains:
         self._connected = False
         self._restarted = False
         self._seen: frozenset[str] = frozenset()
+        self._boot = ""
         self._process = ""  # of the engine that `_seen` is about
         self._missing: frozenset[str] = frozenset()
         self._since = 0.0  # monotonic
@@ -138,12 +140,11 @@ class EngineChains:
         info, _ = await self._world.engine_state()
         if info is None:
             return ""
-        try:
-            boot = await self._world.host.sysctl(BOOT_ID) or ""
-        except HostNetError:
-            boot = ""
+        if not self._boot:
+            with suppress(HostNetError):
+                self._boot = await self._world.host.sysctl(BOOT_ID) or ""
         bridge = next((each.id for each in self._world.known_networks.named(DEFAULT_BRIDGE)), "none")
-        return f"{boot} {bridge}"
+        return f"{self._boot} {bridge}"
 
     async def _keep(self) -> None:
         record = {"process": self._process, "tables": sorted(self._seen)}

@@ -22,7 +22,8 @@ from dockerv6.controller.world import World
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.stateguard import StateGuard
 from dockerv6.dockerd.client import DockerEngine
-from dockerv6.firewall import detect, engine_chains
+from dockerv6.firewall import detect
+from dockerv6.firewall.engine_chains import EngineTables
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
 from dockerv6.firewall.ipv6nat import presence
 from dockerv6.firewall.nftables.session import NftSession
@@ -119,7 +120,7 @@ async def open_context(
             recreations=InFlightRecreations(state.store),
             listening=ListeningServices(world, firewall, clock),
             engine_chains=EngineChains(
-                partial(engine_chains.read, session),
+                EngineTables(session).read,
                 state.store,
                 world,
                 clock,

@@ -83,10 +83,13 @@ async def list_chains(session: NftSession) -> tuple[NftChain, ...]:
         FirewallUnavailable: the kernel did not answer, or (`FirewallForbidden`) no privilege.
         FirewallRejected: other programs never stopped committing.
     """
-    found = await session.call(
-        lambda: _repeated(
-            lambda: session.dump_families_now(kernel.NFT_MSG_GETCHAIN, family=kernel.NFPROTO_UNSPEC), "chains"
-        )
+    return await session.call(lambda: list_chains_now(session))
+
+
+def list_chains_now(session: NftSession) -> tuple[NftChain, ...]:
+    """As `list_chains`, on the session's thread."""
+    found = _repeated(
+        lambda: session.dump_families_now(kernel.NFT_MSG_GETCHAIN, family=kernel.NFPROTO_UNSPEC), "chains"
     )
     return tuple(decode_chain(family, dict(attributes_of(each))) for family, each in found)
 
