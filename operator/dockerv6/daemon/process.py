@@ -25,7 +25,6 @@ from dockerv6.controller.status import conditions_before
 from dockerv6.daemon import heap, systemd
 from dockerv6.daemon.http import serve
 from dockerv6.daemon.observer import MetricsObserver
-from dockerv6.daemon.preview import fetch_missing, preview
 from dockerv6.daemon.requests import OperatorRequests
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import open_context, open_state
@@ -244,6 +243,8 @@ async def running(
         stack.enter_context(InstanceLock(Path(settings.state_dir)))
         stack.enter_context(NamespaceLock())
         if plan is not None:  # under the locks, so that no other process changes anything in between
+            from dockerv6.daemon.preview import fetch_missing, preview  # noqa: PLC0415 - the daemon has no plan
+
             await to_cancellable_thread(partial(fetch_missing, settings.git_sources))
             plan.check((await preview(settings)).saved)
         state = await stack.enter_async_context(open_state(settings))

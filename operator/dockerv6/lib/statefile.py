@@ -30,6 +30,7 @@ BUSY_SECONDS = 10.0
 _JOURNAL_PAGES = 256  # pages (1 MiB) in the write-ahead log after which it is checkpointed; SQLite's default is 4 MB
 _JOURNAL_BYTES = 1 << 20  # size to which a checkpoint truncates the log, which grows while another process reads
 _READ_ATTEMPTS = 5
+_CACHE_KIB = 64  # of each component's connection: what is read is kept in memory anyway; SQLite's default is 2 MiB
 _CHECK_LIMIT = 1000  # problems that `PRAGMA quick_check` lists
 _ROW_PROBLEM = re.compile(r"(NULL|NUMERIC|TEXT|non-\w+) value in ")  # of SQLite (pragma.c), about one row
 
@@ -81,6 +82,7 @@ def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
         # FULL: in WAL mode NORMAL would lose the last commits at a power failure (https://sqlite.org/pragma.html).
         connection.execute("PRAGMA synchronous = FULL")
         _use_write_ahead_log(connection)
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
         _check(connection, path)

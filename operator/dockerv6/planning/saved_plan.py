@@ -4,7 +4,6 @@ The file is never executed: the plan is made again, and must be the one in the f
 networks, containers, prefixes and rules.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -129,7 +128,9 @@ class SavedPlan:
         if mine.version != here.version:
             raise PlanRefused(f"the plan was made by dockerv6 {mine.version}, and this is {here.version}; {again}")
         if self.steps != now.steps:
-            lines = difflib.unified_diff(self.steps, now.steps, "in the plan", "now", n=0, lineterm="")
+            from difflib import unified_diff  # noqa: PLC0415 - only for a plan that is refused
+
+            lines = unified_diff(self.steps, now.steps, "in the plan", "now", n=0, lineterm="")
             shown = tuple(line for line in lines if not line.startswith("@@"))
             raise PlanRefused(f"the plan is stale: something else is to be done by now; {again}", shown)
 

@@ -1,8 +1,10 @@
 """The command line as a whole: help, exit codes, errors, imports, and its clock."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
@@ -128,6 +130,46 @@ def test_commands_that_read_the_state_import_nothing_heavy(running: Daemon, argu
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     allowed = {"yaml"} if arguments.startswith("describe") else set()
     assert set(done.stderr.splitlines()[-1].split()) & HEAVY <= allowed
+
+
+OF_THE_DAEMON = {"controller", "reconciler", "planning", "hostnet"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unloaded"),
+    [
+        ("--version", HEAVY - {"email"} | {"sqlite3"}),  # importlib.metadata needs email
+        ("--help", HEAVY - {"email"}),
+        ("version --client", HEAVY - {"email"}),
+        ("version", {"pydantic", "prometheus_client", "iptc"}),
+        ("validate {file}", {"docker", "requests", "prometheus_client", "iptc"}),
+        ("completion bash", HEAVY - {"email"}),
+    ],
+)
+def test_commands_import_only_what_they_need(tmp_path: Path, arguments: str, unloaded: set[str]) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata: {name: blog}\nspec: {}\n")
+    loaded = _loaded_by(arguments.format(file=file).split(), tmp_path)
+    assert {name.partition(".")[0] for name in loaded} & unloaded == set()
+    assert {name for part in OF_THE_DAEMON for name in loaded if name.startswith(f"dockerv6.{part}")} == set()
+
+
+def _loaded_by(arguments: list[str], directory: Path) -> set[str]:
+    program = (
+        "import sys\nfrom dockerv6.cli.main import main\n"
+        f"try:\n    main({arguments!r})\nfinally:\n    print(*sys.modules, file=sys.stderr)\n"
+    )
+    environment = {**os.environ, "DOCKERV6_RUN_DIR": str(directory), "DOCKER_HOST": f"unix://{directory}/none"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def test_the_daemon_does_not_load_what_only_others_need() -> None:
+    modules = ("dockerv6.cli.commands.run", "dockerv6.daemon.environment", "dockerv6.daemon.process")
+    program = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    others = ("api.crd", "planning.importing", "daemon.doctor", "daemon.checks", "daemon.importing", "daemon.preview")
+    assert set(done.stdout.split()) & {"iptc", "anyio", *(f"dockerv6.{name}" for name in others)} == set()
 
 
 def test_colour_is_used_on_terminals_only(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
