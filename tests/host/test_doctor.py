@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.daemon import checks, cleanup, doctor
-from dockerv6.daemon.checks import CheckStatus
+from dockerv6.daemon.findings import CheckStatus
 from dockerv6.daemon.settings import Settings
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.xtables import libiptc

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.daemon import doctor
-from dockerv6.daemon.checks import CheckStatus
+from dockerv6.daemon.findings import CheckStatus
 from dockerv6.daemon.settings import Settings
 from dockerv6.firewall import detect
 from dockerv6.firewall.diff import diff

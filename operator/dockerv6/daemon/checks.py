@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
+from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
 from dockerv6.dockerd.model import EngineInfo, Network
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
@@ -36,43 +35,6 @@ _RESTART = (
 _AGAIN = "dockerv6 doctor; docs/docker-ipv6nat.md explains each step"
 
 
-class CheckStatus(StrEnum):
-    """The result of a check."""
-
-    OK = "ok"
-    WARN = "warn"  # it works, or will; worth knowing
-    FAIL = "fail"  # dockerv6 can't do its work
-
-
-@dataclass(frozen=True, slots=True)
-class HostCheck:
-    """One line of the doctor.
-
-    Attributes:
-        remedy: what to do, step by step; empty if there is nothing to do.
-    """
-
-    name: str
-    status: CheckStatus
-    message: str
-    remedy: tuple[str, ...] = ()
-
-
-def ok(name: str, message: str) -> HostCheck:
-    """A check without a problem."""
-    return HostCheck(name, CheckStatus.OK, message)
-
-
-def warn(name: str, message: str, *remedy: str) -> HostCheck:
-    """A check with something worth knowing."""
-    return HostCheck(name, CheckStatus.WARN, message, remedy)
-
-
-def fail(name: str, message: str, *remedy: str) -> HostCheck:
-    """A check whose problem keeps dockerv6 from working."""
-    return HostCheck(name, CheckStatus.FAIL, message, remedy)
-
-
 def privileges(capabilities: int) -> HostCheck:
     """The capabilities of this process, as in CapEff of /proc/self/status (proc(5))."""
     name, wanted = "privileges", {"CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_NET_RAW": CAP_NET_RAW}
@@ -80,6 +42,7 @@ def privileges(capabilities: int) -> HostCheck:
     if not missing:
         return ok(name, "CAP_NET_ADMIN and CAP_NET_RAW")
     return fail(
+        FindingId.CAPABILITY_MISSING,
         name,
         f"{' and '.join(missing)} missing: rules and sysctls can't be changed, and not all of them can be read",
         "run as root, or grant the capabilities (docker run --cap-add NET_ADMIN --cap-add NET_RAW)",
@@ -98,7 +61,7 @@ def nf_tables(generation: int | None, missing: Sequence[HostCheck], *, needed: b
     if generation is not None:
         return ok(name, f"supported by the kernel, ruleset generation {generation}")
     why = missing[0].message if missing else "not supported by the kernel"
-    return fail(name, why) if needed else warn(name, why)
+    return (fail if needed else warn)(FindingId.FIREWALL_UNAVAILABLE, name, why)
 
 
 def backend(choice: BackendChoice) -> HostCheck:
@@ -110,22 +73,29 @@ def engine(info: EngineInfo) -> HostCheck:
     """The engine's version."""
     name, message = "engine", f"{info.version} on {info.name}, API {info.api_version}"
     if info.podman:
-        return fail(name, f"Podman {info.version} is not supported", "set DOCKER_HOST to the socket of a Docker Engine")
+        return fail(
+            FindingId.ENGINE_UNSUPPORTED,
+            name,
+            f"Podman {info.version} is not supported",
+            "set DOCKER_HOST to the socket of a Docker Engine",
+        )
     if info.rootless:
         return fail(
+            FindingId.ENGINE_UNSUPPORTED,
             name,
             f"{message}: a rootless engine is not supported, its networks are in a namespace of its own",
             "set DOCKER_HOST to the socket of an engine that runs as root (unix:///var/run/docker.sock)",
         )
     if info.release >= _OLDEST_ENGINE or info.release == _UNKNOWN_RELEASE:
         return ok(name, message)
-    return fail(name, message, "dockerv6 needs Docker Engine 20.10 or later")
+    return fail(FindingId.ENGINE_TOO_OLD, name, message, "dockerv6 needs Docker Engine 20.10 or later")
 
 
 def swarm(info: EngineInfo) -> Iterator[HostCheck]:
     """What is not supported on a node of a swarm."""
     if info.swarm:
         yield warn(
+            FindingId.SWARM_NODE,
             "swarm",
             "this host is a node of a swarm: overlay networks and the ports of its routing mesh (mode: ingress) are not"
             " supported over IPv6",
@@ -144,6 +114,7 @@ def engine_rules(
     xtables = [variant for variant in variants if variant is not FilterVariant.NFTABLES]
     if len(xtables) > 1:
         yield warn(
+            FindingId.ENGINE_RULES_IN_TWO_VARIANTS,
             name,
             f"in {' and in '.join(xtables)}: packets pass both, and the engine updates only one",
             "one of them dates from before iptables' variant was switched (ip6tables-nft-save, -legacy-save)",
@@ -155,6 +126,7 @@ def engine_rules(
         yield ok(name, "off; dockerv6 needs none of them")
     if info is not None and info.firewall_backend == "nftables":
         yield warn(
+            FindingId.ENGINE_FIREWALL_UNTESTED,
             name,
             "the engine's firewall backend is nftables, with which dockerv6 has not been tested: see `host filter`",
         )
@@ -175,15 +147,15 @@ def legacy_tables(engine: Collection[FilterVariant], state: HostFilterState, *, 
     if installed:
         yield ok(name, "in use, and python-iptables is installed")
     elif all(drop.has_accept_rule for drop in dropping):
-        yield warn(name, f"{MISSING}; at present, none has to be written", REMEDY)
+        yield warn(FindingId.LEGACY_LIBRARY_MISSING, name, f"{MISSING}; at present, none has to be written", REMEDY)
     else:
-        yield fail(name, MISSING, REMEDY)
+        yield fail(FindingId.LEGACY_LIBRARY_MISSING, name, MISSING, REMEDY)
 
 
 def engine_chains(missing: str) -> HostCheck:
     """Whether the engine still has the chains that it had. ``missing``: what is gone, with the remedy; "": nothing."""
     name = "engine's chains"
-    return fail(name, missing) if missing else ok(name, "none is missing")
+    return fail(FindingId.ENGINE_CHAINS_MISSING, name, missing) if missing else ok(name, "none is missing")
 
 
 def userland_proxy(*, in_use: bool | None) -> HostCheck:
@@ -201,6 +173,7 @@ def bridge_netfilter(host: HostView) -> HostCheck:
     name = "bridge netfilter"
     if host.bridge_netfilter is None:
         return warn(
+            FindingId.BRIDGE_NETFILTER_OFF,
             name,
             "br_netfilter is not loaded: `bridge.icc: false` does not separate the containers of a network",
             "modprobe br_netfilter (and a line in /etc/modules-load.d/), if a network needs that",
@@ -215,7 +188,12 @@ def source_validation(host: HostView, networks: Iterable[Network]) -> HostCheck:
     name = "source validation"
     found = [why for network in networks if network.ipv6 and (why := not_validated(host, network))]
     if found:
-        return warn(name, "; ".join(found), "to accept it, write firewall.sourceValidation: false")
+        return warn(
+            FindingId.SOURCES_NOT_VALIDATED,
+            name,
+            "; ".join(found),
+            "to accept it, write firewall.sourceValidation: false",
+        )
     return ok(name, "only containers are attached to the bridges of Docker networks")
 
 
@@ -223,12 +201,15 @@ def forwarding(host: HostView) -> HostCheck:
     """IPv6 forwarding."""
     name = "forwarding"
     if host.forwarding is None:
-        return fail(name, "the kernel has no IPv6", "boot without ipv6.disable=1")
+        return fail(FindingId.HOST_NOT_READY, name, "the kernel has no IPv6", "boot without ipv6.disable=1")
     if "all" in host.ipv6_off:
-        return fail(name, f"IPv6 is off: {disable_ipv6('all')} is 1", enable_ipv6_command(("all",)))
+        return fail(
+            FindingId.HOST_NOT_READY, name, f"IPv6 is off: {disable_ipv6('all')} is 1", enable_ipv6_command(("all",))
+        )
     if host.forwarding == "1":
         return ok(name, f"{FORWARDING} is 1")
     return warn(
+        FindingId.FORWARDING_OFF,
         name,
         f"{FORWARDING} is {host.forwarding}: containers reach only the host; the daemon sets it for the first network",
     )
@@ -242,6 +223,7 @@ def router_advertisements(host: HostView) -> HostCheck:
     commands = " ".join(shell_quoted(f"{accept_ra(uplink)}=2") for uplink in host.accept_ra)
     lost = "have lost" if host.forwarding == "1" else "would lose"
     return warn(
+        FindingId.ROUTER_ADVERTISEMENTS_IGNORED,
         name,
         f"{', '.join(host.accept_ra)} {lost} the routes from the router while the host forwards: accept_ra is 1",
         f"the daemon sets it to 2; to keep it over a reboot: sysctl -w {commands}, and the same in /etc/sysctl.d",
@@ -253,13 +235,18 @@ def uplink(host: HostView) -> HostCheck:
     name = "uplink"
     names = sorted({r.interface for r in host.routes if r.destination.prefixlen == 0 and r.interface})
     if not names:
-        return warn(name, "no default route: containers reach only what the host reaches", "ip -6 route")
+        return warn(
+            FindingId.NO_DEFAULT_ROUTE,
+            name,
+            "no default route: containers reach only what the host reaches",
+            "ip -6 route",
+        )
     addresses = [
         a for n in names if n in host.interfaces for a in host.interfaces[n].addresses if not a.ip.is_link_local
     ]
     if not addresses:
         message = f"{', '.join(names)} has no global address: NAT66 has no source address"
-        return warn(name, message, f"ip -6 address show dev {shell_quoted(names[0])}")
+        return warn(FindingId.NO_ADDRESS, name, message, f"ip -6 address show dev {shell_quoted(names[0])}")
     return ok(name, f"default route by {', '.join(names)} ({', '.join(str(a.ip) for a in addresses)})")
 
 
@@ -275,6 +262,7 @@ def prefixes(host: HostView, reported: Collection[HostPrefix]) -> HostCheck:
     if found:
         return ok(name, "; ".join(found))
     return warn(
+        FindingId.NO_PREFIX,
         name,
         "no interface has a global prefix: containers get unique local addresses, and NAT66",
         "see the provider's router advertisements or DHCPv6 client: ip -6 address; ip -6 route",
@@ -286,7 +274,7 @@ def routes(host: HostView, networks: Sequence[Network]) -> Iterator[HostCheck]:
     name = "routes"
     found = tuple(route_conflicts(host, networks))
     for each in found:
-        yield fail(name, each.message) if each.certain else warn(name, each.message)
+        yield (fail if each.certain else warn)(FindingId.ROUTE_CONFLICT, name, each.message)
     if not found:
         yield ok(name, "none takes packets for containers elsewhere")
 
@@ -299,7 +287,12 @@ def proxy_neighbours(host: HostView) -> HostCheck:
     if disabled:
         commands = " ".join(shell_quoted(f"{proxy_ndp(interface)}=1") for interface in disabled)
         message = f"entries on {', '.join(disabled)} have no effect: proxy_ndp is 0"
-        return warn(name, message, f"the daemon sets it while a resource asks for it: sysctl -w {commands}")
+        return warn(
+            FindingId.PROXY_NDP_OFF,
+            name,
+            message,
+            f"the daemon sets it while a resource asks for it: sysctl -w {commands}",
+        )
     ours = sum(p.ours for p in host.proxies)
     shown = ", ".join(f"{count} on {interface}" for interface, count in sorted(counts.items()))
     return ok(name, f"{shown}; {ours} of them dockerv6's" if counts else "none")
@@ -317,6 +310,7 @@ def uplink_mtu(host: HostView) -> HostCheck:
     if not wide:
         return ok(name, f"{least.name} has {least.mtu}, no bridge has more")
     return warn(
+        FindingId.MTU_MISMATCH,
         name,
         f"{least.name} has {least.mtu}, less than {', '.join(wide)}: large packets are sent twice, or lost where ICMPv6"
         " is filtered",
@@ -333,10 +327,15 @@ def host_filter(state: HostFilterState, problems: Iterable[FlowProblem]) -> Iter
         if drop.has_accept_rule:
             yield ok(name, f"{where} drops forwarded packets, except dockerv6's flows")
         else:
-            yield warn(name, f"{where} drops forwarded packets; the daemon adds an accept rule when a network needs it")
+            yield warn(
+                FindingId.ACCEPT_RULE_MISSING,
+                name,
+                f"{where} drops forwarded packets; the daemon adds an accept rule when a network needs it",
+            )
     for each in found:
-        report = fail if each.certain else warn
-        yield report(name, f"{each.owner}: {each.message}", *each.commands, *((each.keeping,) if each.keeping else ()))
+        message, remedy = f"{each.owner}: {each.message}", (*each.commands, *((each.keeping,) if each.keeping else ()))
+        report, finding = (fail, FindingId.FIREWALL_BLOCKED) if each.certain else (warn, FindingId.FIREWALL_UNKNOWN)
+        yield report(finding, name, message, *remedy)
     if not state.forward_drops and not found:
         yield ok(name, "nothing drops forwarded packets of dockerv6's networks")
 
@@ -345,9 +344,11 @@ def daemon(pid: int | None, *, namespace_in_use: bool = False) -> HostCheck:
     """The process that holds the state directory's lock; 0: its id can't be seen from here."""
     if pid is None and namespace_in_use:
         message = "another dockerv6 manages this network namespace, with another state directory"
-        return warn("daemon", message, "ss -xap | grep @dockerv6")
+        return warn(FindingId.SECOND_DAEMON, "daemon", message, "ss -xap | grep @dockerv6")
     if pid is None:
-        return warn("daemon", "not running: changes are not applied", "systemctl start dockerv6")
+        return warn(
+            FindingId.DAEMON_NOT_RUNNING, "daemon", "not running: changes are not applied", "systemctl start dockerv6"
+        )
     return ok("daemon", f"running (process {pid})" if pid else "running")
 
 
@@ -356,25 +357,29 @@ def resources(directories: Sequence[str], count: int, errors: int) -> HostCheck:
     name = "resources"
     if errors:
         message = f"{count} valid, {errors} {'error' if errors == 1 else 'errors'}"
-        return fail(name, message, f"dockerv6 validate {' '.join(directories)}")
+        return fail(FindingId.RESOURCE_INVALID, name, message, f"dockerv6 validate {' '.join(directories)}")
     if not count:
-        return warn(name, f"none in {', '.join(directories)}", "write one; see docs/reference.md")
+        return warn(
+            FindingId.NO_RESOURCE, name, f"none in {', '.join(directories)}", "write one; see docs/reference.md"
+        )
     return ok(name, f"{count} in {', '.join(directories)}")
 
 
 def git(program: str | None) -> HostCheck:
     """The git program, which Git sources need; None: there is none."""
     if program is None:
-        return fail("git", "the git program is not installed, and --git needs it", "apt-get install git")
+        return fail(
+            FindingId.GIT_MISSING, "git", "the git program is not installed, and --git needs it", "apt-get install git"
+        )
     return ok("git", program)
 
 
 def problems(found: Sequence[str], warnings: Sequence[str] = ()) -> Iterator[HostCheck]:
     """What the daemon found wrong that belongs to no resource; and what it warns of."""
     for message in found:
-        yield fail("problem", message)
+        yield fail(FindingId.DAEMON_PROBLEM, "problem", message)
     for message in warnings:
-        yield warn("warning", message)
+        yield warn(FindingId.DAEMON_WARNING, "warning", message)
 
 
 def docker_ipv6nat(presence: IPv6NatPresence | None, containers: Collection[str]) -> HostCheck:
@@ -384,8 +389,8 @@ def docker_ipv6nat(presence: IPv6NatPresence | None, containers: Collection[str]
     if presence is None:
         if not containers:
             return ok(name, "not found")
-        return warn(name, f"no rules found{suspects}", *_migration(restart=False))
-    return warn(name, presence.summary + suspects, *_migration(restart=presence.engine_rules))
+        return warn(FindingId.FOREIGN_RULES, name, f"no rules found{suspects}", *_migration(restart=False))
+    return warn(FindingId.FOREIGN_RULES, name, presence.summary + suspects, *_migration(restart=presence.engine_rules))
 
 
 def _migration(*, restart: bool) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from dockerv6.controller.engine_chains import ENGINE_CHAINS, EngineChains
 from dockerv6.controller.packet_walk import addresses_of, find_flow_problems
 from dockerv6.controller.world import World
 from dockerv6.daemon import checks
-from dockerv6.daemon.checks import HostCheck
+from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo
@@ -43,7 +43,13 @@ from dockerv6.store.tables import read_problems, read_records, read_warnings
 
 T = TypeVar("T")
 
-_EXPECTED = (EngineError, FirewallError, HostNetError, StateFileError, OSError)
+_EXPECTED = {
+    EngineError: FindingId.ENGINE_UNAVAILABLE,
+    FirewallError: FindingId.FIREWALL_UNAVAILABLE,
+    HostNetError: FindingId.HOST_UNREADABLE,
+    StateFileError: FindingId.STATE_UNREADABLE,
+    OSError: FindingId.HOST_UNREADABLE,
+}
 """Errors that become a failed check, after which the others go on."""
 
 _STATUS = Path("/proc/self/status")
@@ -91,7 +97,7 @@ async def _examine(settings: Settings) -> tuple[HostCheck, ...]:
     capabilities = _capabilities()
     may_read = may_read_filters()
     async with _open_sources(settings) as sources:
-        found = [checks.privileges(capabilities), checks.ok("kernel", os.uname().release)]
+        found = [checks.privileges(capabilities), ok("kernel", os.uname().release)]
         if may_read:
             found += await _nftables(sources)
         info = await _try("engine", sources.engine.info, found)
@@ -126,8 +132,9 @@ async def _try(name: str, question: Callable[[], Awaitable[T]], failures: list[H
     """The answer; None, and a failed check, when an expected error was raised."""
     try:
         return await question()
-    except _EXPECTED as error:
-        failures.append(checks.fail(name, str(error)))
+    except tuple(_EXPECTED) as error:
+        finding = next(found for kind, found in _EXPECTED.items() if isinstance(error, kind))
+        failures.append(fail(finding, name, str(error)))
         return None
 
 
@@ -246,10 +253,10 @@ async def _daemon(settings: Settings) -> HostCheck:
 
 def _state_directory(directory: Path) -> HostCheck:
     if not directory.exists():
-        return checks.ok("state directory", f"{directory} does not exist; the daemon creates it")
+        return ok("state directory", f"{directory} does not exist; the daemon creates it")
     if os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        return checks.ok("state directory", str(directory))
-    return checks.fail("state directory", f"{directory} can't be read and written", "run as root")
+        return ok("state directory", str(directory))
+    return fail(FindingId.STATE_UNREADABLE, "state directory", f"{directory} can't be read and written", "run as root")
 
 
 def may_read_filters() -> bool:

@@ -6,8 +6,8 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.daemon import checks
-from dockerv6.daemon.checks import CheckStatus, HostCheck
 from dockerv6.daemon.doctor import suspects
+from dockerv6.daemon.findings import CheckStatus, HostCheck
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
@@ -289,5 +289,5 @@ def test_only_containers_on_the_hosts_network_are_suspected() -> None:
 
 def test_a_problem_that_the_daemon_reported_is_a_failed_check_and_a_warning_is_none() -> None:
     check, warning = checks.problems(["x.yaml:2:7: there is no kind 'IPV6Network'"], ["label 'x' has no effect"])
-    assert (warning.status, warning.message) == (checks.CheckStatus.WARN, "label 'x' has no effect")
-    assert (check.status, check.message) == (checks.CheckStatus.FAIL, "x.yaml:2:7: there is no kind 'IPV6Network'")
+    assert (warning.status, warning.message) == (CheckStatus.WARN, "label 'x' has no effect")
+    assert (check.status, check.message) == (CheckStatus.FAIL, "x.yaml:2:7: there is no kind 'IPV6Network'")

@@ -13,7 +13,7 @@ from dockerv6.daemon.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dockerv6.daemon.checks import HostCheck
+    from dockerv6.daemon.findings import HostCheck
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _WORST_FIRST = ("fail", "warn", "ok")
@@ -57,7 +57,10 @@ def _lines(checks: "Sequence[HostCheck]") -> list[str]:
     lines = []
     for check in checks:
         name = check.name + " " * (columns - width(check.name))
-        lines.append(f"{click.style(f'{check.status:<4}', fg=_COLOURS[check.status])}  {name}  {plain(check.message)}")
+        found = f" [{check.id}]" if check.id else ""
+        lines.append(
+            f"{click.style(f'{check.status:<4}', fg=_COLOURS[check.status])}  {name}  {plain(check.message)}{found}"
+        )
         for number, step in enumerate(check.remedy, 1):
             marker = f"{number}." if len(check.remedy) > 1 else "->"
             lines.append(f"{'':{columns + 8}}{marker} {plain(step)}")
@@ -84,7 +87,13 @@ def _mapping(checks: "Sequence[HostCheck]") -> dict[str, object]:
         "kind": "DoctorReport",
         "status": _worst(checks),
         "checks": [
-            {"name": check.name, "status": str(check.status), "message": check.message, "remedy": list(check.remedy)}
+            {
+                "name": check.name,
+                "status": str(check.status),
+                "id": None if check.id is None else str(check.id),
+                "message": check.message,
+                "remedy": list(check.remedy),
+            }
             for check in checks
         ],
     }

@@ -3,13 +3,13 @@ import json
 import pytest
 
 from dockerv6.daemon import doctor
-from dockerv6.daemon.checks import CheckStatus, HostCheck
+from dockerv6.daemon.findings import CheckStatus, FindingId, HostCheck
 from dockerv6.daemon.settings import Settings
 from tests.unit.cli.harness import Patch, returning, run
 
 FINE = HostCheck("kernel", CheckStatus.OK, "6.1.0")
-ODD = HostCheck("daemon", CheckStatus.WARN, "not running", ("start it",))
-BAD = HostCheck("nf_tables", CheckStatus.FAIL, "no", ("load it", "or else"))
+ODD = HostCheck("daemon", CheckStatus.WARN, "not running", ("start it",), FindingId.DAEMON_NOT_RUNNING)
+BAD = HostCheck("nf_tables", CheckStatus.FAIL, "no", ("load it", "or else"), FindingId.FIREWALL_UNAVAILABLE)
 
 
 def test_each_check_and_each_step_is_a_line(monkeypatch: Patch) -> None:
@@ -18,9 +18,9 @@ def test_each_check_and_each_step_is_a_line(monkeypatch: Patch) -> None:
     assert result.exit_code == 1
     assert result.stdout == (
         "ok    kernel     6.1.0\n"
-        "warn  daemon     not running\n"
+        "warn  daemon     not running [DaemonNotRunning]\n"
         "                 -> start it\n"
-        "fail  nf_tables  no\n"
+        "fail  nf_tables  no [FirewallUnavailable]\n"
         "                 1. load it\n"
         "                 2. or else\n"
     )
@@ -42,8 +42,14 @@ def test_json_has_the_same_content(monkeypatch: Patch) -> None:
         "kind": "DoctorReport",
         "status": "warn",
         "checks": [
-            {"name": "kernel", "status": "ok", "message": "6.1.0", "remedy": []},
-            {"name": "daemon", "status": "warn", "message": "not running", "remedy": ["start it"]},
+            {"name": "kernel", "status": "ok", "id": None, "message": "6.1.0", "remedy": []},
+            {
+                "name": "daemon",
+                "status": "warn",
+                "id": "DaemonNotRunning",
+                "message": "not running",
+                "remedy": ["start it"],
+            },
         ],
     }
     assert result.stderr == ""
