@@ -27,6 +27,7 @@ _COMMAND = re.compile(rf"(?:{_BEFORE})((?:{'|'.join(_PROGRAMS)}) [-a-z{{/][^`,;)
 
 FLOWS, ROUTES = "tests/host/test_flow_problems.py", "tests/host/test_route_conflicts.py"
 HOST = "tests/host/test_remedies.py"
+FIX = "tests/e2e/test_doctor_fix.py"
 ENGINE, RESTARTED = "tests/e2e/reports/test_remedies.py", "tests/e2e/reports/test_nftables_70.py"
 _FIREWALLD = f"{ENGINE}::test_firewalld_lets_a_network_pass_after_its_remedy_and_after_reloads"
 
@@ -53,6 +54,13 @@ PASTED: Mapping[str, str] = {
         ),
         f"{HOST}::test_sysctls_of_refusals_have_the_other_value_after_the_command",
     ),
+    **dict.fromkeys(
+        ("systemctl restart {}", "dockerv6 doctor --fix"),
+        f"{FIX}::test_settings_that_an_older_engine_would_not_start_with_are_completed",
+    ),
+    "dockerv6 doctor --fix --restart-engine": f"{FIX}::test_a_default_bridge_gets_ipv6_after_the_restart_that_was_asked"
+    "_for",
+    "dockerd --validate --config-file {}": f"{FIX}::test_what_can_not_be_corrected_here_is_refused",
     "systemctl restart docker": f"{RESTARTED}::test_the_flush_is_noticed_and_nothing_is_taken_away_until_the_engine_is"
     "_restarted",
     "docker network disconnect {} {}": f"{ENGINE}::test_containers_that_a_deletion_waits_for_are_detached_as_it_says",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from docker.utils.build import exclude_paths
 
 from tests.lab import packages
+from tests.lab.cells import CELLS
 from tests.lab.lab import Station
 from tests.lab.net import NEIGHBOUR_ADDRESS_V4
 from tests.lab.process import end, run
@@ -31,11 +32,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.lab.engine import Engine
+    from tests.lab.lab import EnginePool
     from tests.lab.net import Neighbour
     from tests.lab.session import Session
     from tests.lab.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+TAG = "dockerv6:built-by-the-tests"
+"""Of the image of the committed Dockerfile."""
+
 BASE = "python:3.13-slim-trixie"
 _LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-build.lock")
 _SUITE = "trixie"
@@ -120,6 +125,22 @@ def image_archive(session: Session, settings: Settings, tag: str) -> Path:
         finally:
             station.remove()
     return archive
+
+
+def unpack_image(pool: EnginePool, archive: Path, target: Path) -> None:
+    """Unpack the root directory of a container of the image into a directory."""
+    station = pool.acquire(CELLS["28.5"].settings)
+    try:
+        station.engine.load_image(archive)
+        client = station.engine.client()
+        container = client.create_container(TAG)
+        with subprocess.Popen(["tar", "-x", "-C", target], stdin=subprocess.PIPE) as reader:
+            assert reader.stdin is not None
+            for chunk in client.export(container):
+                reader.stdin.write(chunk)
+        assert reader.returncode == 0
+    finally:
+        pool.release(station)
 
 
 def _context_fingerprint() -> str:

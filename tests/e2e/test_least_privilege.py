@@ -6,7 +6,6 @@ The unit is run by Debian's systemd: capabilities, seccomp filter, mount namespa
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from configparser import RawConfigParser
 from dataclasses import replace
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from tests.lab.session import Session
 
 _UNIT = registry.ROOT / "manifests" / "systemd" / SERVICE
-_TAG = "dockerv6:built-by-the-tests"
 _LINK = "2001:db8:1::/64"
 _POOL = {"fromInterface": {"name": UPLINK, "prefixLength": 80, "offset": 1}, "allocationLength": 112}
 _ROUTED = {
@@ -57,7 +55,7 @@ pytestmark = [pytest.mark.timeout(1800), pytest.mark.cells("28.5")]
 @pytest.fixture(scope="module")
 def archive(lab_session: Session) -> Path:
     """The image of the committed Dockerfile."""
-    return registry.image_archive(lab_session, CELLS["28.5"].settings, _TAG)
+    return registry.image_archive(lab_session, CELLS["28.5"].settings, registry.TAG)
 
 
 @pytest.fixture(scope="module")
@@ -67,23 +65,8 @@ def host_root(lab_session: Session, engine_pool: EnginePool, archive: Path) -> I
         tempfile.TemporaryDirectory(dir=lab_session.directory) as directory,
         registry.debian_root("systemd", "?essential", "systemd") as systemd,
     ):
-        _unpack(engine_pool, archive, Path(directory))
+        registry.unpack_image(engine_pool, archive, Path(directory))
         yield [Path(directory), systemd]
-
-
-def _unpack(engine_pool: EnginePool, archive: Path, target: Path) -> None:
-    station = engine_pool.acquire(CELLS["28.5"].settings)
-    try:
-        station.engine.load_image(archive)
-        client = station.engine.client()
-        container = client.create_container(_TAG)
-        with subprocess.Popen(["tar", "-x", "-C", target], stdin=subprocess.PIPE) as reader:
-            assert reader.stdin is not None
-            for chunk in client.export(container):
-                reader.stdin.write(chunk)
-        assert reader.returncode == 0
-    finally:
-        engine_pool.release(station)
 
 
 @pytest.fixture
@@ -128,7 +111,7 @@ def test_service_does_all_its_work(premises: Premises, make_service: Callable[[L
 
 def test_container_does_all_its_work(premises: Premises, archive: Path) -> None:
     with operator_project(premises.engine, archive) as project:
-        operator = ContainerOperator(project, premises.lab.directory / "container", _TAG)
+        operator = ContainerOperator(project, premises.lab.directory / "container", registry.TAG)
         premises.lab.adopt(operator)
         premises = replace(premises, operator=operator)
         _set_up(premises)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tests.lab.session import Session
 
 _UNIT = registry.ROOT / "manifests" / "systemd" / "dockerv6.service"
-_TAG = "dockerv6:built-by-the-tests"
 _BUSYBOX = "busybox:test"
 _MEGABYTE = 1_000_000
 _RESOURCE = "v6net/blog"
@@ -45,7 +44,7 @@ pytestmark = pytest.mark.timeout(1800)
 @pytest.fixture(scope="module")
 def archive(lab_session: Session) -> Path:
     """The image of the committed Dockerfile, as a file for `docker load`."""
-    return registry.image_archive(lab_session, CELLS["28.5"].settings, _TAG)
+    return registry.image_archive(lab_session, CELLS["28.5"].settings, registry.TAG)
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def test_image_contains_the_operator_and_little_else(lab: Lab, archive: Path) ->
     registry.load_base(lab.engine)
     lab.engine.load_image(archive)
     client = lab.engine.client()
-    image, base = (client.inspect_image(tag) for tag in (_TAG, registry.BASE))  # type: ignore[no-untyped-call]
+    image, base = (client.inspect_image(tag) for tag in (registry.TAG, registry.BASE))  # type: ignore[no-untyped-call]
     version = tomllib.loads((registry.ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert image["RootFS"]["Layers"][: len(base["RootFS"]["Layers"])] == base["RootFS"]["Layers"]
     assert image["Config"]["Labels"]["org.opencontainers.image.version"] == version
@@ -83,7 +82,9 @@ def test_image_contains_the_operator_and_little_else(lab: Lab, archive: Path) ->
     assert image["Size"] - base["Size"] < 40 * _MEGABYTE
 
     def inside(*argv: str) -> str:
-        return lab.engine.docker("run", "--rm", "--network", "none", "--entrypoint", argv[0], _TAG, *argv[1:]).stdout
+        return lab.engine.docker(
+            "run", "--rm", "--network", "none", "--entrypoint", argv[0], registry.TAG, *argv[1:]
+        ).stdout
 
     assert inside("dockerv6", "--version") == f"dockerv6 {version}\n"
     # for people who look at the table, and the programs and the libraries for the host's filter
@@ -102,9 +103,9 @@ def test_image_contains_the_operator_and_little_else(lab: Lab, archive: Path) ->
 def test_image_needs_root_only_for_the_host(lab: Lab, archive: Path) -> None:
     lab.engine.load_image(archive)
     nobody = ("run", "--rm", "--user", "65534:65534", "--cap-drop", "ALL", "--read-only", "--network")
-    assert "kind: CustomResourceDefinition" in lab.engine.docker(*nobody, "none", _TAG, "crds").stdout
+    assert "kind: CustomResourceDefinition" in lab.engine.docker(*nobody, "none", registry.TAG, "crds").stdout
     # an engine gives capabilities to root only (it sets no ambient ones), so the daemon can't run as another user
-    asked = (*nobody, "host", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", _TAG, "doctor")
+    asked = (*nobody, "host", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", registry.TAG, "doctor")
     assert "CAP_NET_ADMIN and CAP_NET_RAW missing" in lab.engine.docker(*asked, check=False).stdout
 
 
@@ -113,7 +114,7 @@ def test_operator_in_a_container_gives_a_stack_ipv6(lab: Lab, project: Project) 
     stack = Project.load(engine, COMPOSE / "stack.yaml")
     with pytest.raises(ComposeError, match="blog declared as external, but could not be found"):
         stack.up("client", image=_BUSYBOX)
-    operator = project.up("dockerv6", image=_TAG, healthcheck=_SOON)
+    operator = project.up("dockerv6", image=registry.TAG, healthcheck=_SOON)
     _wait_ready(engine, operator)
     _wait_healthy(engine, operator)
     web, client = (stack.up(service, image=_BUSYBOX) for service in ("web", "client"))
@@ -126,7 +127,7 @@ def test_operator_in_a_container_gives_a_stack_ipv6(lab: Lab, project: Project) 
     network = engine.client().inspect_network("blog")["Id"]
     engine.docker("rm", "--force", operator)
     assert ping(engine, client, FAR_ADDRESS)
-    _wait_ready(engine, project.up("dockerv6", image=_TAG))
+    _wait_ready(engine, project.up("dockerv6", image=registry.TAG))
     assert engine.client().inspect_network("blog")["Id"] == network
     assert ping(engine, client, FAR_ADDRESS)
 
@@ -136,7 +137,7 @@ def test_operator_in_a_container_works_beside_iptables_legacy(make_lab: Callable
     lab = make_lab(xtables="legacy")
     with operator_project(lab.engine, archive) as project:
         lab.engine.exec("ip6tables", "-P", "FORWARD", "DROP")
-        _wait_ready(lab.engine, project.up("dockerv6", image=_TAG))
+        _wait_ready(lab.engine, project.up("dockerv6", image=registry.TAG))
         client = Project.load(lab.engine, COMPOSE / "stack.yaml").up("client", image=_BUSYBOX)
         assert ping(lab.engine, client, FAR_ADDRESS)
 
@@ -146,7 +147,7 @@ def test_container_without_permission_to_write_sysctls_reports_the_missing_optio
     lab.engine.netexec("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=0")
     service = project.document["services"]["dockerv6"]
     service["security_opt"] = [each for each in service["security_opt"] if not each.startswith("systempaths")]
-    operator = project.up("dockerv6", image=_TAG)
+    operator = project.up("dockerv6", image=registry.TAG)
     eventually(
         lambda: "security-opt systempaths=unconfined" in _dockerv6(lab.engine, operator, "describe", _RESOURCE),
         "the status names the missing option",

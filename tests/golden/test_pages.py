@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from dockerv6.api.crd import COMMAND, export
-from scripts import cli_page, man_pages, reliability_page, resources_page, rules_page
+from scripts import cli_page, findings_page, man_pages, reliability_page, resources_page, rules_page
 
 ROOT = Path(__file__).parents[2]
 CRDS = export()
 MANUAL = man_pages.files()
 PAGES = {
     "cli_page": cli_page,
+    "findings_page": findings_page,
     "reliability_page": reliability_page,
     "resources_page": resources_page,
     "rules_page": rules_page,

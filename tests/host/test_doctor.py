@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.daemon import checks, cleanup, doctor
+from dockerv6.daemon import checks, cleanup, doctor, engine_process
+from dockerv6.daemon.engine_process import EngineProcessError
 from dockerv6.daemon.findings import CheckStatus
 from dockerv6.daemon.settings import Settings
+from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.xtables import OFF, VARIANTS, recorded, restore, saved
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.usefixtures("private_netns")
 
@@ -70,6 +74,47 @@ def test_a_missing_python_iptables_is_a_finding_where_the_engine_writes_legacy_t
     assert (found.status, found.remedy) == (CheckStatus.FAIL, (libiptc.REMEDY,))
     monkeypatch.delitem(sys.modules, "iptc")
     assert statuses(settings)["legacy tables"] is CheckStatus.OK
+
+
+_LISTENER = """
+import ctypes, os, socket, sys
+ctypes.CDLL(None).prctl(15, b"dockerd")  # PR_SET_NAME
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+os.setuid(int(sys.argv[2]))
+print(flush=True)
+sys.stdin.read()
+"""
+_INFO = EngineInfo("host", "28.5.0", (28, 5), "1.51")
+
+
+@contextmanager
+def listener(path: Path, *arguments: str, user: int = 0) -> Iterator[int]:
+    """A process with the name of the engine that listens on the socket."""
+    command = [sys.executable, "-c", _LISTENER, str(path), str(user), *arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd="/", **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == b"\n"
+        yield process.pid
+        process.stdin.close()
+
+
+def test_the_engine_is_the_process_of_root_behind_the_socket(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "docker.sock")
+    with listener(tmp_path / "docker.sock", "--debug", "--config-file", "x/daemon.json", "-H=fd://") as pid:
+        found = engine_process.find(_INFO, f"unix://{tmp_path}/link")
+        assert (found.pid, found.config) == (pid, Path("/x/daemon.json"))
+        assert found.arguments[-2:] == ("--debug", "-H=fd://")
+        assert found.program.samefile(sys.executable)
+        with pytest.raises(EngineProcessError, match="no dockerd that listens on"):
+            engine_process.find(_INFO, f"unix://{tmp_path}/other.sock")
+
+
+def test_the_program_of_another_user_is_not_run(tmp_path: Path) -> None:
+    socket = tmp_path / "docker.sock"
+    with listener(socket, user=65534), pytest.raises(EngineProcessError, match="no dockerd that listens on"):
+        engine_process.find(_INFO, f"unix://{socket}")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -46,6 +46,7 @@ INTERRUPTED = 130
 EXPECTED = frozenset(
     {
         "dockerv6.cli.printers.jsonpath_parts:JSONPathError",
+        "dockerv6.daemon.engine_process:EngineProcessError",
         "dockerv6.daemon.http:ListenError",
         "dockerv6.dockerd.address:DockerHostError",
         "dockerv6.dockerd.port:EngineError",

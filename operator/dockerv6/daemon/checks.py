@@ -155,7 +155,7 @@ def legacy_tables(engine: Collection[FilterVariant], state: HostFilterState, *, 
 def engine_chains(missing: str) -> HostCheck:
     """Whether the engine still has the chains that it had. ``missing``: what is gone, with the remedy; "": nothing."""
     name = "engine's chains"
-    return fail(FindingId.ENGINE_CHAINS_MISSING, name, missing) if missing else ok(name, "none is missing")
+    return fail(FindingId.ENGINE_CHAINS_MISSING, name, missing, fix={}) if missing else ok(name, "none is missing")
 
 
 def userland_proxy(*, in_use: bool | None) -> HostCheck:

@@ -13,7 +13,8 @@ from typing import TypeVar
 from dockerv6.controller.engine_chains import ENGINE_CHAINS, EngineChains
 from dockerv6.controller.packet_walk import addresses_of, find_flow_problems
 from dockerv6.controller.world import World
-from dockerv6.daemon import checks
+from dockerv6.daemon import checks, engine_process, engine_settings
+from dockerv6.daemon.engine_process import EngineProcessError
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
@@ -31,12 +32,13 @@ from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.lock import namespace_in_use
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.clock import SystemClock
+from dockerv6.lib.prefixes import GLOBAL_ID_BYTES, ula_prefix
 from dockerv6.lib.statefile import StateFileError, StateFileMissingError
 from dockerv6.lib.tasks import run_until_signal, to_cancellable_thread
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.git.checkout import GitCheckout, with_commits
 from dockerv6.source.load import Loader
-from dockerv6.source.model import Severity
+from dockerv6.source.model import Severity, Snapshot
 from dockerv6.store.lock import lock_holder
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.tables import read_problems, read_records, read_warnings
@@ -109,7 +111,10 @@ async def _examine(settings: Settings) -> tuple[HostCheck, ...]:
             presence = await _try("docker-ipv6nat", lambda: ipv6nat.detect(sources.session), unread)
             found += await _filters(sources, presence, info)
         found += await _host(sources)
-        found += await _installation(settings)
+        snapshot = await _resources(settings)
+        if info is not None and may_read:
+            found += await _engine_settings(sources, info, snapshot)
+        found += await _installation(settings, snapshot)
         if may_read:
             containers = await _try("docker-ipv6nat", lambda: running_suspects(sources.engine), []) or ()
             found += unread or [checks.docker_ipv6nat(presence, containers)]
@@ -222,13 +227,31 @@ async def _host(sources: _Sources) -> list[HostCheck]:
     return found
 
 
-async def _installation(settings: Settings) -> list[HostCheck]:
-    found: list[HostCheck] = []
+async def _resources(settings: Settings) -> Snapshot:
     ownership = FileOwnership.of_this_process(settings.trusted_uids)
     loader = Loader(settings.roots, clock=SystemClock(), ownership=ownership, settle=0)
     checkouts = {source.root: GitCheckout(source) for source in settings.git_sources}
-    snapshot = with_commits(await to_cancellable_thread(loader.load), checkouts)
-    if checkouts:
+    return with_commits(await to_cancellable_thread(loader.load), checkouts)
+
+
+async def _engine_settings(sources: _Sources, info: EngineInfo, snapshot: Snapshot) -> list[HostCheck]:
+    name = "engine settings"
+    try:
+        process = await asyncio.to_thread(engine_process.find, info, sources.settings.docker_host)
+        read = await asyncio.to_thread(process.settings, info.release)
+    except EngineProcessError as error:
+        return [ok(name, f"not checked: {error}")]
+    except OSError as error:
+        return [fail(FindingId.HOST_UNREADABLE, name, str(error))]
+    networks = await _try("networks", sources.world.networks, []) or ()
+    wanted_by = engine_settings.names_of_default_bridge(each.resource for each in snapshot.resources)
+    prefix = next(ula_prefix(os.urandom(GLOBAL_ID_BYTES)).subnets(new_prefix=64))
+    return list(engine_settings.check(read, tuple(networks), wanted_by, prefix))
+
+
+async def _installation(settings: Settings, snapshot: Snapshot) -> list[HostCheck]:
+    found: list[HostCheck] = []
+    if settings.git_sources:
         found.append(checks.git(shutil.which("git")))
     errors = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
     found.append(checks.resources(settings.roots, len(snapshot.resources), errors))

@@ -1,6 +1,7 @@
 """A check of the doctor, the ids of what it may find, and the page that ``doctor --explain`` prints."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -21,9 +22,12 @@ class FindingId(StrEnum):
     DAEMON_NOT_RUNNING = "DaemonNotRunning"
     DAEMON_PROBLEM = "DaemonProblem"
     DAEMON_WARNING = "DaemonWarning"
+    DEFAULT_BRIDGE_WITHOUT_IPV6 = "DefaultBridgeWithoutIPv6"
+    DOCUMENTATION_PREFIX = "DocumentationPrefix"
     ENGINE_CHAINS_MISSING = Reason.ENGINE_CHAINS_MISSING.value
     ENGINE_FIREWALL_UNTESTED = "EngineFirewallUntested"
     ENGINE_RULES_IN_TWO_VARIANTS = "EngineRulesInTwoVariants"
+    ENGINE_SETTINGS_REFUSED = "EngineSettingsRefused"
     ENGINE_TOO_OLD = Reason.ENGINE_TOO_OLD.value
     ENGINE_UNAVAILABLE = Reason.ENGINE_UNAVAILABLE.value
     ENGINE_UNSUPPORTED = Reason.ENGINE_UNSUPPORTED.value
@@ -66,6 +70,8 @@ class HostCheck:
     Attributes:
         id: of the finding; None: there is no problem.
         remedy: what to do, step by step; empty if there is nothing to do.
+        fix: keys of daemon.json with which the finding ends when the engine starts again; none: the start is enough;
+            None: ``doctor --fix`` can't end it.
     """
 
     name: str
@@ -73,6 +79,7 @@ class HostCheck:
     message: str
     remedy: tuple[str, ...] = ()
     id: FindingId | None = None
+    fix: Mapping[str, object] | None = None
 
 
 def ok(name: str, message: str) -> HostCheck:
@@ -80,14 +87,18 @@ def ok(name: str, message: str) -> HostCheck:
     return HostCheck(name, CheckStatus.OK, message)
 
 
-def warn(finding: FindingId, name: str, message: str, *remedy: str) -> HostCheck:
+def warn(
+    finding: FindingId, name: str, message: str, *remedy: str, fix: Mapping[str, object] | None = None
+) -> HostCheck:
     """A check with something worth knowing."""
-    return HostCheck(name, CheckStatus.WARN, message, remedy, finding)
+    return HostCheck(name, CheckStatus.WARN, message, remedy, finding, fix)
 
 
-def fail(finding: FindingId, name: str, message: str, *remedy: str) -> HostCheck:
+def fail(
+    finding: FindingId, name: str, message: str, *remedy: str, fix: Mapping[str, object] | None = None
+) -> HostCheck:
     """A check whose problem keeps dockerv6 from working."""
-    return HostCheck(name, CheckStatus.FAIL, message, remedy, finding)
+    return HostCheck(name, CheckStatus.FAIL, message, remedy, finding, fix)
 
 
 @cache

@@ -89,6 +89,7 @@ def engine_info(version: object, info: object) -> EngineInfo:
         podman=any(name.startswith("Podman") for name in components),
         rootless="name=rootless" in fields.items(fields.member(info, "SecurityOptions")),
         swarm=fields.text(fields.member(info, "Swarm"), "LocalNodeState") == "active",
+        live_restore=fields.member(info, "LiveRestoreEnabled") is True,
     )
 
 

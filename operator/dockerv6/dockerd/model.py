@@ -27,6 +27,7 @@ class EngineInfo:
     podman: bool = False  # Podman's imitation of the API
     rootless: bool = False  # its networks are in a namespace of its own
     swarm: bool = False  # a node of a swarm
+    live_restore: bool = False  # containers keep running while the engine does not
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -266,7 +267,7 @@ def create_file(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file in one step. Owner and mode stay.
+    """Replace a file in one step. Owner, mode and extended attributes stay.
 
     Raises:
         OSError: it can't be written, or its owner can't be kept.
@@ -283,6 +284,8 @@ def _write(path: Path, content: bytes, before: os.stat_result | None) -> None:
                 os.fchmod(file.fileno(), _MODE if before is None else before.st_mode & 0o7777)
                 if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
                     os.fchown(file.fileno(), before.st_uid, before.st_gid)
+                if before is not None:
+                    _copy_attributes(path, temporary)
                 file.flush()
                 os.fsync(file.fileno())
             if before is None:
@@ -293,9 +296,17 @@ def _write(path: Path, content: bytes, before: os.stat_result | None) -> None:
             Path(temporary).unlink(missing_ok=True)
     except OSError as error:
         if error.errno == errno.EROFS:
-            raise EditRefusedError(f"{path.parent} is read-only: change the resource where it comes from") from error
+            raise EditRefusedError(f"{path.parent} is read-only: change the file where it comes from") from error
         raise
     _sync_directory(path.parent)
+
+
+def _copy_attributes(source: Path, target: str) -> None:
+    """Copy the extended attributes, such as SELinux's label and access lists, as far as the kernel permits it."""
+    with suppress(OSError):  # the file system has none
+        for name in os.listxattr(source):
+            with suppress(OSError):
+                os.setxattr(target, name, os.getxattr(source, name))
 
 
 def _sync_directory(path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from dockerv6.daemon import checks
 from dockerv6.daemon.doctor import suspects
-from dockerv6.daemon.findings import CheckStatus, HostCheck
+from dockerv6.daemon.findings import CheckStatus, FindingId, HostCheck
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
@@ -42,7 +42,7 @@ def test_privileges_need_both_capabilities() -> None:
 def test_missing_nf_tables_matter_only_without_another_backend() -> None:
     why = [HostCheck("nf_tables", CheckStatus.FAIL, "not there: modprobe")]
     assert checks.nf_tables(7, (), needed=True).status is CheckStatus.OK
-    assert checks.nf_tables(None, why, needed=True) == why[0]
+    assert checks.nf_tables(None, why, needed=True) == replace(why[0], id=FindingId.FIREWALL_UNAVAILABLE)
     assert checks.nf_tables(None, why, needed=False).status is CheckStatus.WARN
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dockerv6.api.kinds import API_VERSION
+from dockerv6.cli.engine_fix import complete_ids, explanation_of, fix_findings
 from dockerv6.cli.options import ExampleCommand, with_settings
 from dockerv6.cli.printers.objects import encode
 from dockerv6.cli.printers.table import plain, width
@@ -26,19 +27,58 @@ _WORST_FIRST = ("fail", "warn", "ok")
     examples=(
         "dockerv6 doctor",
         "dockerv6 doctor -o json",
+        "dockerv6 doctor --explain RouteConflict",
+        "dockerv6 doctor --fix --dry-run",
+        "dockerv6 doctor --fix --restart-engine",
     ),
 )
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
 )
+@click.option(
+    "--explain",
+    metavar="ID",
+    shell_complete=complete_ids,
+    help="Print what the finding with this id means, and what to do. Checks nothing.",
+)
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Show the change of daemon.json that ends findings, ask, let the engine's program check it, and write it.",
+)
+@click.option("--yes", is_flag=True, help="With --fix: do not ask.")
+@click.option("--dry-run", is_flag=True, help="With --fix: show the change, and write nothing.")
+@click.option(
+    "--restart-engine",
+    is_flag=True,
+    help="With --fix: restart the engine with systemd, and restore daemon.json if it does not start.",
+)
 @with_settings
 @click.pass_context
-def command(ctx: click.Context, settings: Settings, *, output: str) -> None:
+def command(
+    ctx: click.Context,
+    settings: Settings,
+    *,
+    output: str,
+    explain: str | None,
+    fix: bool,
+    yes: bool,
+    dry_run: bool,
+    restart_engine: bool,
+) -> None:
     """Check this host (privileges, kernel, engine, filters, other programs) and print a remedy for each problem.
 
-    Changes nothing and needs no daemon. Exit codes: 0 no problems, or only warnings; 1 something keeps dockerv6 from
-    working.
+    Changes nothing without --fix, and needs no daemon. Each finding has an id, which --explain and docs/findings.md
+    explain. Exit codes: 0 no problems, or only warnings; 1 something keeps dockerv6 from working; 2 --fix has shown a
+    change and was not allowed to apply it.
     """
+    if explain is not None:
+        click.echo(explanation_of(explain))
+        return
+    if (yes or dry_run or restart_engine) and not fix:
+        raise click.UsageError("--yes, --dry-run and --restart-engine go with --fix")
+    if fix and output != "table":
+        raise click.UsageError("--fix has no -o json; -o json without --fix lists the findings")
     from dockerv6.daemon.doctor import examine  # noqa: PLC0415 - loads the daemon
 
     checks = examine(settings)
@@ -48,7 +88,10 @@ def command(ctx: click.Context, settings: Settings, *, output: str) -> None:
         for line in _lines(checks):
             click.echo(line)
         click.echo(_summary(checks), err=True)
-    ctx.exit(1 if _worst(checks) == "fail" else 0)
+    ended = (
+        fix_findings(settings, checks, examine, yes=yes, dry_run=dry_run, restart_engine=restart_engine) if fix else ()
+    )
+    ctx.exit(1 if _worst([each for each in checks if each not in ended]) == "fail" else 0)
 
 
 def _lines(checks: "Sequence[HostCheck]") -> list[str]:

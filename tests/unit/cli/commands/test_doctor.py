@@ -1,10 +1,16 @@
 import json
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
-from dockerv6.daemon import doctor
+from dockerv6.cli import engine_fix
+from dockerv6.cli.main import main
+from dockerv6.daemon import doctor, engine_change
+from dockerv6.daemon.engine_process import EngineProcess
 from dockerv6.daemon.findings import CheckStatus, FindingId, HostCheck
 from dockerv6.daemon.settings import Settings
+from dockerv6.dockerd.model import EngineInfo
 from tests.unit.cli.harness import Patch, returning, run
 
 FINE = HostCheck("kernel", CheckStatus.OK, "6.1.0")
@@ -53,3 +59,115 @@ def test_json_has_the_same_content(monkeypatch: Patch) -> None:
         ],
     }
     assert result.stderr == ""
+
+
+def test_explain_needs_no_host_and_ignores_case(monkeypatch: Patch) -> None:
+    returning(monkeypatch, doctor, "examine", AssertionError())
+    shown = run(["doctor", "--explain", "routeconflict"])
+    assert (shown.exit_code, shown.stdout.partition("\n")[0]) == (0, "RouteConflict")
+    wrong = run(["doctor", "--explain", "RoutConflict"])
+    assert (wrong.exit_code, wrong.stderr) == (
+        1,
+        "Error: there is no finding 'RoutConflict'; did you mean RouteConflict?\n",
+    )
+
+
+@pytest.mark.parametrize("options", [["--yes"], ["--dry-run"], ["--restart-engine"], ["--fix", "-o", "json"]], ids=str)
+def test_options_of_fix_go_with_it_only(monkeypatch: Patch, options: list[str]) -> None:
+    returning(monkeypatch, doctor, "examine", AssertionError())
+    assert run(["doctor", *options]).exit_code == 2
+
+
+class Change:
+    """A change that writes nothing, and what was done with it."""
+
+    def __init__(self, *findings: HostCheck, containers: int = 2, live_restore: bool = False, lines: int = 1) -> None:
+        self.findings, self.containers, self.done = findings, containers, list[str]()
+        self.info = EngineInfo("host", "28.5.0", (28, 5), "1.51", live_restore=live_restore)
+        self.engine = EngineProcess(1, Path("/dockerd"), (), {}, Path("/etc/docker/daemon.json"), "docker.service")
+        self.path, self._lines = self.engine.config, lines
+
+    def diff(self) -> tuple[str, ...]:
+        return ("+\tipv6",) * self._lines
+
+    def refuse_restart(self) -> None:
+        self.done.append("checked")
+
+    def apply(self) -> Path:
+        self.done.append("applied")
+        return Path("/etc/docker/daemon.json.dockerv6-1")
+
+    def restart(self, *_: object) -> None:
+        self.done.append("restarted")
+
+
+FIXABLE = HostCheck("engine settings", CheckStatus.FAIL, "no", (), FindingId.ENGINE_SETTINGS_REFUSED, {"ipv6": True})
+
+
+def fixing(
+    monkeypatch: Patch,
+    change: Change | None,
+    *options: str,
+    answer: str | None = None,
+    after: tuple[HostCheck, ...] = (),
+) -> Result:
+    found = iter([(FIXABLE,), after])
+    monkeypatch.setattr(doctor, "examine", lambda _: next(found))
+    returning(monkeypatch, engine_change, "propose", change)
+    monkeypatch.setattr(engine_fix, "interactive", lambda: answer is not None)
+    return CliRunner().invoke(main, ["doctor", "--fix", *options], input=answer)
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "code", "done"),
+    [
+        ([], None, 2, []),
+        (["--dry-run"], "y\n", 2, []),
+        (["--dry-run", "--yes"], None, 2, []),
+        ([], "n\n", 1, []),
+        ([], "y\n", 0, ["applied"]),
+        (["--yes"], None, 0, ["applied"]),
+        (["--restart-engine"], None, 2, ["checked"]),
+        (["--restart-engine"], "y\n", 0, ["checked", "applied", "restarted"]),
+    ],
+    ids=str,
+)
+def test_a_change_is_shown_and_applied_only_when_somebody_says_so(
+    monkeypatch: Patch, options: list[str], answer: str | None, code: int, done: list[str]
+) -> None:
+    change = Change(FIXABLE)
+    result = fixing(monkeypatch, change, *options, answer=answer)
+    assert (result.exit_code, change.done) == (code, done), result.stderr
+    assert "+\tipv6\n" in result.stdout
+    if "applied" in done:
+        assert "  mv /etc/docker/daemon.json.dockerv6-1 /etc/docker/daemon.json\n" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("containers", "live_restore", "said"),
+    [
+        (1, False, "1 running container will be stopped; those with a restart policy start again"),
+        (0, True, "0 running containers will be stopped"),
+        (2, True, "2 running containers keep running (live-restore), and the engine ignores"),
+    ],
+)
+def test_what_a_restart_does_to_containers_is_said_before(
+    monkeypatch: Patch,
+    containers: int,
+    live_restore: bool,  # noqa: FBT001
+    said: str,
+) -> None:
+    change = Change(FIXABLE, containers=containers, live_restore=live_restore)
+    assert said in fixing(monkeypatch, change, "--restart-engine", "--dry-run").stderr
+
+
+def test_a_finding_that_is_still_there_after_the_restart_is_an_error(monkeypatch: Patch) -> None:
+    result = fixing(monkeypatch, Change(FIXABLE), "--yes", "--restart-engine", after=(FINE, FIXABLE))
+    assert (result.exit_code, "there still is: EngineSettingsRefused: no" in result.stderr) == (1, True)
+
+
+def test_without_a_change_only_a_restart_helps_and_it_has_to_be_asked_for(monkeypatch: Patch) -> None:
+    change = Change(FIXABLE, lines=0)
+    result = fixing(monkeypatch, change, "--yes")
+    assert (result.exit_code, change.done, "add --restart-engine" in result.stderr) == (1, [], True)
+    assert "can end none of these" in fixing(monkeypatch, None, "--yes").stderr

@@ -374,7 +374,7 @@ def test_a_read_only_file_system_has_a_remedy(config: Path, tmp_path: Path, monk
     monkeypatch.setattr("tempfile.mkstemp", read_only)
     result = run(["apply", "-f", given(tmp_path, BLOG)])
     assert result.exit_code == 1
-    assert "is read-only: change the resource where it comes from" in result.stderr
+    assert "is read-only: change the file where it comes from" in result.stderr
 
 
 def test_closed_standard_input(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,21 @@
+"""Write docs/findings.md: the page of the findings, which the package carries for `doctor --explain`.
+
+`python -m scripts.findings_page` writes it; a test fails when it is stale.
+"""  # noqa: INP001
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dockerv6.daemon import findings
+
+PAGE = Path(__file__).parents[1] / "docs" / "findings.md"
+
+
+def page() -> str:
+    """The text of the page."""
+    return findings.page()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,170 @@
+"""A change of daemon.json is the one that was shown, accepted by the engine's program, and can be undone."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from dockerv6.daemon import engine_change, engine_process
+from dockerv6.daemon.engine_change import EngineChange
+from dockerv6.daemon.engine_process import EngineProcess, EngineProcessError
+from dockerv6.daemon.settings import Settings
+from dockerv6.dockerd.model import EngineInfo
+
+Patch = pytest.MonkeyPatch
+
+OLD, NEW = b'{\n  "debug": true\n}', b'{\n  "debug": true,\n  "ipv6": true\n}'
+
+
+def program(directory: Path, script: str) -> Path:
+    """A stand-in for dockerd's file: what it prints and how it ends."""
+    path = directory / "dockerd"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def change(
+    directory: Path, *, before: bytes | None = OLD, after: bytes | None = NEW, script: str = "", release: int = 28
+) -> EngineChange:
+    config = directory / "daemon.json"
+    if before is not None:
+        config.write_bytes(before)
+    process = EngineProcess(1, program(directory, script), ("--debug",), dict(os.environ), config, "docker.service")
+    return EngineChange((), process, EngineInfo("host", "", (release, 0), ""), before, after, 0)
+
+
+def test_the_diff_is_that_of_diff_u(tmp_path: Path) -> None:
+    name = str(tmp_path / "daemon.json")
+    assert change(tmp_path).diff() == (
+        *(f"--- {name}", f"+++ {name}", "@@ -1,3 +1,4 @@", " {", '-  "debug": true', '+  "debug": true,'),
+        *('+  "ipv6": true', " }", "\\ No newline at end of file"),
+    )
+    assert change(tmp_path, before=None, after=b"{}\n").diff() == (
+        "--- /dev/null",
+        f"+++ {name}",
+        "@@ -0,0 +1 @@",
+        "+{}",
+    )
+    assert change(tmp_path, after=OLD).diff() == ()
+
+
+def test_the_new_file_replaces_the_target_of_a_link_and_keeps_its_mode(tmp_path: Path) -> None:
+    proposed = change(tmp_path)
+    target = tmp_path / "managed.json"
+    proposed.engine.config.rename(target)
+    target.chmod(0o600)
+    os.setxattr(target, "user.kept", b"yes")
+    proposed.engine.config.symlink_to(target.name)
+    backup = proposed.apply()
+    assert backup is not None
+    assert backup.name.startswith("managed.json.dockerv6-")
+    assert (backup.read_bytes(), target.read_bytes(), proposed.engine.config.is_symlink()) == (OLD, NEW, True)
+    assert (target.stat().st_mode & 0o777, os.getxattr(target, "user.kept")) == (0o600, b"yes")
+    proposed.undo(backup)
+    assert (target.read_bytes(), backup.exists()) == (OLD, False)
+
+
+def test_a_new_file_and_its_directory_are_made_and_removed(tmp_path: Path) -> None:
+    proposed = change(tmp_path, before=None)
+    assert proposed.apply() is None
+    assert (proposed.path.read_bytes(), proposed.path.stat().st_mode & 0o777) == (NEW, 0o644)
+    proposed.undo(None)
+    assert not proposed.path.exists()
+
+
+def test_the_engines_program_is_asked_with_the_flags_of_the_engine(tmp_path: Path) -> None:
+    script = 'echo "$@" >"$0.asked"; for last; do :; done; cat "$last" >"$0.read"'
+    change(tmp_path, script=script).apply()
+    assert (tmp_path / "dockerd.asked").read_text().startswith("--debug --validate --config-file /")
+    assert (tmp_path / "dockerd.read").read_bytes() == NEW
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'WARN x' >&2; echo 'no such option' >&2; exit 1", "nothing was written: no such option"),
+        ("exit 1", "nothing was written: its program does not accept it"),
+    ],
+)
+def test_what_the_engine_refuses_is_not_written(tmp_path: Path, script: str, why: str) -> None:
+    proposed = change(tmp_path, script=script)
+    with pytest.raises(EngineProcessError, match=why):
+        proposed.apply()
+    assert {each.name for each in tmp_path.iterdir()} == {"dockerd", "daemon.json"}
+    assert proposed.path.read_bytes() == OLD
+    assert change(tmp_path, script=script, release=20).apply() is not None  # it has no --validate
+
+
+def test_a_program_that_is_gone_is_no_consent(tmp_path: Path) -> None:
+    proposed = change(tmp_path)
+    proposed.engine.program.unlink()
+    with pytest.raises(EngineProcessError, match="can't be started: No such file"):
+        proposed.apply()
+    assert proposed.path.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("meanwhile", [b"{}", None])
+@pytest.mark.parametrize("before", [OLD, None])
+def test_a_file_that_was_changed_after_the_diff_is_kept(
+    tmp_path: Path, before: bytes | None, meanwhile: bytes | None
+) -> None:
+    proposed = change(tmp_path, before=before)
+    proposed.path.unlink(missing_ok=True)
+    if meanwhile is None and before is None:
+        meanwhile = b""  # an empty file is a file
+    if meanwhile is not None:
+        proposed.path.write_bytes(meanwhile)
+    with pytest.raises(EngineProcessError, match="was changed meanwhile"):
+        proposed.apply()
+    assert (proposed.path.read_bytes() if proposed.path.exists() else None) == meanwhile
+
+
+def test_a_failed_write_leaves_no_copy(tmp_path: Path, monkeypatch: Patch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(engine_change, "replace_file", full)
+    proposed = change(tmp_path)
+    with pytest.raises(OSError, match="No space"):
+        proposed.apply()
+    assert {each.name for each in tmp_path.iterdir()} == {"dockerd", "daemon.json"}
+
+
+@pytest.mark.parametrize(("again", "state"), [("", "is running with it"), ("no", "does not start with it either: no")])
+def test_an_engine_that_does_not_start_gets_the_former_file(
+    tmp_path: Path, monkeypatch: Patch, again: str, state: str
+) -> None:
+    async def answers(_: Settings) -> str:
+        await asyncio.sleep(0)
+        return ""
+
+    monkeypatch.setattr(EngineProcess, "restart", lambda _: "exit status 1")
+    monkeypatch.setattr(EngineProcess, "start_again", lambda _: again)
+    monkeypatch.setattr(engine_change, "_silence", answers)
+    proposed = change(tmp_path)
+    backup = proposed.apply()
+    with pytest.raises(EngineProcessError, match=rf"did not start \(exit status 1\).*{state}"):
+        proposed.restart(Settings(), backup)
+    assert proposed.path.read_bytes() == OLD
+
+
+def info(**about: bool) -> EngineInfo:
+    return EngineInfo("host", "28.5.0", (28, 5), "1.51", **about)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("about", "address", "why"),
+    [
+        (info(rootless=True), None, "rootless"),
+        (info(podman=True), None, "rootless engine and Podman"),
+        (info(), "tcp://127.0.0.1:2375", "over TCP"),
+        (info(), "unix:///nowhere/docker.sock", "on the host and not in a container"),
+        (EngineInfo("docker-desktop", "28.5.0", (28, 5), "1.51"), "unix:///nowhere/docker.sock", "Docker Desktop"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_engines_whose_settings_are_not_here_are_refused(about: EngineInfo, address: str | None, why: str) -> None:
+    with pytest.raises(EngineProcessError, match=why):
+        engine_process.find(about, address)
