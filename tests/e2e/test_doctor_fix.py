@@ -211,6 +211,8 @@ def test_an_engine_that_does_not_start_gets_its_former_settings_back(host: Engin
 
 @pytest.mark.cells("28.5")
 def test_what_can_not_be_corrected_here_is_refused(host: EngineHost) -> None:
+    # the installed package carries the page
+    assert host.cli("doctor", "--explain", "EngineSettingsRefused").stdout.startswith("EngineSettingsRefused\n\n")
     host.write_unit(_UNIT.replace("$OPTIONS", "--debug"))
     host.systemctl("daemon-reload")
     host.systemctl("restart", "docker.service")

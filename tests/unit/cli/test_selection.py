@@ -90,6 +90,7 @@ def test_a_shell_completes_kinds_and_names(daemon: Daemon) -> None:
     assert complete(["get", "v6net"], "b") == ["blog"]
     assert complete(["wait"], "v6net/s") == ["v6net/shop"]
     assert complete(["get", "nonsense"], "") == []
+    assert complete(["doctor", "--explain"], "routec") == ["RouteConflict"]
 
 
 def test_without_a_state_a_shell_completes_kinds_only(daemon: Daemon) -> None:

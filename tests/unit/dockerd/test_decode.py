@@ -153,6 +153,12 @@ def test_podman_rootless_engines_and_nodes_of_a_swarm_are_recognised() -> None:
     assert (found.podman, found.rootless, found.swarm) == (True, True, True)
 
 
+@pytest.mark.parametrize(("reported", "expected"), [({"LiveRestoreEnabled": True}, True), ({}, False)], ids=str)
+def test_live_restore_is_read(reported: dict[str, object], expected: bool) -> None:  # noqa: FBT001
+    version = {"Version": "28.5.2", "ApiVersion": "1.51"}
+    assert decode.engine_info(version, {"ServerVersion": "28.5.2", **reported}).live_restore is expected
+
+
 def test_a_development_build_has_no_release() -> None:
     assert decode.engine_info({"Version": "dev"}, {"ServerVersion": "dev"}).release == (0, 0)
 
