@@ -27,7 +27,10 @@ _SCRIPTS = {"bash": f"{PROGRAM}.bash", "zsh": f"_{PROGRAM}", "fish": f"{PROGRAM}
 _EXIT_CODES = (
     ("0", "Success."),
     ("1", "An error: not found, timeout, not Ready, invalid files, no daemon."),
-    ("2", "Wrong usage: an unknown command, option, kind or condition. Of plan and doctor --fix: there are changes to make."),
+    (
+        "2",
+        "Wrong usage: an unknown command, option, kind or condition. Of plan and doctor --fix: there are changes.",
+    ),
     ("130", "Ctrl-C."),
 )
 _DIFF_CODES = (("0", "No changes."), ("1", "There are changes to make."), ("2", "An error."))
