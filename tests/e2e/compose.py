@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Mapping
 
+    from tests.lab.compose import Stack
     from tests.lab.engine import Engine
 
 _LABEL = "com.docker.compose.project"
@@ -112,9 +113,8 @@ class Project:
 
 @contextmanager
 def operator_project(engine: Engine, archive: Path) -> Iterator[Project]:
-    """Prepare an engine's host for the Compose file: the image is loaded, and the socket is at the usual place."""
+    """Prepare an engine for the Compose file: the image is loaded."""
     engine.load_image(archive)
-    engine.exec("busybox", "ln", "-sf", str(engine.socket), "/run/docker.sock")
     project = Project.load(engine, COMPOSE / "docker-compose.yaml")
     try:
         yield project
@@ -124,6 +124,28 @@ def operator_project(engine: Engine, archive: Path) -> Iterator[Project]:
             for container in engine.client().containers(all=True):
                 engine.client().remove_container(container["Id"], force=True)
             engine.docker("volume", "rm", "--force", "dockerv6_state")
+
+
+class ProjectOperator(Operator):
+    """The operator as a service of a project of the real Compose; its state is read in the project's volume."""
+
+    def __init__(self, stack: Stack, directory: Path) -> None:
+        super().__init__(stack.engine, directory)
+        self._stack = stack
+        self.config_dir = stack.directory / "dockerv6.d"
+        self.state_dir = stack.engine.directory / "data" / "volumes" / f"{stack.name}_state" / "_data"
+
+    def cli(
+        self, *arguments: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `docker compose exec dockerv6 dockerv6 ARGUMENTS`."""
+        if timeout != 120.0 or stdin is not None:
+            raise OperatorError("Compose determines time and standard input")
+        return self._stack.compose("exec", "-T", "dockerv6", "dockerv6", *arguments, check=check)
+
+    def log_tail(self, lines: int = 80) -> str:
+        """Return the last lines of the service's log."""
+        return self._stack.compose("logs", f"--tail={lines}", "dockerv6", check=False).stdout
 
 
 class ContainerOperator(Operator):

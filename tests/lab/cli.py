@@ -55,7 +55,10 @@ def _say(line: str) -> None:
 
 
 def _build(options: argparse.Namespace) -> int:
-    _say(f"radvd\t{radvd.program()}\ncompose\t{packages.compose()[-1]}\nfirewalls\t{firewalls.tree()}")
+    _say(
+        f"radvd\t{radvd.program()}\ncompose\t{packages.compose()[-1]}\n"
+        f"compose 1.29\t{packages.compose_v1()[-1]}\nfirewalls\t{firewalls.tree()}"
+    )
     for wanted in options.version or ["core"]:
         names = [] if wanted in packages.VERSIONS else choose(wanted) + choose_matrix(wanted)
         versions = [CELLS[name].settings.version for name in names] or [wanted]

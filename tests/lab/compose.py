@@ -1,4 +1,4 @@
-"""Docker Compose v2 as a user runs it: the real program, with an engine's socket."""
+"""Docker Compose as a user runs it, v2 or 1.29: the real program, with an engine's socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from tests.lab.engine import Engine
 
-_UP = ("up", "--detach", "--pull", "never")
+# 1.29 pulls only what the engine lacks, and can't recreate containers on engine 25 and newer if it keeps their volumes
+_UP = {2: ("--pull", "never"), 1: ("--renew-anon-volumes",)}
+_PROGRAMS = {2: packages.compose, 1: packages.compose_v1}
+_SEPARATORS = {2: "-", 1: "_"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Stack:
     engine: Engine
     directory: Path
     name: str
+    major: int = 2
+    """The version of Compose: 2, or 1 for 1.29."""
 
     def write(self, text: str) -> None:
         """Write the Compose file."""
@@ -33,7 +38,7 @@ class Stack:
 
     def up(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`docker compose up`; errors as in `process.run`."""
-        return self.compose(*_UP, *arguments, check=check)
+        return self.compose("up", "--detach", *_UP[self.major], *arguments, check=check)
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker compose ARGUMENTS` to its end; errors as in `process.run`."""
@@ -44,8 +49,8 @@ class Stack:
             MARK: self.engine.session.id,
         }
         project = ("--project-name", self.name, "--project-directory", str(self.directory))
-        return run([*packages.compose(), *project, *arguments], check=check, env={**inherited, **ours})
+        return run([*_PROGRAMS[self.major](), *project, *arguments], check=check, env={**inherited, **ours})
 
-    def container(self, service: str) -> str:
-        """The name that Compose gives to the first container of a service."""
-        return f"{self.name}-{service}-1"
+    def container(self, service: str, number: int = 1) -> str:
+        """The name that Compose gives to a service's container of that number, by default to its first one."""
+        return _SEPARATORS[self.major].join((self.name, service, str(number)))

@@ -114,6 +114,23 @@ def compose() -> list[str]:
     return _with_own_libraries(kept("compose", _fill_with_compose), _COMPOSE)
 
 
+def compose_v1() -> list[str]:
+    """Return the command of docker-compose 1.29 of Debian bookworm, extracted with its Python and kept like a tree.
+
+    Raises:
+        PackagesError: there is no mirror, or the program does not start.
+    """
+    return _compose_v1_command(kept("compose-1.29", _fill_with_compose_v1))
+
+
+def _compose_v1_command(root: Path) -> list[str]:
+    libraries = root / "usr" / "lib" / "python3" / "dist-packages"
+    environment = ["env", f"PYTHONHOME={root / 'usr'}", f"PYTHONPATH={libraries}", "PYTHONDONTWRITEBYTECODE=1"]
+    # without the site module, which would add the libraries of this machine
+    python = [*_with_own_libraries(root, "usr/bin/python3.11"), "-S"]
+    return [*environment, *python, str(root / "usr" / "bin" / "docker-compose")]
+
+
 def kept(name: str, fill: Callable[[Path], None]) -> Path:
     """Return a directory of extracted packages, which `fill` fills on first use. It is complete, or does not exist."""
     path = lab_directory() / "trees" / name
@@ -151,6 +168,15 @@ def _fill_with_compose(root: Path) -> None:
     shown = run([*_with_own_libraries(root, _COMPOSE), "version"]).stdout
     if "version 2." not in shown:
         raise PackagesError(f"Debian sid has {shown.strip()}, not version 2: set DOCKERV6_LAB_MIRROR")
+
+
+def _fill_with_compose_v1(root: Path) -> None:
+    with Apt("bookworm").downloaded("docker-compose") as archives:
+        for archive in archives:
+            extract(archive, root)
+    shown = run([*_compose_v1_command(root), "version", "--short"]).stdout
+    if not shown.startswith("1.29."):
+        raise PackagesError(f"Debian bookworm has docker-compose {shown.strip()}, not 1.29: set DOCKERV6_LAB_MIRROR")
 
 
 @contextmanager

@@ -21,6 +21,8 @@ mount -t tmpfs -o mode=755 tmpfs "$root/run"
 for lock in "$engine/xtables.lock" "$root/run/xtables.lock"; do : >>"$lock"; done
 mount --bind "$engine/xtables.lock" "$root/run/xtables.lock"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+# where containers expect it; dockerd opens it before it starts them
+ln -s "$engine/docker.sock" "$root/run/docker.sock"
 # without a firewall's D-Bus (firewalls.sh) this leads nowhere
 mkdir -p "$root/run/dbus"
 ln -s "$engine/dbus.sock" "$root/run/dbus/system_bus_socket"
