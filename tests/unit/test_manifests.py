@@ -21,7 +21,7 @@ from dockerv6.dockerd.client import DockerEngine
 
 _ROOT = Path(__file__).parents[2]
 _MANIFESTS = _ROOT / "manifests"
-_RESOURCES = sorted([*_MANIFESTS.glob("examples/*.yaml"), *_MANIFESTS.glob("compose/dockerv6.d/*.yaml")])
+_RESOURCES = sorted([*_MANIFESTS.glob("examples/*.yaml"), *_MANIFESTS.glob("compose/**/dockerv6.d/*.yaml")])
 _DOCUMENTS = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md")])
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 _CODE = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
@@ -56,6 +56,14 @@ def test_stack_uses_the_network_that_the_operators_resource_makes() -> None:
     stack = _compose("stack.yaml")
     assert stack["networks"] == {resource["metadata"]["name"]: {"external": True}}
     assert all(resource["metadata"]["name"] in service["networks"] for service in stack["services"].values())
+
+
+def test_sidecar_is_the_operators_service_beside_services_that_its_resource_selects() -> None:
+    resource = yaml.safe_load((_MANIFESTS / "compose" / "sidecar" / "dockerv6.d" / "shop.yaml").read_text())
+    services = _compose("sidecar/docker-compose.yaml")["services"]
+    operator = _compose("docker-compose.yaml")["services"]["dockerv6"]
+    assert services.pop("dockerv6") == {**operator, "build": "../../.."}
+    assert all(each["labels"] == resource["spec"]["members"]["matchLabels"] for each in services.values())
 
 
 def test_compose_file_gives_the_operator_what_it_needs_and_no_more() -> None:
