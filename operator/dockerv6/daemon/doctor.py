@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from dockerv6.controller.world import World
 from dockerv6.daemon import checks, engine_process, engine_settings
 from dockerv6.daemon.engine_process import EngineProcessError
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok
+from dockerv6.daemon.probe import networks_of, probe
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo
@@ -35,6 +36,7 @@ from dockerv6.lib.clock import SystemClock
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES, ula_prefix
 from dockerv6.lib.statefile import StateFileError, StateFileMissingError
 from dockerv6.lib.tasks import run_until_signal, to_cancellable_thread
+from dockerv6.probe.targets import ProbeRequest
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.git.checkout import GitCheckout, with_commits
 from dockerv6.source.load import Loader
@@ -67,13 +69,13 @@ class _Sources:
     session: NftSession
 
 
-def examine(settings: Settings) -> tuple[HostCheck, ...]:
-    """Run every check of this host, in the order of reading.
+def examine(settings: Settings, request: ProbeRequest | None = None) -> tuple[HostCheck, ...]:
+    """Run every check of this host, in the order of reading, and the probes that are requested.
 
     Raises:
         DockerHostError: DOCKER_HOST or its certificates are unusable.
     """
-    return run_until_signal(_examine(settings))
+    return run_until_signal(_examine(settings, request))
 
 
 def suspects(names: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
@@ -95,7 +97,7 @@ async def running_suspects(engine: Engine) -> tuple[str, ...]:
     )
 
 
-async def _examine(settings: Settings) -> tuple[HostCheck, ...]:
+async def _examine(settings: Settings, request: ProbeRequest | None) -> tuple[HostCheck, ...]:
     capabilities = _capabilities()
     may_read = may_read_filters()
     async with _open_sources(settings) as sources:
@@ -118,7 +120,25 @@ async def _examine(settings: Settings) -> tuple[HostCheck, ...]:
         if may_read:
             containers = await _try("docker-ipv6nat", lambda: running_suspects(sources.engine), []) or ()
             found += unread or [checks.docker_ipv6nat(presence, containers)]
+        if request is not None:
+            found += await _probe(sources, request)
         return tuple(found)
+
+
+async def _probe(sources: _Sources, request: ProbeRequest) -> list[HostCheck]:
+    found: list[HostCheck] = []
+    host = await _try("probe", sources.world.host_view.get, found)
+    networks = await _try("probe", partial(asyncio.to_thread, networks_of, sources.settings.database), found)
+
+    async def walk() -> Mapping[str, Sequence[FlowProblem]]:
+        hostfilter = LinuxHostFilter(sources.session)
+        problems = await _try("host filter", lambda: _flow_problems(sources, hostfilter), [])
+        await hostfilter.close()
+        return problems or {}
+
+    if host is None or networks is None:
+        return found
+    return await probe(sources.settings, request, networks, host, walk)
 
 
 @asynccontextmanager
@@ -172,13 +192,15 @@ async def _filters(sources: _Sources, presence: IPv6NatPresence | None, info: En
     if state is not None:
         problems = await _try("host filter", lambda: _flow_problems(sources, hostfilter), found)
         await hostfilter.close()
-        found += checks.host_filter(state, problems or ())
+        found += checks.host_filter(
+            state, (each for owner in sorted(problems or {}) for each in (problems or {})[owner])
+        )
         found += checks.legacy_tables(variants or (), state, installed=libiptc.installed())
     return found
 
 
-async def _flow_problems(sources: _Sources, hostfilter: LinuxHostFilter) -> tuple[FlowProblem, ...]:
-    """What is in the way of the flows that the rules in the kernel let through."""
+async def _flow_problems(sources: _Sources, hostfilter: LinuxHostFilter) -> Mapping[str, tuple[FlowProblem, ...]]:
+    """What is in the way of the flows that the rules in the kernel let through, by owner."""
     choice = await detect.choose(sources.settings.firewall_backend, sources.session)
     backend = detect.build(choice, sources.session)
     try:
@@ -187,8 +209,7 @@ async def _flow_problems(sources: _Sources, hostfilter: LinuxHostFilter) -> tupl
         await backend.close()
     host = await sources.world.host_view.get()
     running = await _try("containers", sources.engine.containers, []) or ()
-    found = await find_flow_problems(hostfilter, table, host, sources.settings.fwmark, addresses_of(running))
-    return tuple(problem for owner in sorted(found) for problem in found[owner])
+    return await find_flow_problems(hostfilter, table, host, sources.settings.fwmark, addresses_of(running))
 
 
 async def _missing_chains(sources: _Sources) -> str:

@@ -45,6 +45,17 @@ class FindingId(StrEnum):
     NO_DEFAULT_ROUTE = Reason.NO_DEFAULT_ROUTE.value
     NO_PREFIX = "NoPrefix"
     NO_RESOURCE = "NoResource"
+    PROBE_DNS_FAILED = "ProbeDNSFailed"
+    PROBE_EGRESS_BLOCKED = "ProbeEgressBlocked"
+    PROBE_GATEWAY_UNREACHABLE = "ProbeGatewayUnreachable"
+    PROBE_IMPOSSIBLE = "ProbeImpossible"
+    PROBE_NO_ADDRESS = "ProbeNoAddress"
+    PROBE_NO_ROUTE = "ProbeNoRoute"
+    PROBE_NO_TARGET = "ProbeNoTarget"
+    PROBE_OUTSIDE_UNREACHABLE = "ProbeOutsideUnreachable"
+    PROBE_PATH_MTU_BLACK_HOLE = "ProbePathMTUBlackHole"
+    PROBE_PORT_REFUSED = "ProbePortRefused"
+    PROBE_PORT_UNREACHABLE = "ProbePortUnreachable"
     PROXY_NDP_OFF = "ProxyNDPOff"
     RESOURCE_INVALID = "ResourceInvalid"
     ROUTE_CONFLICT = Reason.ROUTE_CONFLICT.value

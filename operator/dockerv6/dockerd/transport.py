@@ -121,7 +121,7 @@ class Transport:
         return await self._versioned("GET", path, params=params, seconds=seconds)
 
     async def post(self, path: str, encode: Callable[[EngineApi], object]) -> object:
-        """Send a change whose body depends on the negotiated API version.
+        """Send a change whose body depends on the negotiated API version: a value of JSON, or bytes as they are.
 
         Raises:
             EngineTooOld: from `encode`, with a version that was negotiated just now.
@@ -206,7 +206,7 @@ class Transport:
                 method,
                 f"{self._client.base_url}{path}",
                 params=params,
-                json=body,
+                **({"data": body} if isinstance(body, bytes) else {"json": body}),
                 timeout=(CONNECT_TIMEOUT, seconds),
                 allow_redirects=False,
             )

@@ -191,6 +191,11 @@ class ContainerProcesses:
         found = {each: self._read(pid) for each, pid in self._pids.items()}
         return {each: sockets for each, sockets in found.items() if sockets is not None}
 
+    def process(self, container: str) -> int | None:
+        """The id of a process of the container in this process's own PID namespace; None: none can be seen."""
+        self._find(frozenset((container,)))
+        return self._pids.get(container)
+
     def _find(self, wanted: frozenset[str]) -> None:
         for entry in self.proc.iterdir():
             if entry.name.isdecimal():

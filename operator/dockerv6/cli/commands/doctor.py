@@ -9,12 +9,14 @@ from dockerv6.cli.engine_fix import complete_ids, explanation_of, fix_findings
 from dockerv6.cli.options import ExampleCommand, with_settings
 from dockerv6.cli.printers.objects import encode
 from dockerv6.cli.printers.table import plain, width
+from dockerv6.cli.probing import with_probe
 from dockerv6.daemon.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dockerv6.daemon.findings import HostCheck
+    from dockerv6.probe.targets import ProbeRequest
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _WORST_FIRST = ("fail", "warn", "ok")
@@ -30,6 +32,8 @@ _WORST_FIRST = ("fail", "warn", "ok")
         "dockerv6 doctor --explain RouteConflict",
         "dockerv6 doctor --fix --dry-run",
         "dockerv6 doctor --fix --restart-engine",
+        "dockerv6 doctor --probe",
+        "dockerv6 doctor --probe blog --probe-target www.example.org:443",
     ),
 )
 @click.option(
@@ -53,6 +57,7 @@ _WORST_FIRST = ("fail", "warn", "ok")
     is_flag=True,
     help="With --fix: restart the engine with systemd, and restore daemon.json if it does not start.",
 )
+@with_probe
 @with_settings
 @click.pass_context
 def command(
@@ -65,10 +70,13 @@ def command(
     yes: bool,
     dry_run: bool,
     restart_engine: bool,
+    request: "ProbeRequest | None",
 ) -> None:
     """Check this host (privileges, kernel, engine, filters, other programs) and print a remedy for each problem.
 
-    Changes nothing without --fix, and needs no daemon. Each finding has an id, which --explain and docs/findings.md
+    Changes nothing without --fix, and needs no daemon. With --probe, a throw-away container on each IPv6Network, or on
+    those named, tests address, gateway, DNS, the way out and the path MTU; a namespace that stands for the outside tests
+    published ports. Each finding has an id, which --explain and docs/findings.md
     explain. Exit codes: 0 no problems, or only warnings; 1 something keeps dockerv6 from working; 2 --fix has shown a
     change and was not allowed to apply it.
     """
@@ -81,7 +89,7 @@ def command(
         raise click.UsageError("--fix has no -o json; -o json without --fix lists the findings")
     from dockerv6.daemon.doctor import examine  # noqa: PLC0415 - loads the daemon
 
-    checks = examine(settings)
+    checks = examine(settings, request)
     if output == "json":
         click.echo(encode(_mapping(checks), "json"))
     else:

@@ -1,0 +1,183 @@
+"""Throw-away containers of `dockerv6 doctor --probe`: they only sleep, and end by themselves.
+
+No image can be assumed: the image is made here. Its one program is a handful of instructions that sleep and exit, so
+that the engine removes the container (AutoRemove) even if nothing of dockerv6 ever runs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import os
+import struct
+import tarfile
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+from dockerv6.dockerd import address
+from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineError
+from dockerv6.dockerd.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+T = TypeVar("T")
+
+PROBE_LABEL = "dockerv6.io/probe"
+"""The label of the containers; its value is the state directory of the installation that started them."""
+
+LIFETIME = 300
+"""Seconds after which a container ends by itself."""
+
+_REPOSITORY = "dockerv6-probe"
+_PROGRAM = "sleep"
+_NOBODY = "65534:65534"
+_MEMORY = 16 << 20
+_PIDS = 8
+
+# nanosleep({LIFETIME, 0}, NULL); exit(0) — the timespec follows the code
+_CODE: Mapping[str, tuple[int, bytes]] = {  # the machine in an ELF header (elf(5)), and the instructions
+    "x86_64": (62, bytes.fromhex("b823000000 488d3d0e000000 31f6 0f05 b83c000000 31ff 0f05 90".replace(" ", ""))),
+    "aarch64": (183, bytes.fromhex("e0000010 010080d2 a80c80d2 010000d4 000080d2 a80b80d2 010000d4".replace(" ", ""))),
+}
+_ELF = struct.Struct("<16sHHIQQQIHHHHHH")
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+_LOAD_ADDRESS = 0x400000
+
+
+class NoProbeImageError(EngineError):
+    """There is no program for this machine's processor; the message has the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedContainer:
+    """A running throw-away container."""
+
+    id: str
+    name: str
+
+
+def sleeper(machine: str) -> bytes:
+    """A static ELF program that sleeps for `LIFETIME` and exits.
+
+    Raises:
+        NoProbeImageError: the processor is not known here.
+    """
+    if machine not in _CODE:
+        raise NoProbeImageError(
+            f"dockerv6 has no probe image for the processor {machine}; name an image that has the program `sleep`:"
+            " --probe-image IMAGE"
+        )
+    number, code = _CODE[machine]
+    content = code + struct.pack("<QQ", LIFETIME, 0)
+    offset = _ELF.size + _SEGMENT.size
+    identification = b"\x7fELF\2\1\1".ljust(16, b"\0")  # 64 bits, little-endian
+    header = _ELF.pack(
+        *(identification, 2, number, 1, _LOAD_ADDRESS + offset, _ELF.size, 0, 0),
+        *(_ELF.size, _SEGMENT.size, 1, 0, 0, 0),
+    )
+    size = offset + len(content)
+    # readable and executable
+    return header + _SEGMENT.pack(1, 5, 0, _LOAD_ADDRESS, _LOAD_ADDRESS, size, size, 0x1000) + content
+
+
+class ThrowawayContainers:
+    """Starts throw-away containers, and removes all of an owner."""
+
+    def __init__(
+        self, base_url: str | None, owner: str, image: str = "", environment: Mapping[str, str] = os.environ
+    ) -> None:
+        """Send nothing yet.
+
+        Args:
+            base_url: as of `DockerEngine`.
+            owner: the value of the label.
+            image: one with the program `sleep`; "": one is made.
+            environment: as of `DockerEngine`.
+
+        Raises:
+            DockerHostError: as `DockerEngine`.
+        """
+        self._transport = Transport(address.resolve(base_url, environment), parallel=4)
+        self._owner = owner
+        self._image = image
+        self._own_image = f"{_REPOSITORY}:{hashlib.sha256(owner.encode()).hexdigest()[:12]}"
+
+    async def start(self, network_id: str) -> StartedContainer:
+        """Start a container on a network. Cancelled or not, `remove_all` finds it.
+
+        Raises:
+            EngineError: the engine refuses, or has no such image.
+        """
+        if not self._image:
+            await self._import()
+        return await _to_its_end(self._start(network_id))
+
+    async def _import(self) -> None:
+        program = sleeper(os.uname().machine)
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as layer:
+            entry = tarfile.TarInfo(_PROGRAM)
+            entry.size, entry.mode = len(program), 0o755
+            layer.addfile(entry, io.BytesIO(program))
+        path = f"/images/create?fromSrc=-&repo={quote(self._own_image, safe='')}"
+        answer = await self._transport.post(path, lambda _: buffer.getvalue())
+        if isinstance(answer, dict) and "error" in answer:  # after the status 200
+            raise EngineApiError(str(answer["error"]))
+
+    async def _start(self, network_id: str) -> StartedContainer:
+        body = {
+            "Image": self._image or self._own_image,
+            "Entrypoint": [_PROGRAM if self._image else f"/{_PROGRAM}"],
+            "Cmd": [str(LIFETIME)],
+            "Labels": {PROBE_LABEL: self._owner},
+            "User": _NOBODY,
+            "HostConfig": {
+                "NetworkMode": network_id,
+                "AutoRemove": True,
+                "ReadonlyRootfs": True,
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges"],
+                "Memory": _MEMORY,
+                "PidsLimit": _PIDS,
+                "LogConfig": {"Type": "none"},
+            },
+        }
+        created = await self._transport.post("/containers/create", lambda _: body)
+        container = str(created["Id"]) if isinstance(created, dict) else ""
+        await self._transport.post(f"/containers/{container}/start", lambda _: None)
+        return StartedContainer(container, container[:12])
+
+    async def remove_all(self) -> int:
+        """Remove every container with the label, and the image that was made; the number of containers.
+
+        Raises:
+            EngineError: the engine does not answer, or refuses.
+        """
+        filters = json.dumps({"label": [f"{PROBE_LABEL}={self._owner}"]})
+        listed = await self._transport.get("/containers/json", {"all": "1", "filters": filters})
+        found = [str(each["Id"]) for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        for each in found:
+            # a conflict: the engine is removing it, since it has just ended
+            with suppress(ContainerNotFound, EngineConflict):
+                await self._transport.delete(f"/containers/{each}?force=1&v=1")
+        with suppress(EngineApiError):  # there is none, or a container of another run still has it
+            await self._transport.delete(f"/images/{self._own_image}")
+        return len(found)
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._transport.close()
+
+
+async def _to_its_end(work: Coroutine[object, object, T]) -> T:
+    """Cancelled, it still waits for the engine's answer: what the engine then makes would outlast the clean-up."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        await asyncio.wait([task])

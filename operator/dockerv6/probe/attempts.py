@@ -1,0 +1,218 @@
+"""The probes: one ping, one connection, one query at a time, each with what was sent and what came back in words.
+
+Nothing waits longer than a few seconds. The sockets may belong to any network namespace: a socket stays in the one that
+it was created in, so that the event loop need not enter it.
+"""
+
+import asyncio
+import errno
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from dockerv6.probe.packets import (
+    ICMPV6,
+    TCP,
+    EchoReply,
+    IcmpError,
+    decode_dns,
+    decode_icmp,
+    dns_query,
+    echo_request,
+)
+
+OpenSocket = Callable[[int, int, int], socket.socket]
+"""Creates a non-blocking socket of a family, type and protocol in some network namespace. Raises `OSError`."""
+
+MINIMUM_MTU = 1280
+"""Bytes that every link must pass (RFC 8200, 5)."""
+
+_SIZES = (9000, 4352, 1500, 1492, 1480, 1472, 1460, 1440, 1420, 1400, 1360, 1320, MINIMUM_MTU)
+"""Common MTUs: Ethernet, PPPoE, 6in4, DS-Lite, WireGuard and other tunnels."""
+
+_SMALL = 64
+_FAR = 64  # the hop limit of hosts
+_ATTEMPTS, _INTERVAL = 3, 1.2
+"""A lost packet, a neighbour that must be found first or an NDP proxy entry that is just added should not count."""
+_CONNECT, _QUERY = 4.0, 3.0  # seconds; the first retransmissions of TCP are after 1 and 3
+_IPV6_MTU_DISCOVER, _PMTUDISC_PROBE, _IPV6_DONTFRAG, _IPV6_UNICAST_HOPS = 23, 3, 62, 16  # linux/in6.h
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a probe.
+
+    Attributes:
+        passed: an answer came back.
+        message: what was sent where, and what came back.
+        rejected: a router, a firewall or the kernel said why not; otherwise nothing came back at all.
+        mtu: the largest packet that passed, as far as a probe asked for it.
+    """
+
+    passed: bool
+    message: str
+    rejected: bool = False
+    mtu: int = 0
+
+
+class Prober:
+    """Sends probes from one network namespace."""
+
+    def __init__(self, open_socket: OpenSocket, origin: str) -> None:
+        """Send nothing yet. ``origin`` is the sender in messages."""
+        self._open = open_socket
+        self.origin = origin
+
+    async def ping(self, target: IPv6Address, hops: int = _FAR) -> Outcome:
+        """Send echo requests until one is answered. With a small hop limit, the router that it ends at answers too."""
+        what = f"echo request from {self.origin} to {target}" + (f", hop limit {hops}" if hops < _FAR else "")
+        try:
+            with self._icmp(hops) as opened:
+                answers = _Answers(opened, target)
+                for sequence in range(_ATTEMPTS):
+                    await answers.send(sequence, _SMALL)
+                    if await answers.wait(_INTERVAL, lambda: bool(answers.replies or answers.errors)):
+                        break
+        except OSError as error:
+            return Outcome(False, f"{what}: {_explained(error)}", rejected=True)
+        if answers.replies:
+            return Outcome(True, f"{what}: answered")
+        if answers.errors:
+            router, told = answers.errors[0]
+            return Outcome(told.time_exceeded and hops < _FAR, f"{what}: {router} answers: {told.what}", rejected=True)
+        return Outcome(False, f"{what}: nothing came back")
+
+    async def path_mtu(self, target: IPv6Address, mtu: int) -> Outcome:
+        """Find the largest echo request that is answered, and whether routers tell what is too big for them.
+
+        Passed: packets of the interface's MTU pass, or a packet-too-big message arrived. ``target`` answers small ones.
+        """
+        sizes = [size for size in (mtu, *(s for s in _SIZES if s < mtu)) if size >= MINIMUM_MTU]
+        what = f"echo requests of {' to '.join(dict.fromkeys((f'{mtu}', f'{MINIMUM_MTU}')))} bytes to {target}"
+        try:
+            with self._icmp(_FAR) as opened:
+                answers = _Answers(opened, target)
+                for _ in range(_ATTEMPTS):
+                    for sequence, size in enumerate(sizes):
+                        with suppress(OSError):  # EMSGSIZE: the interface itself is smaller
+                            await answers.send(sequence, size)
+                    largest_known = lambda: 0 in answers.replies or bool(answers.too_big)  # noqa: E731
+                    if await answers.wait(_INTERVAL, largest_known):
+                        break
+                await answers.wait(0.2, lambda: False)  # replies of smaller ones
+        except OSError as error:
+            return Outcome(False, f"{what}: {_explained(error)}", rejected=True)
+        passed = max((sizes[each] for each in answers.replies), default=0)
+        if passed == mtu:
+            return Outcome(True, f"{what}: all pass", mtu=passed)
+        if answers.too_big:
+            router, told = min(answers.too_big, key=lambda each: each[1].mtu)
+            return Outcome(True, f"{what}: {router} answers: packet too big, its MTU is {told.mtu}", mtu=told.mtu)
+        found = f"{passed} bytes pass" if passed else "none is answered"
+        return Outcome(False, f"{what}: {found}, larger ones are lost and no packet-too-big message came", mtu=passed)
+
+    async def connect(self, target: IPv6Address, port: int) -> Outcome:
+        """Open a TCP connection and close it."""
+        what = f"TCP connection from {self.origin} to [{target}]:{port}"
+        loop = asyncio.get_running_loop()
+        try:
+            with self._open(socket.AF_INET6, socket.SOCK_STREAM, 0) as opened, self._icmp(_FAR) as heard:
+                answers = _Answers(heard, target)
+                try:
+                    await asyncio.wait_for(loop.sock_connect(opened, (str(target), port)), _CONNECT)
+                except TimeoutError:
+                    return Outcome(False, f"{what}: nothing came back")
+                except ConnectionRefusedError:
+                    await answers.wait(0.05, lambda: bool(answers.tcp_errors))
+                    told = answers.tcp_errors[0][1].what if answers.tcp_errors else "refused (reset)"
+                    return Outcome(False, f"{what}: {told}", rejected=True)
+                except OSError as error:
+                    await answers.wait(0.05, lambda: bool(answers.tcp_errors))
+                    router = f"{answers.tcp_errors[0][0]} answers: " if answers.tcp_errors else ""
+                    told = answers.tcp_errors[0][1].what if answers.tcp_errors else _explained(error)
+                    return Outcome(False, f"{what}: {router}{told}", rejected=True)
+        except OSError as error:
+            return Outcome(False, f"{what}: {_explained(error)}", rejected=True)
+        return Outcome(True, f"{what}: accepted")
+
+    async def resolve(self, server: IPv4Address | IPv6Address, name: str) -> tuple[Outcome, tuple[IPv6Address, ...]]:
+        """Ask a resolver for the AAAA records of a name. Passed: the resolver answers, also that there are none."""
+        what = f"DNS query from {self.origin} to {server}: {name} AAAA"
+        loop = asyncio.get_running_loop()
+        family = socket.AF_INET if server.version == 4 else socket.AF_INET6  # noqa: PLR2004 - the version itself
+        identifier = secrets.randbelow(1 << 16)
+        try:
+            with self._open(family, socket.SOCK_DGRAM, 0) as opened:
+                opened.connect((str(server), 53))
+                for _ in range(_ATTEMPTS):
+                    await loop.sock_sendall(opened, dns_query(identifier, name))
+                    with suppress(TimeoutError):
+                        answer = decode_dns(await asyncio.wait_for(loop.sock_recv(opened, 4096), _QUERY), identifier)
+                        if answer is not None:
+                            code, addresses = answer
+                            shown = ", ".join(map(str, addresses[:3])) or "no address"
+                            return Outcome(code in {"NOERROR", "NXDOMAIN"}, f"{what}: {code}, {shown}", True), addresses
+        except OSError as error:
+            return Outcome(False, f"{what}: {_explained(error)}", rejected=True), ()
+        return Outcome(False, f"{what}: nothing came back"), ()
+
+    def _icmp(self, hops: int) -> socket.socket:
+        opened = self._open(socket.AF_INET6, socket.SOCK_RAW, ICMPV6)
+        opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_UNICAST_HOPS, hops)
+        # large packets are neither fragmented nor held back by what the kernel has learned of the path
+        opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
+        return opened
+
+
+class _Answers:
+    """What a raw socket receives about packets to one target."""
+
+    def __init__(self, opened: socket.socket, target: IPv6Address) -> None:
+        self._socket = opened
+        self._target = target
+        self._identifier = secrets.randbelow(1 << 16)
+        self.replies: set[int] = set()
+        self.errors: list[tuple[str, IcmpError]] = []
+        self.too_big: list[tuple[str, IcmpError]] = []
+        self.tcp_errors: list[tuple[str, IcmpError]] = []
+
+    async def send(self, sequence: int, size: int) -> None:
+        packet = echo_request(self._identifier, sequence, size)
+        await asyncio.get_running_loop().sock_sendto(self._socket, packet, (str(self._target), 0))
+
+    async def wait(self, seconds: float, enough: Callable[[], bool]) -> bool:
+        """Receive until it is enough, or the time is over; whether it is enough."""
+        loop = asyncio.get_running_loop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not enough():
+                    message, source = await loop.sock_recvfrom(self._socket, 65536)
+                    self._sort(decode_icmp(message), str(source[0]))
+        return enough()
+
+    def _sort(self, found: EchoReply | IcmpError | None, source: str) -> None:
+        if isinstance(found, EchoReply):
+            if found.identifier == self._identifier:
+                self.replies.add(found.sequence)
+        elif found is not None and found.destination == self._target:
+            if found.protocol == TCP:
+                self.tcp_errors.append((source, found))
+            elif found.protocol == ICMPV6 and found.source_port == self._identifier:
+                (self.too_big if found.mtu else self.errors).append((source, found))
+
+
+_ERRNOS = {
+    errno.ENETUNREACH: "no route to it",
+    errno.EACCES: "administratively prohibited: a firewall rejects it",
+    errno.EPERM: "a firewall drops it where it is sent",
+    errno.EHOSTUNREACH: "unreachable",
+}
+
+
+def _explained(error: OSError) -> str:
+    return _ERRNOS.get(error.errno or 0) or error.strerror or os.strerror(error.errno or 0)
