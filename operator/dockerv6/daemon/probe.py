@@ -3,15 +3,15 @@
 import asyncio
 import fcntl
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from dockerv6.api.kinds import NETWORK
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
+from dockerv6.daemon.probe_ports import ProbedNetwork, describe, host_socket, published
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.port import EngineError
 from dockerv6.dockerd.throwaway import StartedContainer, ThrowawayContainers
@@ -26,7 +26,7 @@ from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.host.interfaces import external_addresses, is_default_route
 from dockerv6.planning.inputs import HostView
-from dockerv6.probe.attempts import Outcome, Prober
+from dockerv6.probe.attempts import ProbeOutcome, Prober
 from dockerv6.probe.targets import AnyAddress, ProbeRequest, ProbeTarget, nameservers, next_hops
 from dockerv6.store.tables import read_objects
 
@@ -42,24 +42,6 @@ _BEYOND = IPv6Address("2000::1")
 """An unassigned address. With a hop limit of 2 a packet to it ends at the host's next hop, and nobody else sees it."""
 
 _ADDRESS_PATIENCE, _PAUSE = 10.0, 0.1  # seconds; duplicate address detection of the bridge and of the container
-
-
-@dataclass(frozen=True, slots=True)
-class ProbedNetwork:
-    """An IPv6Network, from its status."""
-
-    name: str
-    status: Mapping[str, object]
-
-    def text(self, key: str) -> str:
-        """A field of the status; "": there is none."""
-        return str(self.status.get(key) or "")
-
-    @property
-    def leads_out(self) -> bool:
-        """Whether containers are meant to reach the outside."""
-        return self.text("egress") != EgressMode.NONE
-
 
 PacketWalk = Callable[[], Awaitable[Mapping[str, Sequence[FlowProblem]]]]
 
@@ -115,11 +97,15 @@ async def probe(
             containers = ThrowawayContainers(settings.docker_host, settings.state_dir, request.image)
             try:
                 await containers.remove_all()  # what a run left that was killed
-                prober = _Probe(containers, _outside(request, host), walk)
+                outside = _outside(request, host)
+                prober = _Probe(containers, outside, walk)
                 found = [each for network in networks for each in await prober.network(network)]
-                return found + await prober.published(networks)
-            finally:
+                found += await published(networks, outside.address, prober.explained)
                 await containers.remove_all()
+                return found
+            finally:
+                with suppress(EngineError):  # what ended the probe is what to tell; a later run removes the rest
+                    await containers.remove_all()
                 await containers.close()
     except (EngineError, OSError) as error:
         message = str(error) if isinstance(error, EngineError) else f"{error.strerror}: {error.filename or 'probe'}"
@@ -131,10 +117,11 @@ def _lock(state_dir: Path) -> Iterator[None]:
     """One probe of an installation at a time, so that all labelled containers of before are leftovers."""
     descriptor = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EngineError("another probe is running on this host; wait until it has ended") from error
         yield
-    except BlockingIOError as error:
-        raise EngineError("another `dockerv6 doctor --probe` is running; wait until it has ended") from error
     finally:
         os.close(descriptor)
 
@@ -144,19 +131,20 @@ class _Probe:
         self._containers = containers
         self._outside = outside
         self._walk = walk
-        self._host = Prober(_host_socket, "this host")
+        self._walked: Mapping[str, Sequence[FlowProblem]] | None = None
+        self._host = Prober(host_socket, "this host")
 
     async def network(self, network: ProbedNetwork) -> list[HostCheck]:
         if not network.text("networkID"):
             message = "it has no Docker network yet"
-            return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", message, _describe(network))]
+            return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", message, describe(network))]
         try:
             container = await self._containers.start(network.text("networkID"))
             async with _inside(container) as (namespace, resolvers):
                 found = await self._from_inside(network, container, namespace, resolvers)
             await self._containers.remove_all()
         except EngineError as error:
-            return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", str(error), _describe(network))]
+            return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", str(error), describe(network))]
         return found
 
     async def _from_inside(
@@ -170,14 +158,14 @@ class _Probe:
         interface, own = await _own_address(namespace)
         if own is None:
             message = f"container {container.name} got no usable IPv6 address in {_ADDRESS_PATIENCE:.0f} s"
-            return [fail(FindingId.PROBE_NO_ADDRESS, name, message, _describe(network))]
+            return [fail(FindingId.PROBE_NO_ADDRESS, name, message, describe(network))]
         routed = any(is_default_route(route) for route in namespace.run(RouteReader().read))
         prober = Prober(namespace.open_socket, f"{own} on {network.name}")
         if routed or not network.leads_out:
             found = [ok(name, f"{own} on {interface.name}" + (", and a default route" if routed else ""))]
         else:
             message = f"container {container.name} has {own}, and no IPv6 default route"
-            found = [fail(FindingId.PROBE_NO_ROUTE, name, message, _describe(network))]
+            found = [fail(FindingId.PROBE_NO_ROUTE, name, message, describe(network))]
         work = [self._gateway(network, prober), self._dns(network, prober, container, own, resolvers)]
         if network.leads_out:
             work += [self._target(network, prober, each, interface.mtu, resolvers) for each in self._outside.targets]
@@ -194,7 +182,7 @@ class _Probe:
         if outcome.passed:
             return [ok(name, outcome.message)]
         commands = [f"ip -6 address show dev {shell_quoted(network.text('bridge'))}"] if network.text("bridge") else []
-        return [fail(FindingId.PROBE_GATEWAY_UNREACHABLE, name, outcome.message, *commands, _describe(network))]
+        return [fail(FindingId.PROBE_GATEWAY_UNREACHABLE, name, outcome.message, *commands, describe(network))]
 
     async def _target(
         self,
@@ -209,7 +197,7 @@ class _Probe:
             outcome, addresses = await prober.resolve(resolvers[0], target.host) if resolvers else (None, ())
             if not addresses:
                 message = outcome.message if outcome is not None else "the container has no resolver"
-                return [fail(FindingId.PROBE_DNS_FAILED, name, message, *self._remedy(network, ()))]
+                return [await self.explained(name, message, network, FindingId.PROBE_DNS_FAILED)]
             address = addresses[0]
         hops = 2 if address == _BEYOND else 64
         found = [await self._tried(network, prober, lambda each: each.ping(address, hops))]
@@ -222,7 +210,7 @@ class _Probe:
         return found
 
     async def _tried(
-        self, network: ProbedNetwork, prober: Prober, attempt: Callable[[Prober], Awaitable[Outcome]]
+        self, network: ProbedNetwork, prober: Prober, attempt: Callable[[Prober], Awaitable[ProbeOutcome]]
     ) -> HostCheck:
         """Try it from the container, and if it fails from the host too, to tell whose fault it is."""
         name, outcome = f"{network.name}: outside", await attempt(prober)
@@ -232,20 +220,19 @@ class _Probe:
         if not compared.passed:
             message = f"{outcome.message}; the host itself does not get through either ({compared.message})"
             report = fail if self._outside.chosen or outcome.rejected else warn
-            return report(FindingId.PROBE_OUTSIDE_UNREACHABLE, name, message, "ip -6 route", *_CAPTURE)
-        said, commands = await self._walked(network)
+            return report(FindingId.PROBE_OUTSIDE_UNREACHABLE, name, message, "ip -6 route", _CAPTURE)
         hint = ""
-        if not said and network.text("egress") == EgressMode.ROUTED and not outcome.rejected:
+        if network.text("egress") == EgressMode.ROUTED and not outcome.rejected:
             hint = f"; does the router of this host have a route for {network.text('subnet')} via this host?"
-        message = f"{outcome.message}; the host itself gets through{said}{hint}"
-        return fail(FindingId.PROBE_EGRESS_BLOCKED, name, message, *self._remedy(network, commands))
+        message = f"{outcome.message}; the host itself gets through{hint}"
+        return await self.explained(name, message, network, FindingId.PROBE_EGRESS_BLOCKED)
 
-    def _path_mtu(self, network: ProbedNetwork, outcome: Outcome) -> HostCheck:
+    def _path_mtu(self, network: ProbedNetwork, outcome: ProbeOutcome) -> HostCheck:
         name = f"{network.name}: path MTU"
         if outcome.passed:
             return ok(name, outcome.message)
         width = max(outcome.mtu, 1280)
-        remedy = f"let ICMPv6 type 2 pass where the path narrows, or set spec.bridge.mtu: {width} and updateStrategy"
+        remedy = f"let ICMPv6 type 2 pass where the path narrows, or set spec.bridge.mtu: {width}"
         return fail(FindingId.PROBE_PATH_MTU_BLACK_HOLE, name, outcome.message, remedy)
 
     async def _dns(
@@ -278,71 +265,19 @@ class _Probe:
                 found.append(fail(FindingId.PROBE_DNS_FAILED, name, outcome.message + compared, remedy))
         return found
 
-    async def published(self, networks: Sequence[ProbedNetwork]) -> list[HostCheck]:
-        """The published TCP ports, from a namespace that stands for the outside."""
-        ports = [(network, port) for network in networks for port in _ports(network)]
-        if not ports:
-            return []
-        namespace, prober, target = None, self._host, self._outside.address
-        where = "from this host itself, whose packets take another path than those of clients"
-        try:
-            namespace = NetworkNamespace.create()
-            name, host_end, client = namespace.join()
-            where = (
-                f"from a namespace behind {name} that stands for the outside; rules for other interfaces don't see it"
-            )
-            prober, target = Prober(namespace.open_socket, f"{client} ({name})"), target or host_end
-        except OSError as error:
-            where += f" (no namespace: {error.strerror})"
-        try:
-            return list(await asyncio.gather(*(self._port(n, p, prober, target, where) for n, p in ports)))
-        finally:
-            if namespace is not None:
-                namespace.close()
-
-    async def _port(
-        self,
-        network: ProbedNetwork,
-        port: Mapping[str, object],
-        prober: Prober,
-        target: IPv6Address | None,
-        where: str,
-    ) -> HostCheck:
-        name = f"{network.name}: published"
-        written = IPv6Address(str(port["hostAddress"]))
-        address = target if written.is_unspecified else written
-        shown = f"{port['protocol']} port {port['port']} of {port['container'] or port['address']}"
-        if address is None or port["protocol"] != "tcp" or port.get("from"):
-            why = "the host has no address" if address is None else "only TCP that is open to all can be"
-            return ok(name, f"{shown}: not tested, {why}")
-        outcome = await prober.connect(address, int(str(port["port"])))
-        if outcome.passed:
-            return ok(name, f"{shown}: {outcome.message}, {where}")
-        if "refused (reset)" in outcome.message:
-            remedy = f"docker exec {shell_quoted(str(port['container']))} ss -lnt"
-            message = f"{shown}: {outcome.message}: nothing listens on [::]:{port['targetPort']} in the container"
-            return warn(FindingId.PROBE_PORT_REFUSED, name, message, remedy)
-        said, commands = await self._walked(network)
-        message = f"{shown}: {outcome.message}, {where}{said}"
-        return fail(FindingId.PROBE_PORT_UNREACHABLE, name, message, *self._remedy(network, commands))
-
-    async def _walked(self, network: ProbedNetwork) -> tuple[str, tuple[str, ...]]:
-        """What the packet walk says of the network's flows, and its commands."""
-        found = (await self._walk()).get(network.name, ())
+    async def explained(self, name: str, message: str, network: ProbedNetwork, finding: FindingId) -> HostCheck:
+        """A failure, with what the packet walk says of the network's flows, and its commands."""
+        if self._walked is None:
+            self._walked = await self._walk()
+        found = self._walked.get(network.name, ())[:_SHOWN]
+        commands = tuple(dict.fromkeys(command for each in found for command in each.commands))
         said = "".join(f"; {each.message}" for each in found)
-        return said, tuple(dict.fromkeys(command for each in found for command in each.commands))
-
-    @staticmethod
-    def _remedy(network: ProbedNetwork, commands: Sequence[str]) -> tuple[str, ...]:
-        return tuple(commands) or (_describe(network), *_CAPTURE)
+        return fail(finding, name, message + said, *(commands or (describe(network), _CAPTURE)))
 
 
 _TARGET = "name a host outside: --probe-target HOST[:PORT]"
-_CAPTURE = ("watch where they end, while it is repeated: tcpdump -ni any icmp6",)
-
-
-def _describe(network: ProbedNetwork) -> str:
-    return f"dockerv6 describe ipv6network/{network.name}"
+_CAPTURE = "watch where the packets end while you repeat it: tcpdump -ni any icmp6"
+_SHOWN = 3  # of the packet walk's findings
 
 
 async def _already(check: HostCheck) -> list[HostCheck]:
@@ -410,12 +345,3 @@ def _outside(request: ProbeRequest, host: HostView) -> _Outside:
         ProbeTarget(str(each), each, 53) for each in servers if not each.is_loopback and not each.is_link_local
     ]
     return _Outside((*pinged, *resolvers), False, address)
-
-
-def _ports(network: ProbedNetwork) -> list[Mapping[str, object]]:
-    found = network.status.get("publishedPorts")
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
-
-
-def _host_socket(family: int, kind: int, protocol: int) -> socket.socket:
-    return socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)

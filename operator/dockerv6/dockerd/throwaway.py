@@ -113,8 +113,6 @@ class ThrowawayContainers:
         Raises:
             EngineError: the engine refuses, or has no such image.
         """
-        if not self._image:
-            await self._import()
         return await _to_its_end(self._start(network_id))
 
     async def _import(self) -> None:
@@ -130,6 +128,8 @@ class ThrowawayContainers:
             raise EngineApiError(str(answer["error"]))
 
     async def _start(self, network_id: str) -> StartedContainer:
+        if not self._image:
+            await self._import()
         body = {
             "Image": self._image or self._own_image,
             "Entrypoint": [_PROGRAM if self._image else f"/{_PROGRAM}"],

@@ -38,24 +38,27 @@ _SMALL = 64
 _FAR = 64  # the hop limit of hosts
 _ATTEMPTS, _INTERVAL = 3, 1.2
 """A lost packet, a neighbour that must be found first or an NDP proxy entry that is just added should not count."""
+_LATE = 0.2  # seconds for messages about what is known already
 _CONNECT, _QUERY = 4.0, 3.0  # seconds; the first retransmissions of TCP are after 1 and 3
 _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE, _IPV6_DONTFRAG, _IPV6_UNICAST_HOPS = 23, 3, 62, 16  # linux/in6.h
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProbeOutcome:
     """What came of a probe.
 
     Attributes:
         passed: an answer came back.
         message: what was sent where, and what came back.
         rejected: a router, a firewall or the kernel said why not; otherwise nothing came back at all.
+        reset: a connection was refused by TCP itself: packets pass in both directions.
         mtu: the largest packet that passed, as far as a probe asked for it.
     """
 
     passed: bool
     message: str
     rejected: bool = False
+    reset: bool = False
     mtu: int = 0
 
 
@@ -67,7 +70,7 @@ class Prober:
         self._open = open_socket
         self.origin = origin
 
-    async def ping(self, target: IPv6Address, hops: int = _FAR) -> Outcome:
+    async def ping(self, target: IPv6Address, hops: int = _FAR) -> ProbeOutcome:
         """Send echo requests until one is answered. With a small hop limit, the router that it ends at answers too."""
         what = f"echo request from {self.origin} to {target}" + (f", hop limit {hops}" if hops < _FAR else "")
         try:
@@ -78,15 +81,17 @@ class Prober:
                     if await answers.wait(_INTERVAL, lambda: bool(answers.replies or answers.errors)):
                         break
         except OSError as error:
-            return Outcome(False, f"{what}: {_explained(error)}", rejected=True)
+            return ProbeOutcome(False, f"{what}: {_explained(error)}", rejected=True)
         if answers.replies:
-            return Outcome(True, f"{what}: answered")
+            return ProbeOutcome(True, f"{what}: answered")
         if answers.errors:
             router, told = answers.errors[0]
-            return Outcome(told.time_exceeded and hops < _FAR, f"{what}: {router} answers: {told.what}", rejected=True)
-        return Outcome(False, f"{what}: nothing came back")
+            return ProbeOutcome(
+                told.time_exceeded and hops < _FAR, f"{what}: {router} answers: {told.what}", rejected=True
+            )
+        return ProbeOutcome(False, f"{what}: nothing came back")
 
-    async def path_mtu(self, target: IPv6Address, mtu: int) -> Outcome:
+    async def path_mtu(self, target: IPv6Address, mtu: int) -> ProbeOutcome:
         """Find the largest echo request that is answered, and whether routers tell what is too big for them.
 
         Passed: packets of the interface's MTU pass, or a packet-too-big message arrived. ``target`` answers small ones.
@@ -103,19 +108,21 @@ class Prober:
                     largest_known = lambda: 0 in answers.replies or bool(answers.too_big)  # noqa: E731
                     if await answers.wait(_INTERVAL, largest_known):
                         break
-                await answers.wait(0.2, lambda: False)  # replies of smaller ones
+                await answers.wait(_LATE, lambda: False)  # replies of smaller ones
         except OSError as error:
-            return Outcome(False, f"{what}: {_explained(error)}", rejected=True)
+            return ProbeOutcome(False, f"{what}: {_explained(error)}", rejected=True)
         passed = max((sizes[each] for each in answers.replies), default=0)
         if passed == mtu:
-            return Outcome(True, f"{what}: all pass", mtu=passed)
+            return ProbeOutcome(True, f"{what}: all pass", mtu=passed)
         if answers.too_big:
             router, told = min(answers.too_big, key=lambda each: each[1].mtu)
-            return Outcome(True, f"{what}: {router} answers: packet too big, its MTU is {told.mtu}", mtu=told.mtu)
+            return ProbeOutcome(True, f"{what}: {router} answers: packet too big, its MTU is {told.mtu}", mtu=told.mtu)
         found = f"{passed} bytes pass" if passed else "none is answered"
-        return Outcome(False, f"{what}: {found}, larger ones are lost and no packet-too-big message came", mtu=passed)
+        return ProbeOutcome(
+            False, f"{what}: {found}, larger ones are lost and no packet-too-big message came", mtu=passed
+        )
 
-    async def connect(self, target: IPv6Address, port: int) -> Outcome:
+    async def connect(self, target: IPv6Address, port: int) -> ProbeOutcome:
         """Open a TCP connection and close it."""
         what = f"TCP connection from {self.origin} to [{target}]:{port}"
         loop = asyncio.get_running_loop()
@@ -125,21 +132,21 @@ class Prober:
                 try:
                     await asyncio.wait_for(loop.sock_connect(opened, (str(target), port)), _CONNECT)
                 except TimeoutError:
-                    return Outcome(False, f"{what}: nothing came back")
-                except ConnectionRefusedError:
-                    await answers.wait(0.05, lambda: bool(answers.tcp_errors))
-                    told = answers.tcp_errors[0][1].what if answers.tcp_errors else "refused (reset)"
-                    return Outcome(False, f"{what}: {told}", rejected=True)
+                    return ProbeOutcome(False, f"{what}: nothing came back")
                 except OSError as error:
-                    await answers.wait(0.05, lambda: bool(answers.tcp_errors))
-                    router = f"{answers.tcp_errors[0][0]} answers: " if answers.tcp_errors else ""
-                    told = answers.tcp_errors[0][1].what if answers.tcp_errors else _explained(error)
-                    return Outcome(False, f"{what}: {router}{told}", rejected=True)
+                    await answers.wait(_LATE, lambda: bool(answers.tcp_errors))
+                    if answers.tcp_errors:
+                        router, told = answers.tcp_errors[0]
+                        return ProbeOutcome(False, f"{what}: {router} answers: {told.what}", rejected=True)
+                    reset = isinstance(error, ConnectionRefusedError)
+                    return ProbeOutcome(False, f"{what}: {_explained(error)}", rejected=True, reset=reset)
         except OSError as error:
-            return Outcome(False, f"{what}: {_explained(error)}", rejected=True)
-        return Outcome(True, f"{what}: accepted")
+            return ProbeOutcome(False, f"{what}: {_explained(error)}", rejected=True)
+        return ProbeOutcome(True, f"{what}: accepted")
 
-    async def resolve(self, server: IPv4Address | IPv6Address, name: str) -> tuple[Outcome, tuple[IPv6Address, ...]]:
+    async def resolve(
+        self, server: IPv4Address | IPv6Address, name: str
+    ) -> tuple[ProbeOutcome, tuple[IPv6Address, ...]]:
         """Ask a resolver for the AAAA records of a name. Passed: the resolver answers, also that there are none."""
         what = f"DNS query from {self.origin} to {server}: {name} AAAA"
         loop = asyncio.get_running_loop()
@@ -155,10 +162,12 @@ class Prober:
                         if answer is not None:
                             code, addresses = answer
                             shown = ", ".join(map(str, addresses[:3])) or "no address"
-                            return Outcome(code in {"NOERROR", "NXDOMAIN"}, f"{what}: {code}, {shown}", True), addresses
+                            return ProbeOutcome(
+                                code in {"NOERROR", "NXDOMAIN"}, f"{what}: {code}, {shown}", True
+                            ), addresses
         except OSError as error:
-            return Outcome(False, f"{what}: {_explained(error)}", rejected=True), ()
-        return Outcome(False, f"{what}: nothing came back"), ()
+            return ProbeOutcome(False, f"{what}: {_explained(error)}", rejected=True), ()
+        return ProbeOutcome(False, f"{what}: nothing came back"), ()
 
     def _icmp(self, hops: int) -> socket.socket:
         opened = self._open(socket.AF_INET6, socket.SOCK_RAW, ICMPV6)
@@ -211,6 +220,7 @@ _ERRNOS = {
     errno.EACCES: "administratively prohibited: a firewall rejects it",
     errno.EPERM: "a firewall drops it where it is sent",
     errno.EHOSTUNREACH: "unreachable",
+    errno.ECONNREFUSED: "refused (reset)",
 }
 
 

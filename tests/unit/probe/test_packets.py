@@ -104,5 +104,5 @@ def test_no_dns_message_raises(message: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["", "a..b", "a" * 64, "ü" * 60])
 def test_what_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"label|host name"):
         dns_query(1, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from dockerv6.probe.packets import dns_query
 from dockerv6.probe.targets import ProbeTarget, nameservers, next_hops, parse_target
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _ADDRESS = IPv6Address("2001:db8::1")
 
@@ -41,7 +44,7 @@ def test_a_target_is_a_host_with_or_without_a_port(
     ],
 )
 def test_anything_else_is_refused_with_the_reason(text: str) -> None:
-    with pytest.raises(ValueError, match="port|host"):
+    with pytest.raises(ValueError, match=r"port|host"):
         parse_target(text)
 
 

@@ -75,10 +75,10 @@ def command(
     """Check this host (privileges, kernel, engine, filters, other programs) and print a remedy for each problem.
 
     Changes nothing without --fix, and needs no daemon. With --probe, a throw-away container on each IPv6Network, or on
-    those named, tests address, gateway, DNS, the way out and the path MTU; a namespace that stands for the outside tests
-    published ports. Each finding has an id, which --explain and docs/findings.md
-    explain. Exit codes: 0 no problems, or only warnings; 1 something keeps dockerv6 from working; 2 --fix has shown a
-    change and was not allowed to apply it.
+    those named, tests address, gateway, DNS, the way out and the path MTU; a namespace that stands for the outside
+    tests published ports. Each finding has an id, which --explain and docs/findings.md explain. Exit codes: 0 no
+    problems, or only warnings; 1 something keeps dockerv6 from working; 2 --fix has shown a change and was not allowed
+    to apply it.
     """
     if explain is not None:
         click.echo(explanation_of(explain))

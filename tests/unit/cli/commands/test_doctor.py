@@ -1,4 +1,5 @@
 import json
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from dockerv6.daemon.engine_process import EngineProcess
 from dockerv6.daemon.findings import CheckStatus, FindingId, HostCheck
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.model import EngineInfo
+from dockerv6.probe.targets import ProbeRequest, ProbeTarget
 from tests.unit.cli.harness import Patch, returning, run
 
 FINE = HostCheck("kernel", CheckStatus.OK, "6.1.0")
@@ -31,7 +33,7 @@ def test_each_check_and_each_step_is_a_line(monkeypatch: Patch) -> None:
         "                 2. or else\n"
     )
     assert result.stderr == "3 checks: 1 ok, 1 warning, 1 failure\n"
-    assert calls == [(Settings(),)]
+    assert calls == [(Settings(), None)]
 
 
 @pytest.mark.parametrize(("found", "code"), [((FINE,), 0), ((FINE, ODD), 0), ((BAD, FINE), 1), ((), 0)])
@@ -112,7 +114,7 @@ def fixing(
     after: tuple[HostCheck, ...] = (),
 ) -> Result:
     found = iter([(FIXABLE,), after])
-    monkeypatch.setattr(doctor, "examine", lambda _: next(found))
+    monkeypatch.setattr(doctor, "examine", lambda *_: next(found))
     returning(monkeypatch, engine_change, "propose", change)
     monkeypatch.setattr(engine_fix, "interactive", lambda: answer is not None)
     return CliRunner().invoke(main, ["doctor", "--fix", *options], input=answer)
@@ -171,3 +173,24 @@ def test_without_a_change_only_a_restart_helps_and_it_has_to_be_asked_for(monkey
     result = fixing(monkeypatch, change, "--yes")
     assert (result.exit_code, change.done, "add --restart-engine" in result.stderr) == (1, [], True)
     assert "can end none of these" in fixing(monkeypatch, None, "--yes").stderr
+
+
+def test_a_probe_is_requested_with_networks_targets_and_an_image(monkeypatch: Patch) -> None:
+    calls = returning(monkeypatch, doctor, "examine", (FINE,))
+    argv = ["doctor", "--probe", "blog", "--probe-image", "busybox", "--probe-target", "[2001:db8::1]:443"]
+    assert run(argv).exit_code == 0
+    target = ProbeTarget("2001:db8::1", IPv6Address("2001:db8::1"), 443)
+    assert calls == [(Settings(), ProbeRequest(("blog",), "busybox", (target,)))]
+
+
+@pytest.mark.parametrize("argv", [["blog"], ["--probe-image", "busybox"], ["--probe-target", "www.example.org"]])
+def test_what_belongs_to_a_probe_needs_it(argv: list[str]) -> None:
+    result = run(["doctor", *argv])
+    assert result.exit_code == 2
+    assert "go with --probe" in result.stderr
+
+
+def test_a_target_that_is_none_is_refused() -> None:
+    result = run(["doctor", "--probe", "--probe-target", "192.0.2.1"])
+    assert result.exit_code == 2
+    assert "name a host with a global or unique local IPv6 address" in result.stderr
