@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.cluster import condition, eventually, network_yaml, resource, subnet_of
-from tests.lab.net import FAR_ADDRESS, NEIGHBOUR_ADDRESS, NEIGHBOUR_ADDRESS_V4
+from tests.lab.net import FAR_ADDRESS, NEIGHBOUR_ADDRESS, NEIGHBOUR_ADDRESS_V4, UPLINK
 from tests.lab.process import end
 
 if TYPE_CHECKING:
@@ -148,6 +148,20 @@ def test_without_targets_the_next_hop_is_pinged_and_nobody_else(lab: Lab) -> Non
     messages = [each["message"] for each in _probe(operator) if each["name"] == "blog: outside"]
     assert any(f" to {NEIGHBOUR_ADDRESS}: answered" in each for each in messages)
     assert not any(FAR_ADDRESS in each for each in messages)
+
+
+def test_a_next_hop_with_a_link_local_address_answers_where_the_hop_limit_ends(lab: Lab) -> None:
+    operator = _started(lab)
+    shown = lab.neighbour.exec("ip", "-json", "-6", "address", "show", "dev", UPLINK, "scope", "link").stdout
+    router = json.loads(shown)[0]["addr_info"][0]["local"]
+    lab.engine.netexec("ip", "-6", "route", "replace", "default", "via", router, "dev", UPLINK)
+    try:
+        with _router(lab):
+            (found,) = (each for each in _probe(operator) if each["name"] == "blog: outside")
+    finally:
+        lab.engine.netexec("ip", "-6", "route", "replace", "default", "via", NEIGHBOUR_ADDRESS, "dev", UPLINK)
+    assert found["status"] == "ok"
+    assert f"hop limit 2: {NEIGHBOUR_ADDRESS} answers" in found["message"]
 
 
 def test_an_internal_network_is_not_expected_to_reach_the_outside(lab: Lab) -> None:

@@ -199,8 +199,8 @@ class _Probe:
                 message = outcome.message if outcome is not None else "the container has no resolver"
                 return [await self.explained(name, message, network, FindingId.PROBE_DNS_FAILED)]
             address = addresses[0]
-        hops = 2 if address == _BEYOND else 64
-        found = [await self._tried(network, prober, lambda each: each.ping(address, hops))]
+        hops, near = (2, network.text("gateway")) if address == _BEYOND else (64, "")
+        found = [await self._tried(network, prober, lambda each: each.ping(address, hops, near))]
         reached = found[0].id is None
         port = target.port
         if port is not None:

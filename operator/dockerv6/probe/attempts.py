@@ -70,8 +70,12 @@ class Prober:
         self._open = open_socket
         self.origin = origin
 
-    async def ping(self, target: IPv6Address, hops: int = _FAR) -> ProbeOutcome:
-        """Send echo requests until one is answered. With a small hop limit, the router that it ends at answers too."""
+    async def ping(self, target: IPv6Address, hops: int = _FAR, near: str = "") -> ProbeOutcome:
+        """Send echo requests until one is answered.
+
+        With a small hop limit, any answer of a router is one: Linux looks for a route before it tells that the limit is
+        reached. Only that of ``near``, the host, does not count.
+        """
         what = f"echo request from {self.origin} to {target}" + (f", hop limit {hops}" if hops < _FAR else "")
         try:
             with self._icmp(hops) as opened:
@@ -86,9 +90,7 @@ class Prober:
             return ProbeOutcome(True, f"{what}: answered")
         if answers.errors:
             router, told = answers.errors[0]
-            return ProbeOutcome(
-                told.time_exceeded and hops < _FAR, f"{what}: {router} answers: {told.what}", rejected=True
-            )
+            return ProbeOutcome(hops < _FAR and router != near, f"{what}: {router} answers: {told.what}", rejected=True)
         return ProbeOutcome(False, f"{what}: nothing came back")
 
     async def path_mtu(self, target: IPv6Address, mtu: int) -> ProbeOutcome:

@@ -59,7 +59,6 @@ class IcmpError:
     Attributes:
         what: its type and code in words.
         mtu: of a packet-too-big message, else 0.
-        time_exceeded: the hop limit was reached.
         destination: of the packet.
         protocol: of the packet.
         source_port: of the packet; of an echo request its identifier.
@@ -68,7 +67,6 @@ class IcmpError:
 
     what: str
     mtu: int
-    time_exceeded: bool
     destination: IPv6Address
     protocol: int
     source_port: int
@@ -98,7 +96,7 @@ def decode_icmp(message: bytes) -> EchoReply | IcmpError | None:
         source, number = int.from_bytes(message[inner : inner + 2], "big"), 0
     what = _UNREACHABLE_CODES.get(code, f"unreachable, code {code}") if kind == _UNREACHABLE else _OTHER_ERRORS[kind]
     mtu = int.from_bytes(message[4:8], "big") if kind == _TOO_BIG else 0
-    return IcmpError(what, mtu, kind == _TIME_EXCEEDED, to, protocol, source, number)
+    return IcmpError(what, mtu, to, protocol, source, number)
 
 
 def dns_query(identifier: int, name: str) -> bytes:
