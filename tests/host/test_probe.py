@@ -133,7 +133,8 @@ def test_a_router_answers_where_the_hop_limit_ends(
     assert f"{host} answers: no route to destination" in unrouted.message
     assert asyncio.run(prober.ping(_ELSEWHERE, hops=1)).passed
     assert not asyncio.run(prober.ping(_ELSEWHERE, hops=1, near=str(host))).passed
-    inside_netns.exec("ip", "-batch", "-", stdin=f"link add far0 up type dummy\nroute add {_ELSEWHERE} dev far0\n")
+    commands = f"link add far0 up type veth peer name far1\nlink set far1 up\nroute add {_ELSEWHERE} dev far0\n"
+    inside_netns.exec("ip", "-batch", "-", stdin=commands)
     ended = asyncio.run(prober.ping(_ELSEWHERE, hops=1))
     assert ended.passed
     assert f"{host} answers: time exceeded" in ended.message
