@@ -175,7 +175,7 @@ def test_a_foreign_rule_that_drops_is_named_and_its_remedy_works(lab: Lab) -> No
     with _foreign_rule(lab, "iifname blog0"):
         found = _findings(_probe(operator, "--probe-target", FAR_ADDRESS))["ProbeEgressBlocked"]
         assert "nothing came back; the host itself gets through" in found["message"]
-        assert "inet other forward" in found["message"]
+        assert "inet table other, chain forward" in found["message"]
         command = next(each for each in found["remedy"] if each.startswith("nft "))
         lab.engine.netexec("sh", "-c", command)
         assert "ProbeEgressBlocked" not in _findings(_probe(operator, "--probe-target", FAR_ADDRESS))
@@ -223,7 +223,7 @@ def test_published_ports_that_are_blocked_or_not_served_are_found(lab: Lab) -> N
         blocked = _findings(_probe(operator))["ProbePortUnreachable"]
     assert "tcp port 8080 of web" in blocked["message"]
     assert "nothing came back" in blocked["message"]
-    assert "inet other forward" in blocked["message"]
+    assert "inet table other, chain forward" in blocked["message"]
 
 
 def test_an_image_may_be_given(lab: Lab) -> None:
