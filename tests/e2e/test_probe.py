@@ -158,7 +158,7 @@ def test_without_targets_the_next_hop_is_pinged_and_nobody_else(lab: Lab) -> Non
 def test_a_next_hop_with_a_link_local_address_answers_where_the_hop_limit_ends(lab: Lab) -> None:
     operator = _started(lab)
     shown = lab.neighbour.exec("ip", "-json", "-6", "address", "show", "dev", UPLINK, "scope", "link").stdout
-    router = json.loads(shown)[0]["addr_info"][0]["local"]
+    router = next(each["local"] for link in json.loads(shown) for each in link.get("addr_info", ()) if "local" in each)
     lab.engine.netexec("ip", "-6", "route", "replace", "default", "via", router, "dev", UPLINK)
     try:
         with _router(lab):
