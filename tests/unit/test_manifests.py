@@ -136,7 +136,8 @@ def test_unit_allows_twice_the_threads_that_the_daemon_can_have() -> None:
     }
     package = _ROOT / "operator" / "dockerv6"
     starters = {p for p in package.rglob("*.py") if re.search(r"\b(Thread|\w+PoolExecutor)\(", p.read_text())}
-    assert {str(path.relative_to(package)) for path in starters} == set(pools)
+    of_doctor = {"hostnet/namespaces.py"}
+    assert {str(path.relative_to(package)) for path in starters} - of_doctor == set(pools)
     watch = 1  # watchfiles: the thread that reads inotify
     assert 1 + sum(pools.values()) + watch <= int(_unit()["Service"]["TasksMax"]) // 2
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from dockerv6.dockerd import address
+from dockerv6.dockerd.model import PROBE_LABEL
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineError
 from dockerv6.dockerd.transport import Transport
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
 T = TypeVar("T")
-
-PROBE_LABEL = "dockerv6.io/probe"
-"""The label of the containers; its value is the state directory of the installation that started them."""
 
 LIFETIME = 300
 """Seconds after which a container ends by itself."""

@@ -13,7 +13,7 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import IPv6NetworkSpec
 from dockerv6.api.policy import IPv6Policy, IPv6PolicySpec
 from dockerv6.api.values import quote
-from dockerv6.dockerd.model import Container, Network
+from dockerv6.dockerd.model import PROBE_LABEL, Container, Network
 from dockerv6.planning.docker.members import exclusion, has_networks, is_member
 from dockerv6.planning.inputs import MANAGED_BY, NAME, NETWORK_LABEL, OWN_LABELS, POLICY_LABEL, Identity
 from dockerv6.planning.policy import PolicyAssignment, eligible, why_not
@@ -92,7 +92,7 @@ def _of_networks(networks: Iterable[Network], selected: _Labels, inputs: LabelIn
 def _of_containers(containers: Collection[Container], selected: _Labels, inputs: LabelInputs) -> Iterator[str]:
     for container in containers:
         for key, value in {**container.image_labels, **container.labels}.items():
-            if not _OURS.match(key):
+            if not _OURS.match(key) or key == PROBE_LABEL:
                 continue
             named = key == NETWORK_LABEL and value in inputs.resources
             if key in container.labels and (key, value) in selected and not named:

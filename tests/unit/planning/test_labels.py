@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.dockerd.model import COMPOSE_PROJECT, Container, ContainerEndpoint, Network
+from dockerv6.dockerd.model import COMPOSE_PROJECT, PROBE_LABEL, Container, ContainerEndpoint, Network
 from dockerv6.planning.inputs import INSTALLATION, MANAGED_BY, NAME, NETWORK_LABEL, POLICY_LABEL, SPEC_HASH, Identity
 from dockerv6.planning.labels import MAX_REPORTED, MORE, LabelInputs, claimed_networks, ignored_labels
 from dockerv6.planning.policy import assign_networks
@@ -51,6 +51,7 @@ def test_labels_with_an_effect_and_those_of_others_are_not_reported() -> None:
     assert of_network(POLICY_LABEL) == ""
     assert of_container(NETWORK_LABEL) == ""
     assert of_container(NETWORK_LABEL, "limited", **{COMPOSE_PROJECT: "shop"}) == ""
+    assert of_container(PROBE_LABEL, "/var/lib/dockerv6") == ""
     assert of_network("team") == of_network("dockerv6-test") == of_container("com.example/dockerv6.io") == ""
 
 
