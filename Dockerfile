@@ -23,7 +23,7 @@ RUN /build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation
 
 FROM ${BASE}
 ARG BASE
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="dockerv6" \
       org.opencontainers.image.description="A declarative operator that gives Docker hosts working IPv6" \
       org.opencontainers.image.version="${VERSION}" \

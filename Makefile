@@ -14,7 +14,8 @@ CHAOS_MINUTES ?= 60
 SOAK_MINUTES ?= 60
 # of `make fuzz`: minutes for each target
 FUZZ_MINUTES ?= 2
-IMAGE ?= dockerv6:0.1.0
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+IMAGE ?= dockerv6:$(VERSION)
 # test processes; LAB_WORKERS for tests with the kernel and engines, which mostly wait
 WORKERS ?= 2
 LAB_WORKERS ?= 4

@@ -1,6 +1,6 @@
 """Print the software bill of materials of an image (CycloneDX 1.6, JSON): its Python distributions and Debian packages.
 
-    python -m scripts.sbom dockerv6:0.1.0 >sbom.json
+    python -m scripts.sbom dockerv6:0.2.0 >sbom.json
 
 The distributions are those of requirements.lock: the Dockerfile installs no other, and pip compares their hashes.
 """  # noqa: INP001
