@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -44,6 +45,24 @@ _POLL = 0.25  # seconds
 _REAP_LIMIT = 1.0  # seconds; killed processes end at once
 _DEFAULT_USER = "git"  # GitHub, GitLab and Gitea accept any name beside a token
 _PASSED = ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
+
+# What becomes git: when memory is short, it ends and not this process. When this process ends, even by SIGKILL, timeout
+# gets a signal and ends its group: git's own children, such as git-remote-https, would go on. Not in a function that
+# Popen calls after the fork, since this process has threads; not setpriv(1), which calls capset(2).
+_LAUNCHER = f"""
+import ctypes, os, resource, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("its parent has ended")
+try:
+    with open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
+except OSError:
+    pass
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_DATA, ({MAX_MEMORY}, {MAX_MEMORY}))
+os.execvp("timeout", ["timeout", "--kill-after=1", "0", *sys.argv[2:]])
+"""
 
 _CONFIG = (
     "core.bigFileThreshold=1m",  # larger blobs are streamed, not held in memory
@@ -145,14 +164,14 @@ class GitProgram:
     def _command(self, arguments: tuple[str, ...], clone: Path | None, config: tuple[str, ...]) -> list[str]:
         settings = [part for each in (*_CONFIG, *config) for part in ("-c", each)]
         where = [f"--git-dir={clone}"] if clone is not None else []
-        return ["prlimit", f"--data={MAX_MEMORY}", "--core=0", "git", *settings, *where, *arguments]
+        return [sys.executable, "-ISc", _LAUNCHER, str(os.getpid()), "git", *settings, *where, *arguments]
 
     @contextmanager
     def _started(
         self, command: list[str], *, output: IO[bytes] | int, errors: IO[bytes] | int, input_: int = subprocess.DEVNULL
     ) -> Iterator[subprocess.Popen[bytes]]:
         """The process; it and its children have ended afterwards."""
-        for program, package in (("git", "git"), ("prlimit", "util-linux")):
+        for program, package in (("git", "git"), ("timeout", "coreutils")):
             if shutil.which(program) is None:
                 raise GitCommandError(
                     f"the {program} program is not installed", f"install it (apt-get install {package})"
@@ -171,8 +190,6 @@ class GitProgram:
             raise GitCommandError(
                 f"git can't be started: {error.strerror}", "check the limits of the process"
             ) from error
-        with suppress(OSError):  # when memory is short, git ends and not the daemon
-            Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000")
         try:
             yield process
         finally:

@@ -3,11 +3,16 @@
 import base64
 import ctypes
 import os
+import select
 import shutil
+import signal
+import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import CGIHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -264,6 +269,51 @@ def test_a_cancelled_command_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     threading.Timer(0.5, token.cancel).start()
     with pytest.raises(OperationCancelled):
         git.run("fetch", token=token)
+
+
+_FETCH = """
+import sys
+from pathlib import Path
+from dockerv6.lib.tasks import CancellationToken
+from dockerv6.source.git.location import GitLocation, git_sources, parse_git_location
+from dockerv6.source.git.program import GitProgram
+(source,) = git_sources([parse_git_location(sys.argv[1])], Path(sys.argv[2]), GitLocation(""))
+source.directory.mkdir(parents=True)
+GitProgram(source).run("ls-remote", source.location.url, token=CancellationToken(), remote=True)
+"""
+
+
+def _descendants(pid: int) -> set[int]:
+    listed = subprocess.run(("ps", "-e", "-o", "pid=,ppid="), check=True, capture_output=True, text=True).stdout
+    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
+    found, more = set[int](), {pid}
+    while more := {child for child, parent in parents.items() if parent in more}:
+        found |= more
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["https", "ssh"])
+def test_no_process_of_git_outlives_a_killed_daemon(tmp_path: Path, scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/n.git"
+        daemon = subprocess.Popen((sys.executable, "-c", _FETCH, url, str(tmp_path / "state")))
+        connection, _ = silent.accept()
+        with connection:
+            # git, and what has the connection: ssh, or git-remote-https
+            processes = {pid: os.pidfd_open(pid) for pid in _descendants(daemon.pid)}
+            assert len(processes) > 2
+            scores = {Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in processes}
+            daemon.kill()
+            daemon.wait()
+            try:
+                ended = [bool(select.select([each], [], [], 60)[0]) for each in processes.values()]
+            finally:
+                for each in processes.values():
+                    with suppress(ProcessLookupError):
+                        signal.pidfd_send_signal(each, signal.SIGKILL)
+                    os.close(each)
+    assert all(ended)
+    assert scores == {"1000\n"}
 
 
 def test_what_a_remote_says_is_cut_and_printable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
