@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from configparser import RawConfigParser
 from inspect import signature
@@ -24,6 +25,7 @@ _MANIFESTS = _ROOT / "manifests"
 _RESOURCES = sorted([*_MANIFESTS.glob("examples/*.yaml"), *_MANIFESTS.glob("compose/**/dockerv6.d/*.yaml")])
 _DOCUMENTS = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md")])
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+_VERSION = re.compile(r"(?:dockerv6(?:[:_-]| v?)|^version = \"|\bVERSION=)(\d+\.\d+(?:\.\d+)?)", re.MULTILINE)
 _CODE = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 
 
@@ -78,9 +80,34 @@ def test_compose_file_gives_the_operator_what_it_needs_and_no_more() -> None:
     assert targets == {"/var/run/docker.sock", f"{Settings().config_dirs[0]}:ro", Settings().state_dir}
 
 
-def test_image_is_labelled_with_the_version_and_has_a_python_that_the_package_takes() -> None:
+def test_nothing_names_another_version_than_the_project() -> None:
+    files = subprocess.run(("git", "ls-files"), cwd=_ROOT, check=True, capture_output=True, text=True).stdout.split()
+    # what was measured or decided with a version, and what was changed in it
+    others = ("tests/", "docs/reliability", "docs/adr/", "CHANGELOG.md")
+    texts = {name: (_ROOT / name).read_text() for name in files if not name.startswith(others)}
+    named = {(name, found) for name, text in texts.items() for found in _VERSION.findall(text)}
+    wrong = {(name, found) for name, found in named if not f"{_project()['version']}.".startswith(f"{found}.")}
+    assert wrong == set()
+    assert {"Dockerfile", "README.md", "docs/installation.md"} <= {name for name, _ in named}
+
+
+def test_changelog_has_the_version_and_each_change_once() -> None:
+    text = (_ROOT / "CHANGELOG.md").read_text()
+    headings = re.findall(r"^## \[(.+?)\](.*)$", text, re.MULTILINE)
+    assert headings[0] == ("Unreleased", "")
+    assert headings[1][0] == _project()["version"]
+    assert re.fullmatch(r" - \d{4}-\d\d-\d\d", headings[1][1])
+    for section in text.split("\n## ")[1:]:
+        kinds = re.findall(r"^### (.*)$", section, re.MULTILINE)
+        assert [each for each in ("Added", "Changed", "Fixed") if each in kinds] == kinds
+    changes = [" ".join(each.split("\n\n")[0].split()) for each in re.split(r"^- ", text, flags=re.MULTILINE)[1:]]
+    assert [each for each in changes if not each.endswith(".")] == []  # merges cut changes in halves
+    starts = [each[:30] for each in changes]
+    assert [each for each in starts if starts.count(each) > 1] == []
+
+
+def test_image_has_a_python_that_the_package_takes() -> None:
     text = (_ROOT / "Dockerfile").read_text()
-    assert f"ARG VERSION={_project()['version']}\n" in text
     base = re.search(r"^ARG BASE=python:(\S+?)-", text, re.MULTILINE)
     assert base is not None
     oldest = _project()["requires-python"].removeprefix(">=")
