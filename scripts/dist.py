@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from itertools import pairwise
 from pathlib import Path
 from string import Template
@@ -26,7 +28,7 @@ from dockerv6.store.tables import SCHEMA as STORE
 from scripts import sbom
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
@@ -106,8 +108,9 @@ def _distributions(tools: Path) -> list[Path]:
             _run(tools, *download, *options, "--dest", unfinished, "--requirement", _LOCK)
         for archive in unfinished.glob("*.tar.gz"):  # python-iptables: it has no wheels
             wheel = ("-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index")
-            # debug information would have the name of a temporary directory
-            environment = {**os.environ, "CFLAGS": "-O2 -g0"}
+            # debug information would have the name of a temporary directory, and a Python that is not Debian's would link
+            # to its own libraries
+            environment = {**os.environ, "CFLAGS": "-O2 -g0", "LDSHARED": "gcc -shared -Wl,--strip-all"}
             _run(tools, *wheel, "--no-build-isolation", "--wheel-dir", unfinished, archive, environment=environment)
             archive.unlink()
         unfinished.rename(directory)
@@ -144,18 +147,21 @@ def build_deb(version: str, contents: Sequence[Path], epoch: int, root: Path) ->
     _write(root / "usr/lib/systemd/system" / _UNIT.name, unit.replace("/opt/dockerv6/bin/", "/usr/bin/"))
     documents = root / "usr/share/doc/dockerv6"
     _install(_DEBIAN / "copyright", documents / "copyright")
-    _compress(ROOT / "CHANGELOG.md", documents / "changelog.gz")
+    _compress((ROOT / "CHANGELOG.md").read_text(), documents / "CHANGELOG.md.gz")
+    values = {"version": version, "date": format_datetime(datetime.fromtimestamp(epoch, UTC))}
+    _compress(_filled("changelog", values), documents / "changelog.gz")
+    _install(_DEBIAN / "lintian-overrides", root / "usr/share/lintian/overrides/dockerv6")
     for example in sorted((ROOT / "manifests" / "examples").glob("*.yaml")):
         _install(example, documents / "examples" / example.name)
     for page in sorted((ROOT / "manifests" / "man").glob("*.[1-8]")):
-        _compress(page, root / f"usr/share/man/man{page.suffix[1:]}" / f"{page.name}.gz")
+        _compress(page.read_text(), root / f"usr/share/man/man{page.suffix[1:]}" / f"{page.name}.gz")
     for shell, target in _COMPLETIONS.items():
         if (source := ROOT / "manifests" / "completion" / shell).exists():
             _install(source, root / target)
     files = sorted(path for path in root.rglob("*") if path.is_file())
     size = sum(-(-path.stat().st_size // 1024) for path in files)
     values = {"version": version, "architecture": architecture, "installed_size": str(size), "pythons": _pythons()}
-    _write(root / "DEBIAN/control", Template((_DEBIAN / "control").read_text()).substitute(values))
+    _write(root / "DEBIAN/control", _filled("control", values))
     _write(root / "DEBIAN/conffiles", "/etc/default/dockerv6\n")
     sums = [f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(root)}\n" for path in files]  # noqa: S324
     _write(root / "DEBIAN/md5sums", "".join(sums))
@@ -206,9 +212,13 @@ def _write(target: Path, text: str, mode: int = _PLAIN) -> None:
     target.chmod(mode)
 
 
-def _compress(source: Path, target: Path) -> None:
+def _filled(name: str, values: Mapping[str, str]) -> str:
+    return Template((_DEBIAN / name).read_text()).substitute(values)
+
+
+def _compress(text: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(gzip.compress(source.read_bytes(), 9, mtime=0))
+    target.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
 
 def _run(*command: str | Path, environment: dict[str, str] | None = None) -> None:

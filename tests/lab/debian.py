@@ -28,7 +28,7 @@ SUITES = {"12": "bookworm", "13": "trixie"}
 _ENTRY = Path(__file__).with_name("debian.sh")
 _SYSTEM = ("?essential", "apt", "systemd", "init-system-helpers")
 # what tests install: what the package depends on, and what installs wheels
-_OFFERED = ("python3", "python3-venv", "python3-pip", "pipx", "iptables", "nftables")
+_OFFERED = ("python3", "python3-venv", "python3-pip", "pipx", "iptables", "nftables", "git")
 _RECIPE = 1
 _REPOSITORY = "var/repository"
 

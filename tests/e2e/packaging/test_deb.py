@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e import registry
 from tests.e2e.cluster import eventually, network_id, network_yaml, our_table, subnet_of
+from tests.e2e.test_hanging_engine import hanging
 from tests.lab.debian import DebianRoot
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, ping
 from tests.lab.process import run
@@ -26,7 +31,12 @@ _OLD, _NEW = "fd12:3456:789a:7::/64", "fd12:3456:789a:8::/64"
 _ADD_TO_SCHEMA = """
 import sqlite3, sys
 with sqlite3.connect(sys.argv[1]) as state:
-    state.execute("UPDATE state_schema SET version = version + ? WHERE component = 'ipam'", (int(sys.argv[2]),))
+    state.execute("UPDATE state_schema SET version = version + ? WHERE component = 'store'", (int(sys.argv[2]),))
+"""
+_IN_FLIGHT = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as state:
+    print(*(name for name, in state.execute("SELECT name FROM store_records WHERE scope = 'former'")))
 """
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.cells("28.5")]
@@ -52,6 +62,7 @@ def installed(lab_session: Session, roots: dict[str, DebianRoot], release: str, 
         # without what it depends on, dpkg only unpacks it
         assert "dependency problems" in root.exec("dpkg", "--install", "/dockerv6.deb", check=False).stderr
         root.exec("apt-get", "install", "-y", "--fix-broken")
+        root.exec("apt-get", "install", "-y", "git")
         roots[release] = root
     return roots[release]
 
@@ -63,13 +74,12 @@ def service(lab: Lab, installed: DebianRoot, tmp_path: Path) -> ServiceOperator:
     return lab.adopt(ServiceOperator(lab.engine, tmp_path / "service", installed.layers, unit))
 
 
-def _with_version(deb: Path, version: str, target: Path) -> Path:
-    """The same package with another version."""
+def _previous(deb: Path, target: Path) -> Path:
+    """The same package as version 0.1.0."""
     root = target.with_suffix(".d")
     run(["dpkg-deb", "--raw-extract", str(deb), str(root)])
     control = root / "DEBIAN/control"
-    lines = [f"Version: {version}" if each.startswith("Version:") else each for each in control.read_text().split("\n")]
-    control.write_text("\n".join(lines))
+    control.write_text(re.sub("^Version: .*", "Version: 0.1.0", control.read_text(), flags=re.MULTILINE))
     run(["dpkg-deb", "-Zgzip", "-z1", "--build", "--root-owner-group", str(root), str(target)], timeout=600)
     return target
 
@@ -140,16 +150,44 @@ def test_service_starts_reloads_restarts_and_stops(lab: Lab, service: ServiceOpe
     assert "Overall exposure level" in shown.stdout
 
 
-def test_removal_leaves_networks_and_purge_says_how_to_remove_them(lab: Lab, service: ServiceOperator) -> None:
+def test_lintian_finds_nothing(deb: Path) -> None:
+    with registry.debian_root("lintian", "?essential", "lintian") as root:
+        (root / "tmp").mkdir(exist_ok=True)
+        vendor = root / "etc/dpkg/origins/default"
+        if not vendor.is_symlink():  # base-files makes it when it is installed
+            vendor.symlink_to("debian")
+        shutil.copy(deb, root / "tmp/dockerv6.deb")
+        lintian = ("lintian", "--allow-root", "--fail-on", "error,warning", "/tmp/dockerv6.deb")  # noqa: S108 - in the root
+        command = ["chroot", str(root), "/usr/bin/env", "-i", "PATH=/usr/bin:/usr/sbin", "LC_ALL=C.UTF-8", *lintian]
+        done = run(command, check=False, timeout=600)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_git_source_is_read_with_the_restrictions_of_the_unit(service: ServiceOperator) -> None:
+    service.override({"Environment": "DOCKERV6_GIT=file:///srv/networks"}, name="git")
+    service.boot()
+    service.exec("mkdir", "/srv/networks")
+    service.path("/srv/networks/blog.yaml").write_text(network_yaml("blog"))
+    for arguments in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-qm", "Add blog")):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        service.exec("git", "-C", "/srv/networks", *identity, *arguments)
+    service.start()
+    service.wait_ready(_BLOG)
+
+
+def test_package_is_removed_purged_and_installed_again(lab: Lab, service: ServiceOperator) -> None:
     service.start()
     service.apply_yaml("blog.yaml", network_yaml("blog"))
     service.wait_ready(_BLOG)
-    client = lab.engine.run("client", "blog")
+    client, network = lab.engine.run("client", "blog"), network_id(lab.engine, "blog")
     removed = service.exec("dpkg", "--remove", "dockerv6").stdout
     assert "dockerv6 uninstall" in removed
     assert service.properties("ActiveState") == {"ActiveState": "inactive"}
     assert service.exec("test", "-e", "/etc/default/dockerv6", check=False).returncode == 0
     assert service.exec("test", "-e", "/usr/lib/dockerv6", check=False).returncode == 1
+    assert ping(lab.engine, client, FAR_ADDRESS)
+    service.exec("dpkg", "--install", "/dockerv6.deb")
+    service.wait_ready(_BLOG)
     purged = service.exec("dpkg", "--purge", "dockerv6").stdout
     assert "nft delete table inet dockerv6" in purged
     assert service.exec("test", "-e", "/etc/default/dockerv6", check=False).returncode == 1
@@ -160,52 +198,67 @@ def test_removal_leaves_networks_and_purge_says_how_to_remove_them(lab: Lab, ser
     (nft,) = [line for line in purged.splitlines() if "nft delete" in line]
     lab.engine.netexec("sh", "-c", nft)
     assert our_table(lab.engine) == ""
+    service.exec("dpkg", "--install", "/dockerv6.deb")
+    service.wait_ready(_BLOG)
+    assert network_id(lab.engine, "blog") == network
+    assert ping(lab.engine, client, FAR_ADDRESS)
 
 
-def test_upgrade_in_the_middle_of_a_recreation(
-    lab: Lab, service: ServiceOperator, deb: Path, tmp_path: Path, installed: DebianRoot
+@pytest.mark.parametrize("removed", [False, True], ids=["upgrade", "removal"])
+def test_recreation_that_a_stop_of_the_daemon_interrupts_is_continued(
+    lab: Lab, service: ServiceOperator, deb: Path, tmp_path: Path, *, removed: bool
 ) -> None:
-    del installed
     spec = {"addressing": {"subnet": _OLD}, "updateStrategy": "Recreate"}
     service.start()
+    service.copy(_previous(deb, tmp_path / "previous.deb"), "/previous.deb")
+    service.exec("dpkg", "--install", "/previous.deb")
     service.apply_yaml("blog.yaml", network_yaml("blog", spec))
     service.wait_ready(_BLOG)
     clients = [lab.engine.run(f"client{number}", "blog") for number in range(8)]
-    newer = _with_version(deb, "9.0.0", tmp_path / "newer.deb")
-    service.copy(newer, "/newer.deb")
-    old = network_id(lab.engine, "blog")
     service.apply_yaml("blog.yaml", network_yaml("blog", {**spec, "addressing": {"subnet": _NEW}}))
-    eventually(lambda: network_id(lab.engine, "blog") != old, "the recreation is under way")
-    service.exec("dpkg", "--install", "/newer.deb")
-    service.wait_ready(_BLOG)
+    endpoints = lab.engine.client().inspect_network
+    eventually(lambda: len(endpoints("blog")["Containers"]) < len(clients), "the first container is detached")
+    with hanging(lab.engine):
+        # the daemon can't finish before it is stopped
+        assert service.exec("python3", "-c", _IN_FLIGHT, _STATE).stdout == "blog\n"
+        if removed:
+            service.exec("dpkg", "--remove", "dockerv6")
+        service.exec("dpkg", "--install", "/dockerv6.deb")
+    service.wait_ready(_BLOG, timeout=120)
     assert subnet_of(lab.engine, "blog") == _NEW
     for client in clients:
-        eventually(lambda: ping(lab.engine, client, FAR_ADDRESS), "each container is attached again")  # noqa: B023
+        eventually(partial(ping, lab.engine, client, FAR_ADDRESS), "each container is attached again")
     # the daemon of the new version runs
     assert service.properties("ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
-    assert service.exec("dpkg-query", "--show", "-f", "${Version}", "dockerv6").stdout == "9.0.0"
+    version = run(["dpkg-deb", "--field", str(deb), "Version"]).stdout.strip()
+    assert service.exec("dpkg-query", "--show", "-f", "${Version}", "dockerv6").stdout == version
 
 
-def test_downgrade_to_a_version_that_can_not_read_the_state_is_refused(
-    lab: Lab, service: ServiceOperator, deb: Path, tmp_path: Path
+@pytest.mark.parametrize("backup", [False, True], ids=["uninstalled", "restored"])
+def test_downgrade_to_a_version_that_can_not_read_the_state_is_refused_with_a_way_back(
+    lab: Lab, service: ServiceOperator, deb: Path, tmp_path: Path, *, backup: bool
 ) -> None:
     service.start()
     service.apply_yaml("blog.yaml", network_yaml("blog"))
     service.wait_ready(_BLOG)
-    service.copy(_with_version(deb, "0.0.1", tmp_path / "older.deb"), "/older.deb")
-    process, network = service.properties("MainPID"), network_id(lab.engine, "blog")
-    # a newer version has written the state
-    _add_to_schema(service, 1)
-    refused = service.exec("dpkg", "--install", "/older.deb", check=False)
+    network = network_id(lab.engine, "blog")
+    service.exec("cp", "-a", "/var/lib/dockerv6", "/BACKUP")
+    service.copy(_previous(deb, tmp_path / "previous.deb"), "/previous.deb")
+    process = service.properties("MainPID")
+    _add_to_schema(service, 1)  # a newer version has written the state
+    refused = service.exec("dpkg", "--install", "/previous.deb", check=False)
     assert refused.returncode == 1
-    assert "dockerv6 uninstall" in refused.stderr
     assert service.exec("dpkg-query", "--show", "-f", "${Status}", "dockerv6").stdout == "install ok installed"
     assert service.properties("MainPID", "ActiveState") == {**process, "ActiveState": "active"}
-    # nor does that version's daemon touch it
+    # nor does a daemon touch it
     service.systemctl("stop", SERVICE)
     shown = service.exec("dockerv6", "apply", check=False)
     assert (shown.returncode, "written by a newer dockerv6" in shown.stderr) == (1, True)
-    _add_to_schema(service, -1)
-    service.exec("dpkg", "--install", "/older.deb")
+    if not backup:
+        _add_to_schema(service, -1)  # that version could read it
+    commands = [line for line in refused.stderr.splitlines() if line.startswith("   systemctl")]
+    service.exec("sh", "-c", f"cd / && {commands[0 if backup else 1]}", stdin="y\n")
+    service.exec("dpkg", "--install", "/previous.deb")
     service.wait_ready(_BLOG)
-    assert network_id(lab.engine, "blog") == network
+    assert (network_id(lab.engine, "blog") == network) == backup
+    assert ping(lab.engine, lab.engine.run("client", "blog"), FAR_ADDRESS)
