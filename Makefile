@@ -96,7 +96,10 @@ packages: setup ## write wheel, sdist, Debian package, their SBOM and checksums 
 
 image: setup ## build IMAGE, and write it with its SBOM and checksums to dist/; needs docker
 	mkdir -p dist
-	docker build --tag '$(IMAGE)' .
+	epoch=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; \
+	docker build --tag '$(IMAGE)' --build-arg SOURCE_DATE_EPOCH=$$epoch \
+		--label org.opencontainers.image.created=$$(date --utc --date=@$$epoch +%FT%TZ) \
+		--label org.opencontainers.image.revision=$$(git rev-parse HEAD) .
 	docker save '$(IMAGE)' | gzip -9n >dist/dockerv6-image.tar.gz
 	$(BIN)/python -m scripts.sbom '$(IMAGE)' >dist/dockerv6-image.cdx.json
 	$(BIN)/python -c 'from scripts.dist import write_checksums; write_checksums()'

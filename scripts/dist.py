@@ -108,8 +108,8 @@ def _distributions(tools: Path) -> list[Path]:
             _run(tools, *download, *options, "--dest", unfinished, "--requirement", _LOCK)
         for archive in unfinished.glob("*.tar.gz"):  # python-iptables: it has no wheels
             wheel = ("-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index")
-            # debug information would have the name of a temporary directory, and a Python that is not Debian's would link
-            # to its own libraries
+            # debug information would have the name of a temporary directory, and a Python that is not Debian's would
+            # link to its own libraries
             environment = {**os.environ, "CFLAGS": "-O2 -g0", "LDSHARED": "gcc -shared -Wl,--strip-all"}
             _run(tools, *wheel, "--no-build-isolation", "--wheel-dir", unfinished, archive, environment=environment)
             archive.unlink()

@@ -109,6 +109,22 @@ def test_service_does_all_its_work(premises: Premises, make_service: Callable[[L
     assert _denials(service.log.read_text()) == []
 
 
+def test_service_does_all_its_work_as_another_user_than_root(
+    premises: Premises, make_service: Callable[[Lab], ServiceOperator]
+) -> None:
+    service = make_service(premises.lab)
+    groups = str(premises.engine.socket.stat().st_gid)
+    capabilities = "CAP_NET_ADMIN CAP_NET_RAW"
+    service.override({"User": "daemon", "SupplementaryGroups": groups, "AmbientCapabilities": capabilities})
+    premises = replace(premises, operator=service)
+    _set_up(premises)
+    status = _status(service.proc)
+    assert (status["Uid"].split()[1], int(status["CapEff"], 16)) == ("1", _mask(capabilities.split()))
+    _all_work(premises, service.proc)
+    assert service.stop() == 0
+    assert _denials(service.log.read_text()) == []
+
+
 def test_container_does_all_its_work(premises: Premises, archive: Path) -> None:
     with operator_project(premises.engine, archive) as project:
         operator = ContainerOperator(project, premises.lab.directory / "container", registry.TAG)

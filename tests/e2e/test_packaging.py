@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+import tarfile
 import tomllib
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -97,6 +100,25 @@ def test_image_contains_the_operator_and_little_else(lab: Lab, archive: Path) ->
     assert {"pkg:deb/debian/nftables", "pkg:deb/debian/iptables"} <= {purl.partition("@")[0] for purl in purls}
     installed = inside("python", "-c", _DISTRIBUTIONS).split()
     assert {purl for purl in purls if purl.startswith("pkg:pypi/")} == {f"pkg:pypi/{each}" for each in installed}
+
+
+def test_layers_have_the_time_of_the_build_at_two_directories_only(archive: Path) -> None:
+    epoch = re.search(r"^ARG SOURCE_DATE_EPOCH=(\d+)$", (registry.ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert epoch is not None
+    late = set()
+    with tarfile.open(archive) as image:
+        (manifest,) = json.loads(_member(image, "manifest.json").read())
+        for name in manifest["Layers"][-2:]:  # those before are the base's
+            with tarfile.open(fileobj=_member(image, name)) as layer:
+                late |= {each.name for each in layer if each.mtime not in {0, int(epoch[1])}}  # 0: opaque whiteouts
+    # where COPY creates and fills a directory (docs/adr/0054)
+    assert late == {"opt", "opt/dockerv6"}
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = archive.extractfile(name)
+    assert found is not None
+    return found
 
 
 @pytest.mark.cells("28.5")
