@@ -113,9 +113,10 @@ def test_service_does_all_its_work_as_another_user_than_root(
     premises: Premises, make_service: Callable[[Lab], ServiceOperator]
 ) -> None:
     service = make_service(premises.lab)
-    groups = str(premises.engine.socket.stat().st_gid)
+    service.boot()
+    service.exec("sh", "-c", f"echo docker:x:{premises.engine.socket.stat().st_gid}: >>/etc/group")
     capabilities = "CAP_NET_ADMIN CAP_NET_RAW"
-    service.override({"User": "daemon", "SupplementaryGroups": groups, "AmbientCapabilities": capabilities})
+    service.override({"User": "daemon", "SupplementaryGroups": "docker", "AmbientCapabilities": capabilities})
     premises = replace(premises, operator=service)
     _set_up(premises)
     status = _status(service.proc)
