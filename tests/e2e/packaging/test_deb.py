@@ -257,7 +257,9 @@ def test_downgrade_to_a_version_that_can_not_read_the_state_is_refused_with_a_wa
     if not backup:
         _add_to_schema(service, -1)  # that version could read it
     commands = [line for line in refused.stderr.splitlines() if line.startswith("   systemctl")]
-    service.exec("sh", "-c", f"cd / && {commands[0 if backup else 1]}", stdin="y\n")
+    # `uninstall` asks in a terminal
+    pasted = f"cd / && {commands[0]}" if backup else f"{commands[1]} --yes"
+    service.exec("sh", "-c", pasted)
     service.exec("dpkg", "--install", "/previous.deb")
     service.wait_ready(_BLOG)
     assert (network_id(lab.engine, "blog") == network) == backup
