@@ -2,7 +2,7 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -117,7 +117,7 @@ class Context:
         for name in {name for name, _ in before ^ self._claimed} & self.inventory.networks().keys():
             self.enqueue(Key(NETWORK, name), "containers with its label came or went")
 
-    def ignored_labels(self) -> tuple[str, ...] | None:
+    def ignored_labels(self) -> Iterator[str] | None:
         """The labels of Docker networks and containers without an effect, for people to read; None: not known yet."""
         if not (self.inventory.sources_listed and self.world.engine_read):
             return None

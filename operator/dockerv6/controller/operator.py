@@ -284,8 +284,13 @@ class Operator:
     async def _report_labels(self) -> None:
         """Warn of labels without an effect."""
         ignored = self._context.ignored_labels()
-        if ignored is not None:
-            await self._context.problems.report("labels", Reason.LABEL_IGNORED, ignored, scope=WARNINGS)
+        if ignored is None:
+            return
+        messages: list[str] = []
+        for each in ignored:
+            messages.append(each)
+            await asyncio.sleep(0)  # each may take 20 ms, see `planning.labels.ignored_labels`
+        await self._context.problems.report("labels", Reason.LABEL_IGNORED, messages, scope=WARNINGS)
 
     async def _keep_state(self) -> None:
         """Have the state file written again if it was removed or damaged.

@@ -61,7 +61,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
         plans.append(plan_policy(policy, observed, context.firewall.assignment.networks.get(name, ()), holdings))
     plans += [plan_pool(stored, context) for stored in context.inventory.objects if stored.kind == POOL]
     plans.append(await plan_sweep(context))
-    if ignored := context.ignored_labels():
+    if ignored := tuple(context.ignored_labels() or ()):
         warning = Finding(ConditionType.ACCEPTED, Reason.LABEL_IGNORED, "", blocks=False, unknown=True)
         plans.append(Plan("Host", "labels", findings=tuple(replace(warning, message=each) for each in ignored)))
     return tuple(

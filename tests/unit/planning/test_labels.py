@@ -1,10 +1,12 @@
 """Labels of dockerv6 on Docker networks and containers: which have no effect, and what is said of them."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
 from dockerv6.dockerd.model import COMPOSE_PROJECT, PROBE_LABEL, Container, ContainerEndpoint, Network
+from dockerv6.planning import labels
 from dockerv6.planning.inputs import INSTALLATION, MANAGED_BY, NAME, NETWORK_LABEL, POLICY_LABEL, SPEC_HASH, Identity
 from dockerv6.planning.labels import MAX_REPORTED, MORE, LabelInputs, claimed_networks, ignored_labels
 from dockerv6.planning.policy import assign_networks
@@ -35,7 +37,7 @@ def ignored(*objects: Network | Container, observers: dict[str, list[str]] | Non
     networks = [each for each in objects if isinstance(each, Network)]
     containers = [each for each in objects if isinstance(each, Container)]
     inputs = LabelInputs(RESOURCES, POLICIES, assign_networks(POLICIES, networks, observers or {}), Identity())
-    return ignored_labels(networks, containers, inputs)
+    return tuple(ignored_labels(networks, containers, inputs))
 
 
 def of_network(key: str, value: str = "web") -> str:
@@ -89,7 +91,7 @@ def test_a_network_to_which_no_policy_applies_is_told_so() -> None:
         ("other_net", "'other_net' is the Docker network of IPv6Network renamed; did you mean renamed?"),
         ("blog,closed", "write the name of one resource"),
         ("closed", "IPv6Network closed does not allow it; write spec.members.allowLabel: true there"),
-        ("limited", "IPv6Network limited allows only the Compose project shop or forum; add the container's project"),
+        ("limited", "project shop or forum; start the container with Compose, or remove the label"),
         ("wide", "p0, p1, p2, p3, p4 or others"),
     ],
 )
@@ -99,8 +101,17 @@ def test_a_network_whose_member_it_does_not_become_is_reported_with_the_remedy(v
     assert words in found
 
 
+def test_a_project_that_is_not_allowed_is_named() -> None:
+    found = of_container(NETWORK_LABEL, "limited", **{COMPOSE_PROJECT: "blog"})
+    assert found.endswith("shop or forum; add 'blog' to spec.members.allowedComposeProjects there")
+
+
 @pytest.mark.parametrize(
-    "key", ["dockerv6.io/polcy", "dockerv6.io/Policy", "dockerv6.io.policy", "dockerv6/policy", "io.dockerv6.policy"]
+    "key",
+    [
+        *("dockerv6.io/polcy", "dockerv6.io/Policy", "dockerv6.io.policy", "dockerv6/policy", "io.dockerv6.policy"),
+        *("docker6.io/policy", "docker-v6.io/policy"),
+    ],
 )
 def test_a_key_that_is_meant_for_dockerv6_has_a_suggestion_however_it_is_spelled(key: str) -> None:
     expected = "dockerv6 knows no such label; did you mean dockerv6.io/policy?"
@@ -122,7 +133,8 @@ def test_a_member_that_can_not_be_attached_is_reported_here_and_not_in_the_statu
     shared = replace(alone, network_mode=f"container:{vpn.id}")
     (found,) = ignored(shared, vpn)
     assert found.endswith(
-        "shares the network of container vpn, which is not a member; give vpn the label too, or remove it from both"
+        "shares the network of container vpn, which is not a member; give vpn the label dockerv6.io/network=blog, or"
+        " remove that of web"
     )
     assert ignored(shared, replace(vpn, labels=label)) == ()
     there = ContainerEndpoint("1" * 64, "blog")
@@ -134,6 +146,8 @@ def test_a_label_that_a_selector_has_is_one_with_an_effect() -> None:
     assert of_container("dockerv6.io/tier", "back") != ""
     assert of_network("dockerv6.io/zone", "a") == ""
     assert of_container(NETWORK_LABEL, "closed", tier="web") == ""  # by matchLabels
+    assert of_container("dockerv6.io/zone", "a") != ""  # selects networks only
+    assert of_network("dockerv6.io/tier", "front") != ""
 
 
 def test_labels_that_dockerv6_sets_are_reported_only_where_it_did_not() -> None:
@@ -156,6 +170,8 @@ def test_labels_of_an_image_are_reported_as_such() -> None:
     (found,) = ignored(replace(image, image_problem="No such image"))
     assert "whether it is the image's is unknown, because that can't be inspected (No such image)" in found
     assert claimed_networks([image]) == frozenset()
+    (found,) = ignored(replace(image, image_labels={"dockerv6.io/tier": "front"}))  # a selector has it
+    assert "it comes from the image" in found
 
 
 def test_others_do_not_decide_how_much_is_said() -> None:
@@ -165,6 +181,23 @@ def test_others_do_not_decide_how_much_is_said() -> None:
     assert len(of_network(POLICY_LABEL, "x" * 100_000)) < 500
     assert len(of_network("dockerv6.io/" + "x" * 100_000)) < 500
     assert of_network(POLICY_LABEL, "a\nb\x1b[31m").isprintable()
+
+
+def test_only_labels_that_are_reported_are_compared_with_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = Mock(return_value=None)
+    monkeypatch.setattr(labels, "closest_match", compared)
+    of_resource = [replace(running(f"a{n}"), labels={NETWORK_LABEL: "blog"}, network_mode="none") for n in range(9)]
+    misspelled = [replace(running(f"c{n}"), labels={NETWORK_LABEL: f"like-blog-{n}"}) for n in range(2000)]
+    for _ in range(2):  # the second run knows the answers
+        assert len(ignored(*of_resource, *misspelled)) == MAX_REPORTED + 1
+    assert compared.call_count == MAX_REPORTED + 1 - len(of_resource)
+
+
+def test_members_that_can_be_attached_are_not_searched_for_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = Mock(return_value=True)
+    monkeypatch.setattr(labels, "is_member", checked)
+    assert ignored(*(replace(running(f"c{n}"), labels={NETWORK_LABEL: "blog"}) for n in range(500))) == ()
+    assert checked.call_count == 500
 
 
 def test_claims_name_the_resource_and_the_container() -> None:

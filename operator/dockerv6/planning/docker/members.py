@@ -18,6 +18,8 @@ from dockerv6.planning.steps import AttachMember, DetachMember
 
 GATEWAY_PRIORITY_SINCE = (28, 0)
 _NETWORK_MODES_WITHOUT_NETWORKS = ("host", "none")
+_OF_COMPOSE = "com.docker.compose."
+"""Begins the labels that Compose sets on all containers of a project or service, and no person."""
 _SHARED = "container:"
 """Begins the network mode of a container that shares the network namespace of the one whose id follows."""
 
@@ -41,13 +43,14 @@ def attach_members(desired: Desired, observed: Observed, network: Network | Netw
     """Attach the members that are not attached yet."""
     attached = {a.container_id for a in (*observed.attachments, *observed.remembered)}
     members = matching_members(desired, observed.containers)
-    selected = [c for c in members if has_labels(c.labels, desired.resource.spec.members.match_labels)]
+    wanted = desired.resource.spec.members.match_labels
+    # whoever sets `NETWORK_LABEL` takes no alias from those that the resource selects
+    every, selected = _projects(members), _projects(c for c in members if has_labels(c.labels, wanted))
     return tuple(
         AttachMember(
             desired.name,
             network.name,
-            # whoever sets `NETWORK_LABEL` takes no alias from those that the resource selects
-            _attachment(container, selected if container in selected else members, observed),
+            _attachment(container, selected if has_labels(container.labels, wanted) else every, observed),
         )
         for container in members
         if container.id not in attached and has_networks(container)
@@ -82,10 +85,13 @@ def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]
     wanted = desired.resource.spec.members.match_labels
     if not wanted or observed.engine is None:
         return ()
-    every = matching_members(desired, observed.containers)
-    members = [c for c in every if has_labels(c.labels, wanted)]
-    served = {a.container_id for a in observed.attachments} | {c.id for c in every if has_networks(c)}
-    excluded = ["; ".join(why) for c in members if (why := exclusion(c, served, observed.containers))]
+    by_id = {c.id: c for c in observed.containers}
+    labelled = [c for c in matching_members(desired, observed.containers) if has_labels(c.labels, wanted)]
+    members = labelled
+    if all(key.startswith(_OF_COMPOSE) for key in wanted):  # whoever selects a project does not mean those
+        members = [c for c in labelled if _network_mode(c, by_id) not in _NETWORK_MODES_WITHOUT_NETWORKS]
+    attached = {a.container_id for a in observed.attachments}
+    excluded = ["; ".join(why) for c in members if (why := exclusion(c, desired.resource, by_id, attached))]
     if excluded:
         return (_finding(Reason.MEMBER_REFUSED, f"spec.members: {'; '.join(excluded)}"),)
     unproven = unproven_labels(observed.containers, wanted)
@@ -95,6 +101,8 @@ def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]
         listed = ", ".join(f"{key}={value}" for key, value in sorted(wanted.items()))
         if allowed := desired.resource.spec.members.allowed_compose_projects:
             listed += f" and of the Compose project {either_of(allowed)}"
+        if labelled:
+            listed += ", apart from those with network_mode host or none"
         remedy = unproven or "add the labels to a container, or correct spec.members"
         return (_finding(Reason.NO_MEMBER, f"spec.members: no running container is labelled {listed}; {remedy}"),)
     return ()
@@ -110,7 +118,18 @@ def has_networks(container: Container) -> bool:
     return mode not in _NETWORK_MODES_WITHOUT_NETWORKS and not mode.startswith(_SHARED)
 
 
-def exclusion(container: Container, served: Collection[str], containers: Iterable[Container]) -> tuple[str, str] | None:
+def _network_mode(container: Container, containers: Mapping[str, Container]) -> str:
+    """The network mode of the container, or of the one whose network namespace it shares."""
+    owner = containers.get(container.network_mode.removeprefix(_SHARED))
+    return (owner or container).network_mode
+
+
+def exclusion(
+    container: Container,
+    resource: NetworkResource,
+    containers: Mapping[str, Container],
+    attached: Collection[str] = (),
+) -> tuple[str, str] | None:
     """Why a member has no address of the network, and the remedy; None: it has one, or gets one.
 
     A container that shares the network namespace of another one (Compose: ``network_mode: service:vpn``) has the
@@ -118,26 +137,35 @@ def exclusion(container: Container, served: Collection[str], containers: Iterabl
 
     Args:
         container: the member.
-        served: ids of the containers that are attached, or will be.
-        containers: all running ones.
+        resource: the network.
+        containers: all running ones, by id.
+        attached: ids of containers that are attached, beside those whose endpoints say so.
     """
-    if has_networks(container):
+    id_ = container.network_mode.removeprefix(_SHARED)
+    if has_networks(container) or id_ in attached:
         return None
     if not container.network_mode.startswith(_SHARED):
         why = f"{container.name} (network_mode {container.network_mode}) can't be attached to any network"
         return why, "remove the label or that mode"
-    owner = container.network_mode.removeprefix(_SHARED)
-    if owner in served:
+    owner = containers.get(id_)
+    if owner is None:
+        return f"{container.name} shares the network of container {id_[:12]}, which is not running", "start that one"
+    why = f"{container.name} shares the network of container {owner.name}, which"
+    if not has_networks(owner):
+        why = f"{why} (network_mode {owner.network_mode}) can't be attached to any network"
+        return why, "remove the label or one of the modes"
+    if is_member(resource, owner.labels) or any(end.network_name == resource.docker_name for end in owner.endpoints):
         return None
-    name = next((c.name for c in containers if c.id == owner), None)
-    if name is None:
-        return f"{container.name} shares the network of container {owner[:12]}, which is not running", "start that one"
-    why = f"{container.name} shares the network of container {name}, which is not a member"
-    return why, f"give {name} the label too, or remove it from both"
+    remedy = f"give {owner.name} the label {NETWORK_LABEL}={resource.metadata.name}, or remove that of {container.name}"
+    return f"{why} is not a member", remedy
 
 
-def _attachment(container: Container, members: Iterable[Container], observed: Observed) -> Attachment:
-    """How a member is attached.
+def _projects(containers: Iterable[Container]) -> set[str]:
+    return {each.labels[COMPOSE_PROJECT] for each in containers if COMPOSE_PROJECT in each.labels}
+
+
+def _attachment(container: Container, projects: Collection[str], observed: Observed) -> Attachment:
+    """How a member is attached, where the members are of these Compose projects.
 
     It gets its Compose service's name as an alias, unless members are of several Compose projects: one project must not
     take a name of another one. The gateway priority is below that of the other networks (engine >=
@@ -146,7 +174,6 @@ def _attachment(container: Container, members: Iterable[Container], observed: Ob
     (measured). If it has no IPv4, the IPv4 default route stays.
     """
     service = container.labels.get(COMPOSE_SERVICE)
-    projects = {each.labels[COMPOSE_PROJECT] for each in members if COMPOSE_PROJECT in each.labels}
     named = service is not None and projects == {container.labels.get(COMPOSE_PROJECT)}
     newer = observed.engine is not None and observed.engine.release >= GATEWAY_PRIORITY_SINCE
     return Attachment(

@@ -143,11 +143,32 @@ class TestAttach:
         shared = replace(WEB, network_mode=f"container:{vpn.id}")
         (finding,) = member_findings(DESIRED, state(shared, vpn))
         assert finding.message == (
-            "spec.members: web shares the network of container vpn, which is not a member; give vpn the label too,"
-            " or remove it from both"
+            "spec.members: web shares the network of container vpn, which is not a member; give vpn the label"
+            " dockerv6.io/network=blog, or remove that of web"
         )
+        assert member_findings(DESIRED, state(shared, replace(vpn, labels={NETWORK_LABEL: "blog"}))) == ()
+        (finding,) = member_findings(DESIRED, state(shared, replace(vpn, network_mode="host")))
+        assert "container vpn, which (network_mode host) can't be attached to any network" in finding.message
         (finding,) = member_findings(DESIRED, state(shared))
         assert "container dddddddddddd, which is not running" in finding.message
+
+    def test_whoever_selects_a_compose_project_does_not_mean_its_containers_without_networks(self) -> None:
+        want = desired(members={"matchLabels": {COMPOSE_PROJECT: "blog"}})
+        agent = replace(composed("agent", "blog"), network_mode="host")
+        offline = replace(composed("offline", "blog"), network_mode="none")
+        beside = replace(composed("beside", "blog"), network_mode=f"container:{agent.id}")
+        alone = observed(HERE, containers=(agent, offline, beside))
+        found = observed(HERE, containers=(agent, offline, beside, composed("web", "blog")))
+        assert member_findings(want, found) == ()
+        assert [s.endpoint.container_name for s in attach_members(want, found, HERE)] == ["web"]
+        (finding,) = member_findings(want, alone)
+        assert finding.message == (
+            "spec.members: no running container is labelled com.docker.compose.project=blog, apart from those with"
+            " network_mode host or none; add the labels to a container, or correct spec.members"
+        )
+        # a label that a person wrote was meant
+        labelled = desired(members={"matchLabels": {COMPOSE_PROJECT: "blog", "stack": "blog"}})
+        assert [f.reason for f in member_findings(labelled, found)] == ["MemberRefused"]
 
 
 def test_members_of_several_compose_projects_get_no_aliases() -> None:
