@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.hostnet.namespaces import NetworkNamespace
-from dockerv6.probe.attempts import Prober
+from dockerv6.probe.attempts import ProbeOutcome, Prober
 from tests.lab.process import end
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def test_a_connection_is_accepted_refused_or_lost(outside: tuple[Prober, IPv6Add
     prober, host = outside
     with socket.create_server(("::", 8080), family=socket.AF_INET6):
         accepted = asyncio.run(prober.connect(host, 8080))
+        itself = asyncio.run(prober.connect(host, 8080, hops=1))
     assert accepted.passed
+    assert itself.passed
     refused = asyncio.run(prober.connect(host, 8081))
     assert (refused.passed, refused.reset) == (False, True)
     inside_netns.exec("nft", "add table inet t; add chain inet t c { type filter hook input priority 0; }")
@@ -132,12 +134,43 @@ def test_a_router_answers_where_the_hop_limit_ends(
     assert not unrouted.passed
     assert f"{host} answers: no route to destination" in unrouted.message
     assert asyncio.run(prober.ping(_ELSEWHERE, hops=1)).passed
-    assert not asyncio.run(prober.ping(_ELSEWHERE, hops=1, near=str(host))).passed
+    near = Prober(prober._open, prober.origin, {str(host)})
+    assert not asyncio.run(near.ping(_ELSEWHERE, hops=1)).passed
     commands = f"link add far0 up type veth peer name far1\nlink set far1 up\nroute add {_ELSEWHERE} dev far0\n"
     inside_netns.exec("ip", "-batch", "-", stdin=commands)
     ended = asyncio.run(prober.ping(_ELSEWHERE, hops=1))
     assert ended.passed
     assert f"{host} answers: time exceeded" in ended.message
+    assert not asyncio.run(prober.connect(_ELSEWHERE, 80, hops=1)).passed
+
+
+def test_an_error_is_told_of_the_connection_that_it_is_about(
+    outside: tuple[Prober, IPv6Address], inside_netns: Namespace
+) -> None:
+    prober, host = outside
+    inside_netns.exec("nft", "add table inet t; add chain inet t c { type filter hook input priority 0; }")
+    inside_netns.exec("nft", "add rule inet t c tcp dport 8080 reject with icmpv6 admin-prohibited")
+
+    async def both() -> list[ProbeOutcome]:
+        return await asyncio.gather(prober.connect(host, 8080), prober.connect(host, 8081))
+
+    prohibited, refused = asyncio.run(both())
+    assert "administratively prohibited" in prohibited.message
+    assert refused.reset
+
+
+def test_a_black_hole_is_told_from_a_target_that_answers_small_packets_only(
+    outside: tuple[Prober, IPv6Address], inside_netns: Namespace
+) -> None:
+    prober, host = outside
+    assert asyncio.run(prober.path_mtu(host, 1500)).passed
+    inside_netns.exec("nft", "add table inet t; add chain inet t c { type filter hook input priority 0; }")
+    inside_netns.exec("nft", "add rule inet t c meta length > 1400 drop")
+    assert not asyncio.run(prober.path_mtu(host, 1500)).passed
+    inside_netns.exec("nft", "add rule inet t c meta length > 1000 drop")
+    small = asyncio.run(prober.path_mtu(host, 1500))
+    assert small.passed
+    assert "not tested" in small.message
 
 
 def test_without_a_route_nothing_is_sent(inside_netns: Namespace) -> None:

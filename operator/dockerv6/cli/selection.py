@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dockerv6.api.kinds import GROUP, KINDS, KindInfo, UnknownKind, kind_info, resolve_kind
+from dockerv6.api.kinds import GROUP, KINDS, NETWORK, KindInfo, UnknownKind, kind_info, resolve_kind
 from dockerv6.cli.state import StateDirectory
 from dockerv6.daemon.settings import Settings
 from dockerv6.store.model import StoredObject
@@ -160,6 +160,14 @@ def complete(context: click.Context, parameter: click.Parameter, incomplete: str
     except Exception:  # noqa: BLE001 - completion can't report an error
         return []
     return [info.plural for info in KINDS if info.plural.startswith(incomplete)]
+
+
+def complete_networks(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the names of IPv6Networks in the state directory."""
+    try:
+        return [name for name in _names(context, resolve_kind(NETWORK)) if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - completion can't report an error
+        return []
 
 
 def _names(context: click.Context, info: KindInfo) -> list[str]:

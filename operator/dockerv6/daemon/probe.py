@@ -3,15 +3,16 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from dockerv6.api.kinds import NETWORK
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
-from dockerv6.daemon.probe_ports import ProbedNetwork, describe, host_socket, published
+from dockerv6.daemon.probe_ports import ProbedNetwork, describe, published
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.port import EngineError
 from dockerv6.dockerd.throwaway import StartedContainer, ThrowawayContainers
@@ -26,12 +27,15 @@ from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.host.interfaces import external_addresses, is_default_route
 from dockerv6.planning.inputs import HostView
-from dockerv6.probe.attempts import ProbeOutcome, Prober
+from dockerv6.probe.attempts import MINIMUM_MTU, ProbeOutcome, Prober
 from dockerv6.probe.targets import AnyAddress, ProbeRequest, ProbeTarget, nameservers, next_hops
 from dockerv6.store.tables import read_objects
 
 EMBEDDED_DNS = IPv4Address("127.0.0.11")
 """The engine's resolver in each container of a network that is not the default bridge."""
+
+_NO_RESOLVER = IPv4Address("127.0.0.1")
+"""What resolvers ask without a nameserver (resolv.conf(5))."""
 
 _HOST_RESOLVERS = Path("/etc/resolv.conf")
 
@@ -39,7 +43,7 @@ _NEUTRAL_NAME = "ipv4only.arpa"
 """A name of the root servers' operators for hosts that ask their resolver about DNS64 (RFC 7050); it has no AAAA."""
 
 _BEYOND = IPv6Address("2000::1")
-"""An unassigned address. With a hop limit of 2 a packet to it ends at the host's next hop, and nobody else sees it."""
+"""An unassigned address. Packets to it end at the host's next hop by their hop limit, and nobody else sees them."""
 
 _ADDRESS_PATIENCE, _PAUSE = 10.0, 0.1  # seconds; duplicate address detection of the bridge and of the container
 
@@ -62,11 +66,13 @@ class _Outside:
         targets: to ping, and to connect to where they have a port.
         chosen: the user named them.
         address: of the host, for clients; None: it has none.
+        own: all addresses of the host.
     """
 
     targets: tuple[ProbeTarget, ...]
     chosen: bool
     address: IPv6Address | None
+    own: frozenset[str]
 
 
 async def probe(
@@ -100,9 +106,7 @@ async def probe(
                 outside = _outside(request, host)
                 prober = _Probe(containers, outside, walk)
                 found = [each for network in networks for each in await prober.network(network)]
-                found += await published(networks, outside.address, prober.explained)
-                await containers.remove_all()
-                return found
+                return found + await published(networks, outside.address, prober.explained)
             finally:
                 with suppress(EngineError):  # what ended the probe is what to tell; a later run removes the rest
                     await containers.remove_all()
@@ -110,6 +114,17 @@ async def probe(
     except (EngineError, OSError) as error:
         message = str(error) if isinstance(error, EngineError) else f"{error.strerror}: {error.filename or 'probe'}"
         return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", message, "run it as root, on the host of the engine")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """A container by its name, its network namespace and resolver, and the interface with its address."""
+
+    name: str
+    namespace: NetworkNamespace
+    resolver: AnyAddress
+    interface: Interface
+    address: IPv6Address
 
 
 @contextmanager
@@ -131,8 +146,8 @@ class _Probe:
         self._containers = containers
         self._outside = outside
         self._walk = walk
-        self._walked: Mapping[str, Sequence[FlowProblem]] | None = None
-        self._host = Prober(host_socket, "this host")
+        self._walked: asyncio.Future[Mapping[str, Sequence[FlowProblem]]] | None = None
+        self._host = Prober(_host_socket, "this host", outside.own)
 
     async def network(self, network: ProbedNetwork) -> list[HostCheck]:
         if not network.text("networkID"):
@@ -140,38 +155,37 @@ class _Probe:
             return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", message, describe(network))]
         try:
             container = await self._containers.start(network.text("networkID"))
-            async with _inside(container) as (namespace, resolvers):
-                found = await self._from_inside(network, container, namespace, resolvers)
+            namespace, resolvers = await _entered(container)
+            with closing(namespace):
+                found = await _own_address(namespace)
+                if found is None:
+                    message = f"container {container.name} got no usable IPv6 address in {_ADDRESS_PATIENCE:.0f} s"
+                    checks = [fail(FindingId.PROBE_NO_ADDRESS, f"{network.name}: address", message, describe(network))]
+                else:
+                    checks = await self._from_inside(network, _Inside(container.name, namespace, resolvers[0], *found))
             await self._containers.remove_all()
         except EngineError as error:
             return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", str(error), describe(network))]
-        return found
+        return checks
 
-    async def _from_inside(
-        self,
-        network: ProbedNetwork,
-        container: StartedContainer,
-        namespace: NetworkNamespace,
-        resolvers: Sequence[AnyAddress],
-    ) -> list[HostCheck]:
+    async def _from_inside(self, network: ProbedNetwork, inside: _Inside) -> list[HostCheck]:
         name = f"{network.name}: address"
-        interface, own = await _own_address(namespace)
-        if own is None:
-            message = f"container {container.name} got no usable IPv6 address in {_ADDRESS_PATIENCE:.0f} s"
-            return [fail(FindingId.PROBE_NO_ADDRESS, name, message, describe(network))]
-        routed = any(is_default_route(route) for route in namespace.run(RouteReader().read))
-        prober = Prober(namespace.open_socket, f"{own} on {network.name}")
+        own, interface = inside.address, inside.interface
+        prober = Prober(inside.namespace.open_socket, f"{own} on {network.name}", self._outside.own | {str(own)})
+        routed = any(is_default_route(route) for route in inside.namespace.run(RouteReader().read))
         if routed or not network.leads_out:
             found = [ok(name, f"{own} on {interface.name}" + (", and a default route" if routed else ""))]
         else:
-            message = f"container {container.name} has {own}, and no IPv6 default route"
+            message = f"container {inside.name} has {own}, and no IPv6 default route"
             found = [fail(FindingId.PROBE_NO_ROUTE, name, message, describe(network))]
-        work = [self._gateway(network, prober), self._dns(network, prober, container, own, resolvers)]
-        if network.leads_out:
-            work += [self._target(network, prober, each, interface.mtu, resolvers) for each in self._outside.targets]
+        leads_out = network.leads_out or (routed and not network.text("bridge"))  # macvlan, ipvlan: not by the host
+        asked = next((each.host for each in self._outside.targets if each.address is None), _NEUTRAL_NAME)
+        work = [self._gateway(network, prober), self._dns(network, prober, inside, asked if leads_out else "")]
+        if leads_out:
+            work += [self._target(network, prober, each, inside) for each in self._outside.targets]
             if not self._outside.targets:
                 message = "not tested: this host has no IPv6 default route and no IPv6 resolver"
-                work.append(_already(warn(FindingId.PROBE_NO_TARGET, f"{network.name}: outside", message, _TARGET)))
+                found.append(warn(FindingId.PROBE_NO_TARGET, f"{network.name}: outside", message, _TARGET))
         return found + [each for several in await asyncio.gather(*work) for each in several]
 
     async def _gateway(self, network: ProbedNetwork, prober: Prober) -> list[HostCheck]:
@@ -185,28 +199,28 @@ class _Probe:
         return [fail(FindingId.PROBE_GATEWAY_UNREACHABLE, name, outcome.message, *commands, describe(network))]
 
     async def _target(
-        self,
-        network: ProbedNetwork,
-        prober: Prober,
-        target: ProbeTarget,
-        mtu: int,
-        resolvers: Sequence[AnyAddress],
+        self, network: ProbedNetwork, prober: Prober, target: ProbeTarget, inside: _Inside
     ) -> list[HostCheck]:
         name, address = f"{network.name}: outside", target.address
         if address is None:
-            outcome, addresses = await prober.resolve(resolvers[0], target.host) if resolvers else (None, ())
+            outcome, addresses = await prober.resolve(inside.resolver, target.host)
             if not addresses:
-                message = outcome.message if outcome is not None else "the container has no resolver"
-                return [await self.explained(name, message, network, FindingId.PROBE_DNS_FAILED)]
+                return [await self.explained(name, outcome.message, network, FindingId.PROBE_DNS_FAILED)]
             address = addresses[0]
-        hops, near = (2, network.text("gateway")) if address == _BEYOND else (64, "")
-        found = [await self._tried(network, prober, lambda each: each.ping(address, hops, near))]
+
+        def ping(sender: Prober) -> Awaitable[ProbeOutcome]:
+            if address != _BEYOND:
+                return sender.ping(address)
+            routers = 2 if network.text("bridge") and sender is prober else 1
+            return sender.ping(address, routers)
+
+        found = [await self._tried(network, prober, ping)]
         reached = found[0].id is None
         port = target.port
         if port is not None:
             found.append(await self._tried(network, prober, lambda each: each.connect(address, port)))
-        if reached and hops > 2:  # noqa: PLR2004 - the far end answers, not only the next hop
-            found.append(self._path_mtu(network, await prober.path_mtu(address, mtu)))
+        if reached and address != _BEYOND:
+            found.append(self._path_mtu(network, await prober.path_mtu(address, inside.interface.mtu)))
         return found
 
     async def _tried(
@@ -214,7 +228,7 @@ class _Probe:
     ) -> HostCheck:
         """Try it from the container, and if it fails from the host too, to tell whose fault it is."""
         name, outcome = f"{network.name}: outside", await attempt(prober)
-        if outcome.passed:
+        if outcome.passed or (outcome.reset and not self._outside.chosen):  # a resolver need not speak TCP
             return ok(name, outcome.message)
         compared = await attempt(self._host)
         if not compared.passed:
@@ -222,8 +236,10 @@ class _Probe:
             report = fail if self._outside.chosen or outcome.rejected else warn
             return report(FindingId.PROBE_OUTSIDE_UNREACHABLE, name, message, "ip -6 route", _CAPTURE)
         hint = ""
-        if network.text("egress") == EgressMode.ROUTED and not outcome.rejected:
-            hint = f"; does the router of this host have a route for {network.text('subnet')} via this host?"
+        if network.text("egress") in {EgressMode.ROUTED, EgressMode.PREFIX_TRANSLATION} and not outcome.rejected:
+            translated = network.status.get("translatedTo")
+            prefix = translated[0] if isinstance(translated, list) else network.text("subnet")
+            hint = f"; does the router of this host have a route for {prefix} via this host?"
         message = f"{outcome.message}; the host itself gets through{hint}"
         return await self.explained(name, message, network, FindingId.PROBE_EGRESS_BLOCKED)
 
@@ -231,45 +247,36 @@ class _Probe:
         name = f"{network.name}: path MTU"
         if outcome.passed:
             return ok(name, outcome.message)
-        width = max(outcome.mtu, 1280)
-        remedy = f"let ICMPv6 type 2 pass where the path narrows, or set spec.bridge.mtu: {width}"
+        remedy = f"let ICMPv6 type 2 pass where the path narrows, or set spec.bridge.mtu: {MINIMUM_MTU}"
         return fail(FindingId.PROBE_PATH_MTU_BLACK_HOLE, name, outcome.message, remedy)
 
-    async def _dns(
-        self,
-        network: ProbedNetwork,
-        prober: Prober,
-        container: StartedContainer,
-        own: IPv6Address,
-        resolvers: Sequence[AnyAddress],
-    ) -> list[HostCheck]:
+    async def _dns(self, network: ProbedNetwork, prober: Prober, inside: _Inside, asked: str) -> list[HostCheck]:
         name, found = f"{network.name}: DNS", []
-        if not resolvers:
-            message = f"container {container.name} has no nameserver in /etc/resolv.conf"
-            return [fail(FindingId.PROBE_DNS_FAILED, name, message, "docker info")]
-        if resolvers[0] == EMBEDDED_DNS:
-            outcome, addresses = await prober.resolve(resolvers[0], container.name)
-            if own not in addresses:
-                message = f"{outcome.message}; expected {own}: the engine's resolver does not know its container"
+        if inside.resolver == EMBEDDED_DNS:
+            outcome, addresses = await prober.resolve(EMBEDDED_DNS, inside.name)
+            if inside.address not in addresses:
+                expected = f"expected {inside.address}: the engine's resolver does not know its container"
+                message = f"{outcome.message}; {expected}"
                 return [fail(FindingId.PROBE_DNS_FAILED, name, message, "journalctl --unit docker")]
             found.append(ok(name, outcome.message))
-        if network.leads_out:
-            asked = next((each.host for each in self._outside.targets if each.address is None), _NEUTRAL_NAME)
-            outcome, _ = await prober.resolve(resolvers[0], asked)
+        if asked:
+            outcome, _ = await prober.resolve(inside.resolver, asked)
             if outcome.passed:
                 found.append(ok(name, outcome.message))
             else:
                 upstream = nameservers(_HOST_RESOLVERS)[:1]
-                compared = "".join([f"; {(await self._host.resolve(each, asked))[0].message}" for each in upstream])
+                compared = [(await self._host.resolve(each, asked))[0] for each in upstream]
+                message = "; ".join([outcome.message, *(each.message for each in compared)])
+                mine = self._outside.chosen or not compared or compared[0].passed
                 remedy = "see which resolvers the engine uses: /etc/resolv.conf, and `dns` in /etc/docker/daemon.json"
-                found.append(fail(FindingId.PROBE_DNS_FAILED, name, outcome.message + compared, remedy))
+                found.append((fail if mine else warn)(FindingId.PROBE_DNS_FAILED, name, message, remedy))
         return found
 
     async def explained(self, name: str, message: str, network: ProbedNetwork, finding: FindingId) -> HostCheck:
         """A failure, with what the packet walk says of the network's flows, and its commands."""
         if self._walked is None:
-            self._walked = await self._walk()
-        found = self._walked.get(network.name, ())[:_SHOWN]
+            self._walked = asyncio.ensure_future(self._walk())
+        found = (await self._walked).get(network.name, ())[:_SHOWN]
         commands = tuple(dict.fromkeys(command for each in found for command in each.commands))
         said = "".join(f"; {each.message}" for each in found)
         return fail(finding, name, message + said, *(commands or (describe(network), _CAPTURE)))
@@ -280,13 +287,8 @@ _CAPTURE = "watch where the packets end while you repeat it: tcpdump -ni any icm
 _SHOWN = 3  # of the packet walk's findings
 
 
-async def _already(check: HostCheck) -> list[HostCheck]:
-    return [check]
-
-
-@asynccontextmanager
-async def _inside(container: StartedContainer) -> AsyncIterator[tuple[NetworkNamespace, tuple[AnyAddress, ...]]]:
-    """The network namespace of a container, and its resolvers.
+async def _entered(container: StartedContainer) -> tuple[NetworkNamespace, Sequence[AnyAddress]]:
+    """The network namespace of a container, and its resolvers, of which there is one at least.
 
     Raises:
         EngineError: its processes can't be seen, or may not be entered.
@@ -294,36 +296,31 @@ async def _inside(container: StartedContainer) -> AsyncIterator[tuple[NetworkNam
     process = await asyncio.to_thread(ContainerProcesses().process, container.id)
     if process is None:
         raise EngineError(
-            f"container {container.name} runs where its processes can't be seen: the engine is on another host, or"
-            " dockerv6 in a container without the host's PID namespace (--pid=host)"
+            f"container {container.name} runs where its processes can't be seen: the engine is on another host,"
+            " dockerv6 in a container without the host's PID namespace (--pid=host), or its program ended at once"
         )
     try:
         namespace = NetworkNamespace.of_process(process)
         namespace.run(lambda: None)
-        resolvers = nameservers(Path(f"/proc/{process}/root/etc/resolv.conf"))
+        return namespace, nameservers(Path(f"/proc/{process}/root/etc/resolv.conf")) or (_NO_RESOLVER,)
     except OSError as error:
         raise EngineError(
             f"the network namespace of a container can't be entered ({error.strerror}): this needs root with"
             " CAP_SYS_ADMIN and CAP_SYS_PTRACE"
         ) from error
-    try:
-        yield namespace, resolvers
-    finally:
-        namespace.close()
 
 
-async def _own_address(namespace: NetworkNamespace) -> tuple[Interface, IPv6Address | None]:
+async def _own_address(namespace: NetworkNamespace) -> tuple[Interface, IPv6Address] | None:
     """The container's interface and address, once duplicate address detection is over."""
     loop = asyncio.get_running_loop()
     end = loop.time() + _ADDRESS_PATIENCE
     while True:
-        found = [each for each in namespace.run(links.interfaces) if each.name != "lo"]
-        for interface in found:
+        for interface in namespace.run(links.interfaces):
             for address in interface.addresses:
                 if address.ip not in interface.tentative:
                     return interface, address.ip
         if loop.time() >= end:
-            return (found or list(namespace.run(links.interfaces)))[0], None
+            return None
         await asyncio.sleep(_PAUSE)
 
 
@@ -336,12 +333,20 @@ def _outside(request: ProbeRequest, host: HostView) -> _Outside:
         if name in uplinks and each.ip not in interface.tentative
     ]
     address = next(iter((*usable, *sorted(external_addresses(host)))), None)
+    own = frozenset(str(each.ip) for interface in host.interfaces.values() for each in interface.addresses)
     if request.targets:
-        return _Outside(request.targets, True, address)
-    hops = [_BEYOND if each.is_link_local else each for each in next_hops(Path("/proc/thread-self/net/ipv6_route"))]
+        return _Outside(request.targets, True, address, own)
+    hops = [
+        _BEYOND if each.is_link_local or each.is_unspecified else each
+        for each in next_hops(Path("/proc/thread-self/net/ipv6_route"))
+    ]
     pinged = [ProbeTarget(str(each), each) for each in dict.fromkeys(hops)]
     servers = (each for each in nameservers(_HOST_RESOLVERS) if isinstance(each, IPv6Address))
     resolvers = [
         ProbeTarget(str(each), each, 53) for each in servers if not each.is_loopback and not each.is_link_local
     ]
-    return _Outside((*pinged, *resolvers), False, address)
+    return _Outside((*pinged, *resolvers), False, address, own)
+
+
+def _host_socket(family: int, kind: int, protocol: int) -> socket.socket:
+    return socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)

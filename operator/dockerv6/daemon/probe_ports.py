@@ -1,12 +1,11 @@
 """Published ports of a network, tried from a namespace that stands for the outside."""
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from dockerv6.daemon.findings import FindingId, HostCheck, ok, warn
+from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
 from dockerv6.hostnet.namespaces import NetworkNamespace
 from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.text import shell_quoted
@@ -56,55 +55,51 @@ async def published(
     if not ports:
         return []
     namespace = None
-    prober, where = (
-        Prober(host_socket, "this host"),
-        "from this host itself, whose packets take another path than clients'",
-    )
     try:
         namespace = NetworkNamespace.create()
         name, host_end, client = namespace.join()
-        prober, address = Prober(namespace.open_socket, f"{client} ({name})"), address or host_end
-        where = f"from a namespace behind {name}, which stands for the outside but is not the uplink"
+        prober = Prober(namespace.open_socket, f"{client} ({name})")
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def tried(network: ProbedNetwork, port: Mapping[str, object]) -> HostCheck:
+            async with slots:
+                return await _port(network, port, prober, address or host_end, explain)
+
+        return list(await asyncio.gather(*(tried(*each) for each in ports)))
     except OSError as error:
-        where += f" (no other namespace can be made: {error.strerror})"
-    try:
-        return list(await asyncio.gather(*(_port(*each, prober, address, where, explain) for each in ports)))
+        message = f"published ports are not tested: no namespace that stands for the outside: {error.strerror}"
+        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", message, "run it as root, on the host of the engine")]
     finally:
         if namespace is not None:
             namespace.close()
 
 
 async def _port(
-    network: ProbedNetwork,
-    port: Mapping[str, object],
-    prober: Prober,
-    address: IPv6Address | None,
-    where: str,
-    explain: Explain,
+    network: ProbedNetwork, port: Mapping[str, object], prober: Prober, address: IPv6Address, explain: Explain
 ) -> HostCheck:
     name = f"{network.name}: published"
     written = IPv6Address(str(port["hostAddress"]))
-    target = address if written.is_unspecified else written
-    shown = f"{port['protocol']} port {port['port']} of {port['container'] or port['address']}"
-    if target is None or port["protocol"] != "tcp" or port.get("from"):
-        why = "the host has no address" if target is None else "only TCP ports that are open to all can be"
-        return ok(name, f"{shown}: not tested, {why}")
-    outcome = await prober.connect(target, int(str(port["port"])))
-    if outcome.passed:
-        return ok(name, f"{shown}: {outcome.message}, {where}")
+    target, number = address if written.is_unspecified else written, int(str(port["port"]))
+    shown = f"{port['protocol']} port {number} of {port['container'] or port['address']}"
+    if port["protocol"] != "tcp" or port.get("from") or written.is_loopback or written.is_link_local:
+        return ok(name, f"{shown}: not tested, only TCP ports that are open to all can be")
+    outcome = await prober.connect(target, number)
     if outcome.reset:
-        remedy = f"docker exec {shell_quoted(str(port['container']))} ss -lnt"
         unserved = f"nothing listens on [::]:{port['targetPort']} in the container, or a firewall resets connections"
-        message = f"{shown}: {outcome.message}: {unserved}"
-        return warn(FindingId.PROBE_PORT_REFUSED, name, message, remedy)
-    return await explain(name, f"{shown}: {outcome.message}, {where}", network, FindingId.PROBE_PORT_UNREACHABLE)
+        remedy = [f"docker exec {shell_quoted(str(port['container']))} ss -lnt"] if port["container"] else []
+        return warn(FindingId.PROBE_PORT_REFUSED, name, f"{shown}: {outcome.message}: {unserved}", *remedy)
+    by_host = outcome.passed and (await prober.connect(target, number, hops=1)).passed
+    message = f"{shown}: {outcome.message}" + (f" by {_PROXY}" if by_host else "") + f", {_WHERE}"
+    if outcome.passed and not by_host:
+        return ok(name, message)
+    return await explain(name, message, network, FindingId.PROBE_PORT_UNREACHABLE)
+
+
+_AT_ONCE = 64  # each has two sockets, and 1024 files is a usual limit of a process
+_WHERE = "from a namespace behind a veth pair, which stands for the outside but is not the uplink"
+_PROXY = "a process of this host, such as the engine's docker-proxy, which proves nothing about the container"
 
 
 def _ports(network: ProbedNetwork) -> list[Mapping[str, object]]:
     found = network.status.get("publishedPorts")
     return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
-
-
-def host_socket(family: int, kind: int, protocol: int) -> socket.socket:
-    """A non-blocking socket of this process's namespace. Raises `OSError`."""
-    return socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import struct
 import tarfile
 from contextlib import suppress
@@ -31,24 +32,18 @@ T = TypeVar("T")
 LIFETIME = 300
 """Seconds after which a container ends by itself."""
 
-_REPOSITORY = "dockerv6-probe"
+_NAME = "dockerv6-probe"
 _PROGRAM = "sleep"
 _NOBODY = "65534:65534"
-_MEMORY = 16 << 20
-_PIDS = 8
 
 # nanosleep({LIFETIME, 0}, NULL); exit(0) — the timespec follows the code
 _CODE: Mapping[str, tuple[int, bytes]] = {  # the machine in an ELF header (elf(5)), and the instructions
-    "x86_64": (62, bytes.fromhex("b823000000 488d3d0e000000 31f6 0f05 b83c000000 31ff 0f05 90".replace(" ", ""))),
-    "aarch64": (183, bytes.fromhex("e0000010 010080d2 a80c80d2 010000d4 000080d2 a80b80d2 010000d4".replace(" ", ""))),
+    "x86_64": (62, bytes.fromhex("b823000000 488d3d0e000000 31f6 0f05 b83c000000 31ff 0f05 90")),
+    "aarch64": (183, bytes.fromhex("e0000010 010080d2 a80c80d2 010000d4 000080d2 a80b80d2 010000d4")),
 }
 _ELF = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _LOAD_ADDRESS = 0x400000
-
-
-class NoProbeImageError(EngineError):
-    """There is no program for this machine's processor; the message has the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +58,10 @@ def sleeper(machine: str) -> bytes:
     """A static ELF program that sleeps for `LIFETIME` and exits.
 
     Raises:
-        NoProbeImageError: the processor is not known here.
+        EngineError: the processor is not known here.
     """
     if machine not in _CODE:
-        raise NoProbeImageError(
+        raise EngineError(
             f"dockerv6 has no probe image for the processor {machine}; name an image that has the program `sleep`:"
             " --probe-image IMAGE"
         )
@@ -103,10 +98,11 @@ class ThrowawayContainers:
         self._transport = Transport(address.resolve(base_url, environment), parallel=4)
         self._owner = owner
         self._image = image
-        self._own_image = f"{_REPOSITORY}:{hashlib.sha256(owner.encode()).hexdigest()[:12]}"
+        self._imported = False
+        self._own_image = f"{_NAME}:{hashlib.sha256(owner.encode()).hexdigest()[:12]}"
 
     async def start(self, network_id: str) -> StartedContainer:
-        """Start a container on a network. Cancelled or not, `remove_all` finds it.
+        """Start a container on a network. Cancelled or not, `remove_all` finds it, by a name that no image can claim.
 
         Raises:
             EngineError: the engine refuses, or has no such image.
@@ -114,6 +110,7 @@ class ThrowawayContainers:
         return await _to_its_end(self._start(network_id))
 
     async def _import(self) -> None:
+        await self._remove_image()  # a run left it that was killed
         program = sleeper(os.uname().machine)
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as layer:
@@ -124,9 +121,10 @@ class ThrowawayContainers:
         answer = await self._transport.post(path, lambda _: buffer.getvalue())
         if isinstance(answer, dict) and "error" in answer:  # after the status 200
             raise EngineApiError(str(answer["error"]))
+        self._imported = True
 
     async def _start(self, network_id: str) -> StartedContainer:
-        if not self._image:
+        if not self._image and not self._imported:
             await self._import()
         body = {
             "Image": self._image or self._own_image,
@@ -140,36 +138,38 @@ class ThrowawayContainers:
                 "ReadonlyRootfs": True,
                 "CapDrop": ["ALL"],
                 "SecurityOpt": ["no-new-privileges"],
-                "Memory": _MEMORY,
-                "PidsLimit": _PIDS,
                 "LogConfig": {"Type": "none"},
             },
         }
-        created = await self._transport.post("/containers/create", lambda _: body)
-        container = str(created["Id"]) if isinstance(created, dict) else ""
-        await self._transport.post(f"/containers/{container}/start", lambda _: None)
-        return StartedContainer(container, container[:12])
+        name = f"{_NAME}-{secrets.token_hex(6)}"
+        created = await self._transport.post(f"/containers/create?name={name}", lambda _: body)
+        await self._transport.post(f"/containers/{name}/start", lambda _: None)
+        return StartedContainer(str(created["Id"]) if isinstance(created, dict) else "", name)
 
     async def remove_all(self) -> int:
-        """Remove every container with the label, and the image that was made; the number of containers.
+        """Remove every container of the owner; the number of them.
 
         Raises:
             EngineError: the engine does not answer, or refuses.
         """
-        filters = json.dumps({"label": [f"{PROBE_LABEL}={self._owner}"]})
+        filters = json.dumps({"label": [f"{PROBE_LABEL}={self._owner}"], "name": [f"^/?{_NAME}-"]})
         listed = await self._transport.get("/containers/json", {"all": "1", "filters": filters})
         found = [str(each["Id"]) for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         for each in found:
             # a conflict: the engine is removing it, since it has just ended
             with suppress(ContainerNotFound, EngineConflict):
                 await self._transport.delete(f"/containers/{each}?force=1&v=1")
-        with suppress(EngineApiError):  # there is none, or a container of another run still has it
-            await self._transport.delete(f"/images/{self._own_image}")
         return len(found)
 
     async def close(self) -> None:
-        """Close connections."""
+        """Remove the image that was made, and close connections."""
+        if self._imported:
+            await self._remove_image()
         await self._transport.close()
+
+    async def _remove_image(self) -> None:
+        with suppress(EngineError):  # there is none, or a container of another run still has it
+            await self._transport.delete(f"/images/{self._own_image}")
 
 
 async def _to_its_end(work: Coroutine[object, object, T]) -> T:

@@ -10,14 +10,15 @@ import secrets
 import socket
 import struct
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from socket import AF_INET6, AF_UNSPEC
-from threading import Thread
 from typing import Self, TypeVar
 
 from dockerv6.hostnet import addresses, links
+from dockerv6.hostnet.model import MAIN_TABLE
+from dockerv6.hostnet.routes import ROUTE, RTN_UNICAST
 from dockerv6.lib.netlink import NESTED, NETLINK_ROUTE, NLM_F_CREATE, NLM_F_EXCL, attribute, command
 
 T = TypeVar("T")
@@ -26,9 +27,7 @@ _CLONE_NEWNET = 0x40000000
 _RTM_NEWLINK, _RTM_NEWROUTE = 16, 24
 _IFLA_LINKINFO, _IFLA_NET_NS_FD = 18, 28
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
-_ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths, tos, table, protocol, scope, type, flags
-_RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST = 254, 4, 1
-_RTA_GATEWAY = 5
+_RTPROT_STATIC, _RTA_GATEWAY = 4, 5
 _INSIDE = "uplink"
 _libc = ctypes.CDLL(None, use_errno=True)  # os.setns and os.unshare need Python 3.12
 
@@ -103,22 +102,14 @@ def _configure(name: str, address: IPv6Interface, gateway: IPv6Address | None = 
     links.set_link_up(name)
     addresses.add_address(name, address)
     if gateway is not None:
-        route = _ROUTE.pack(AF_INET6, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, 0, _RTN_UNICAST, 0)
+        route = ROUTE.pack(AF_INET6, 0, 0, 0, MAIN_TABLE, _RTPROT_STATIC, 0, RTN_UNICAST, 0)
         command(NETLINK_ROUTE, _RTM_NEWROUTE, NLM_F_CREATE, route + attribute(_RTA_GATEWAY, gateway.packed))
 
 
 def _on_a_thread(function: Callable[[], T]) -> T:
     """A namespace is entered by a thread that ends afterwards: no other code can run there by accident."""
-    outcome: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            outcome.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - raised in the caller
-            outcome.set_exception(error)
-
-    Thread(target=work, name="netns", daemon=True).start()
-    return outcome.result()
+    with ThreadPoolExecutor(1, "netns") as thread:
+        return thread.submit(function).result()
 
 
 def _check(result: int) -> None:

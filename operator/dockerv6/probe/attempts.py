@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -31,9 +31,6 @@ OpenSocket = Callable[[int, int, int], socket.socket]
 MINIMUM_MTU = 1280
 """Bytes that every link must pass (RFC 8200, 5)."""
 
-_SIZES = (9000, 4352, 1500, 1492, 1480, 1472, 1460, 1440, 1420, 1400, 1360, 1320, MINIMUM_MTU)
-"""Common MTUs: Ethernet, PPPoE, 6in4, DS-Lite, WireGuard and other tunnels."""
-
 _SMALL = 64
 _FAR = 64  # the hop limit of hosts
 _ATTEMPTS, _INTERVAL = 3, 1.2
@@ -52,29 +49,28 @@ class ProbeOutcome:
         message: what was sent where, and what came back.
         rejected: a router, a firewall or the kernel said why not; otherwise nothing came back at all.
         reset: a connection was refused by TCP itself: packets pass in both directions.
-        mtu: the largest packet that passed, as far as a probe asked for it.
     """
 
     passed: bool
     message: str
     rejected: bool = False
     reset: bool = False
-    mtu: int = 0
 
 
 class Prober:
     """Sends probes from one network namespace."""
 
-    def __init__(self, open_socket: OpenSocket, origin: str) -> None:
-        """Send nothing yet. ``origin`` is the sender in messages."""
+    def __init__(self, open_socket: OpenSocket, origin: str, near: Collection[str] = ()) -> None:
+        """Send nothing yet. ``origin`` is the sender in messages, ``near`` has its addresses and those of its host."""
         self._open = open_socket
         self.origin = origin
+        self._near = near
 
-    async def ping(self, target: IPv6Address, hops: int = _FAR, near: str = "") -> ProbeOutcome:
+    async def ping(self, target: IPv6Address, hops: int = _FAR) -> ProbeOutcome:
         """Send echo requests until one is answered.
 
         With a small hop limit, any answer of a router is one: Linux looks for a route before it tells that the limit is
-        reached. Only that of ``near``, the host, does not count.
+        reached. Only those of the sender and its host do not count.
         """
         what = f"echo request from {self.origin} to {target}" + (f", hop limit {hops}" if hops < _FAR else "")
         try:
@@ -90,49 +86,50 @@ class Prober:
             return ProbeOutcome(True, f"{what}: answered")
         if answers.errors:
             router, told = answers.errors[0]
-            return ProbeOutcome(hops < _FAR and router != near, f"{what}: {router} answers: {told.what}", rejected=True)
+            return ProbeOutcome(
+                hops < _FAR and router not in self._near, f"{what}: {router} answers: {told.what}", rejected=True
+            )
         return ProbeOutcome(False, f"{what}: nothing came back")
 
     async def path_mtu(self, target: IPv6Address, mtu: int) -> ProbeOutcome:
-        """Find the largest echo request that is answered, and whether routers tell what is too big for them.
+        """Find out whether packets of the interface's MTU are answered, or routers tell that they are too big.
 
-        Passed: packets of the interface's MTU pass, or a packet-too-big message arrived. ``target`` answers small ones.
+        Not passed: those of `MINIMUM_MTU` are answered, and the large ones are lost. ``target`` answers small ones.
         """
-        sizes = [size for size in (mtu, *(s for s in _SIZES if s < mtu)) if size >= MINIMUM_MTU]
-        what = f"echo requests of {' to '.join(dict.fromkeys((f'{mtu}', f'{MINIMUM_MTU}')))} bytes to {target}"
+        what = f"echo requests of {mtu} bytes to {target}"
         try:
             with self._icmp(_FAR) as opened:
                 answers = _Answers(opened, target)
                 for _ in range(_ATTEMPTS):
-                    for sequence, size in enumerate(sizes):
-                        with suppress(OSError):  # EMSGSIZE: the interface itself is smaller
+                    for sequence, size in enumerate((mtu, MINIMUM_MTU)):
+                        with suppress(OSError):  # EMSGSIZE: a route is narrower, and the kernel knows it
                             await answers.send(sequence, size)
-                    largest_known = lambda: 0 in answers.replies or bool(answers.too_big)  # noqa: E731
-                    if await answers.wait(_INTERVAL, largest_known):
+                    if await answers.wait(_INTERVAL, lambda: 0 in answers.replies or bool(answers.too_big)):
                         break
-                await answers.wait(_LATE, lambda: False)  # replies of smaller ones
         except OSError as error:
             return ProbeOutcome(False, f"{what}: {_explained(error)}", rejected=True)
-        passed = max((sizes[each] for each in answers.replies), default=0)
-        if passed == mtu:
-            return ProbeOutcome(True, f"{what}: all pass", mtu=passed)
+        if 0 in answers.replies:
+            return ProbeOutcome(True, f"{what}: answered")
         if answers.too_big:
             router, told = min(answers.too_big, key=lambda each: each[1].mtu)
-            return ProbeOutcome(True, f"{what}: {router} answers: packet too big, its MTU is {told.mtu}", mtu=told.mtu)
-        found = f"{passed} bytes pass" if passed else "none is answered"
-        return ProbeOutcome(
-            False, f"{what}: {found}, larger ones are lost and no packet-too-big message came", mtu=passed
-        )
+            return ProbeOutcome(True, f"{what}: {router} answers: packet too big, its MTU is {told.mtu}")
+        if answers.replies:
+            lost = f"lost, and no packet-too-big message came; those of {MINIMUM_MTU} are answered"
+            return ProbeOutcome(False, f"{what}: {lost}")
+        return ProbeOutcome(True, f"not tested: {target} answers small echo requests only")
 
-    async def connect(self, target: IPv6Address, port: int) -> ProbeOutcome:
-        """Open a TCP connection and close it."""
+    async def connect(self, target: IPv6Address, port: int, hops: int = _FAR) -> ProbeOutcome:
+        """Open a TCP connection and close it. With a hop limit of 1, only the next host itself can accept it."""
         what = f"TCP connection from {self.origin} to [{target}]:{port}"
         loop = asyncio.get_running_loop()
         try:
             with self._open(socket.AF_INET6, socket.SOCK_STREAM, 0) as opened, self._icmp(_FAR) as heard:
-                answers = _Answers(heard, target)
+                opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_UNICAST_HOPS, hops)
+                opened.bind(("::", 0))
+                answers = _Answers(heard, target, opened.getsockname()[1])
                 try:
-                    await asyncio.wait_for(loop.sock_connect(opened, (str(target), port)), _CONNECT)
+                    seconds = _CONNECT if hops == _FAR else _INTERVAL  # kernels limit the rate of their errors
+                    await asyncio.wait_for(loop.sock_connect(opened, (str(target), port)), seconds)
                 except TimeoutError:
                     return ProbeOutcome(False, f"{what}: nothing came back")
                 except OSError as error:
@@ -183,9 +180,10 @@ class Prober:
 class _Answers:
     """What a raw socket receives about packets to one target."""
 
-    def __init__(self, opened: socket.socket, target: IPv6Address) -> None:
+    def __init__(self, opened: socket.socket, target: IPv6Address, source_port: int = 0) -> None:
         self._socket = opened
         self._target = target
+        self._source_port = source_port
         self._identifier = secrets.randbelow(1 << 16)
         self.replies: set[int] = set()
         self.errors: list[tuple[str, IcmpError]] = []
@@ -211,7 +209,7 @@ class _Answers:
             if found.identifier == self._identifier:
                 self.replies.add(found.sequence)
         elif found is not None and found.destination == self._target:
-            if found.protocol == TCP:
+            if found.protocol == TCP and found.source_port == self._source_port:
                 self.tcp_errors.append((source, found))
             elif found.protocol == ICMPV6 and found.source_port == self._identifier:
                 (self.too_big if found.mtu else self.errors).append((source, found))

@@ -62,7 +62,6 @@ class IcmpError:
         destination: of the packet.
         protocol: of the packet.
         source_port: of the packet; of an echo request its identifier.
-        sequence: of an echo request.
     """
 
     what: str
@@ -70,7 +69,6 @@ class IcmpError:
     destination: IPv6Address
     protocol: int
     source_port: int
-    sequence: int
 
 
 def echo_request(identifier: int, sequence: int, size: int) -> bytes:
@@ -90,13 +88,11 @@ def decode_icmp(message: bytes) -> EchoReply | IcmpError | None:
         return None
     protocol = message[_ERROR_HEADER + _NEXT_HEADER]
     to = IPv6Address(message[_ERROR_HEADER + _DESTINATION : inner])
-    if protocol == ICMPV6:
-        _, _, _, source, number = _ECHO.unpack_from(message, inner)
-    else:
-        source, number = int.from_bytes(message[inner : inner + 2], "big"), 0
+    start = inner + 4 if protocol == ICMPV6 else inner
+    source = int.from_bytes(message[start : start + 2], "big")
     what = _UNREACHABLE_CODES.get(code, f"unreachable, code {code}") if kind == _UNREACHABLE else _OTHER_ERRORS[kind]
     mtu = int.from_bytes(message[4:8], "big") if kind == _TOO_BIG else 0
-    return IcmpError(what, mtu, to, protocol, source, number)
+    return IcmpError(what, mtu, to, protocol, source)
 
 
 def dns_query(identifier: int, name: str) -> bytes:

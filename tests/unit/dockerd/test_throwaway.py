@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.dockerd import throwaway
-from dockerv6.dockerd.throwaway import NoProbeImageError, sleeper
+from dockerv6.dockerd.port import EngineError
+from dockerv6.dockerd.throwaway import sleeper
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,5 +33,5 @@ def test_the_program_is_for_its_processor_and_has_its_lifetime(machine: str, num
 
 
 def test_another_processor_needs_an_image() -> None:
-    with pytest.raises(NoProbeImageError, match="--probe-image IMAGE"):
+    with pytest.raises(EngineError, match="--probe-image IMAGE"):
         sleeper("s390x")

@@ -6,17 +6,17 @@ import click
 
 from dockerv6.api.kinds import API_VERSION
 from dockerv6.cli.engine_fix import complete_ids, explanation_of, fix_findings
-from dockerv6.cli.options import ExampleCommand, with_settings
+from dockerv6.cli.options import ExampleCommand, click_type, with_settings
 from dockerv6.cli.printers.objects import encode
 from dockerv6.cli.printers.table import plain, width
-from dockerv6.cli.probing import with_probe
+from dockerv6.cli.selection import complete_networks
 from dockerv6.daemon.settings import Settings
+from dockerv6.probe.targets import ProbeRequest, ProbeTarget, parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dockerv6.daemon.findings import HostCheck
-    from dockerv6.probe.targets import ProbeRequest
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _WORST_FIRST = ("fail", "warn", "ok")
@@ -57,7 +57,17 @@ _WORST_FIRST = ("fail", "warn", "ok")
     is_flag=True,
     help="With --fix: restart the engine with systemd, and restore daemon.json if it does not start.",
 )
-@with_probe
+@click.argument("networks", metavar="[NETWORK]...", nargs=-1, shell_complete=complete_networks)
+@click.option("--probe", is_flag=True, help="Send packets from a throw-away container on each IPv6Network.")
+@click.option("--probe-image", metavar="IMAGE", default="", help="With --probe: run this image, which has `sleep`.")
+@click.option(
+    "--probe-target",
+    "targets",
+    metavar="HOST[:PORT]",
+    multiple=True,
+    type=click_type(parse_target),
+    help="With --probe: reach this host; default: the host's next hop and its IPv6 resolvers. Repeatable.",
+)
 @with_settings
 @click.pass_context
 def command(
@@ -70,7 +80,10 @@ def command(
     yes: bool,
     dry_run: bool,
     restart_engine: bool,
-    request: "ProbeRequest | None",
+    probe: bool,
+    networks: tuple[str, ...],
+    probe_image: str,
+    targets: tuple[ProbeTarget, ...],
 ) -> None:
     """Check this host (privileges, kernel, engine, filters, other programs) and print a remedy for each problem.
 
@@ -85,11 +98,13 @@ def command(
         return
     if (yes or dry_run or restart_engine) and not fix:
         raise click.UsageError("--yes, --dry-run and --restart-engine go with --fix")
+    if not probe and (networks or probe_image or targets):
+        raise click.UsageError("NETWORK, --probe-image and --probe-target go with --probe")
     if fix and output != "table":
         raise click.UsageError("--fix has no -o json; -o json without --fix lists the findings")
     from dockerv6.daemon.doctor import examine  # noqa: PLC0415 - loads the daemon
 
-    checks = examine(settings, request)
+    checks = examine(settings, ProbeRequest(networks, probe_image, targets) if probe else None)
     if output == "json":
         click.echo(encode(_mapping(checks), "json"))
     else:
