@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.cluster import condition, eventually, network_yaml, resource, subnet_of
-from tests.lab.net import FAR_ADDRESS, NEIGHBOUR_ADDRESS, NEIGHBOUR_ADDRESS_V4, UPLINK
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, NEIGHBOUR_ADDRESS_V4, UPLINK
 from tests.lab.process import end
 
 if TYPE_CHECKING:
@@ -169,6 +169,15 @@ def test_a_next_hop_with_a_link_local_address_answers_where_the_hop_limit_ends(l
     assert f"hop limit 2: {NEIGHBOUR_ADDRESS} answers" in found["message"]
 
 
+def test_a_network_that_the_host_does_not_route_is_probed_too(lab: Lab) -> None:
+    addressing = {"subnet": "2001:db8:0:1::/64", "gateway": NEIGHBOUR_ADDRESS, "reserved": [f"{HOST_ADDRESS}/128"]}
+    spec = {"driver": "macvlan", "options": {"parent": UPLINK}, "addressing": addressing, "bridge": {}}
+    found = _probe(_started(lab, spec), "--probe-target", FAR_ADDRESS)
+    assert {each["name"]: each["status"] for each in found if each["name"] != "blog: DNS"} == {
+        **dict.fromkeys(("blog: address", "blog: gateway", "blog: outside", "blog: path MTU"), "ok"),
+    }
+
+
 def test_an_internal_network_is_not_expected_to_reach_the_outside(lab: Lab) -> None:
     found = _probe(_started(lab, {"internal": True}), "--probe-target", FAR_ADDRESS)
     assert _findings(found) == {}
@@ -199,8 +208,10 @@ def test_a_resolver_that_does_not_answer_is_found(lab: Lab) -> None:
     operator = _started(lab)
     with _resolver(lab, answering=False):
         found = _findings(_probe(operator))["ProbeDNSFailed"]
-    assert found["status"] == "fail"
+        asked = _findings(_probe(operator, "--probe-target", "www.example.org"))["ProbeDNSFailed"]
+    assert found["status"] == "warn"  # the host's own query is not answered either
     assert "ipv4only.arpa AAAA" in found["message"]
+    assert asked["status"] == "fail"
 
 
 def test_a_path_mtu_black_hole_is_told_from_a_narrow_path(lab: Lab) -> None:

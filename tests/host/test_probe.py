@@ -152,7 +152,7 @@ def test_an_error_is_told_of_the_connection_that_it_is_about(
     inside_netns.exec("nft", "add rule inet t c tcp dport 8080 reject with icmpv6 admin-prohibited")
 
     async def both() -> list[ProbeOutcome]:
-        return await asyncio.gather(prober.connect(host, 8080), prober.connect(host, 8081))
+        return list(await asyncio.gather(prober.connect(host, 8080), prober.connect(host, 8081)))
 
     prohibited, refused = asyncio.run(both())
     assert "administratively prohibited" in prohibited.message

@@ -336,11 +336,9 @@ def _outside(request: ProbeRequest, host: HostView) -> _Outside:
     own = frozenset(str(each.ip) for interface in host.interfaces.values() for each in interface.addresses)
     if request.targets:
         return _Outside(request.targets, True, address, own)
-    hops = [
-        _BEYOND if each.is_link_local or each.is_unspecified else each
-        for each in next_hops(Path("/proc/thread-self/net/ipv6_route"))
-    ]
-    pinged = [ProbeTarget(str(each), each) for each in dict.fromkeys(hops)]
+    hops = [_BEYOND if each.is_link_local else each for each in next_hops(Path("/proc/thread-self/net/ipv6_route"))]
+    # a link to just one router, or to a VPN that replaces the default route, has no next hop
+    pinged = [ProbeTarget(str(each), each) for each in dict.fromkeys(hops or [_BEYOND] * bool(uplinks))]
     servers = (each for each in nameservers(_HOST_RESOLVERS) if isinstance(each, IPv6Address))
     resolvers = [
         ProbeTarget(str(each), each, 53) for each in servers if not each.is_loopback and not each.is_link_local

@@ -16,7 +16,7 @@ import struct
 import tarfile
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dockerv6.dockerd import address
@@ -25,9 +25,7 @@ from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConfl
 from dockerv6.dockerd.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
-
-T = TypeVar("T")
+    from collections.abc import Mapping
 
 LIFETIME = 300
 """Seconds after which a container ends by itself."""
@@ -107,7 +105,11 @@ class ThrowawayContainers:
         Raises:
             EngineError: the engine refuses, or has no such image.
         """
-        return await _to_its_end(self._start(network_id))
+        task = asyncio.ensure_future(self._start(network_id))
+        try:
+            return await asyncio.shield(task)
+        finally:  # what the engine makes after a cancellation would outlast the clean-up
+            await asyncio.wait([task])
 
     async def _import(self) -> None:
         await self._remove_image()  # a run left it that was killed
@@ -146,36 +148,24 @@ class ThrowawayContainers:
         await self._transport.post(f"/containers/{name}/start", lambda _: None)
         return StartedContainer(str(created["Id"]) if isinstance(created, dict) else "", name)
 
-    async def remove_all(self) -> int:
-        """Remove every container of the owner; the number of them.
+    async def remove_all(self) -> None:
+        """Remove every container of the owner.
 
         Raises:
             EngineError: the engine does not answer, or refuses.
         """
         filters = json.dumps({"label": [f"{PROBE_LABEL}={self._owner}"], "name": [f"^/?{_NAME}-"]})
         listed = await self._transport.get("/containers/json", {"all": "1", "filters": filters})
-        found = [str(each["Id"]) for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-        for each in found:
+        for each in listed if isinstance(listed, list) else []:
             # a conflict: the engine is removing it, since it has just ended
             with suppress(ContainerNotFound, EngineConflict):
-                await self._transport.delete(f"/containers/{each}?force=1&v=1")
-        return len(found)
+                await self._transport.delete(f"/containers/{each['Id']}?force=1&v=1")
 
     async def close(self) -> None:
         """Remove the image that was made, and close connections."""
-        if self._imported:
-            await self._remove_image()
+        await self._remove_image()
         await self._transport.close()
 
     async def _remove_image(self) -> None:
         with suppress(EngineError):  # there is none, or a container of another run still has it
             await self._transport.delete(f"/images/{self._own_image}")
-
-
-async def _to_its_end(work: Coroutine[object, object, T]) -> T:
-    """Cancelled, it still waits for the engine's answer: what the engine then makes would outlast the clean-up."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    finally:
-        await asyncio.wait([task])

@@ -12,7 +12,7 @@ AnyAddress = IPv4Address | IPv6Address
 _BRACKETED = re.compile(r"\[([^\]]+)\](?::(.*))?")
 _NAME = re.compile(r"(?![\d.]+$)(?!.{254})(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _NAMESERVER = re.compile(r"^nameserver\s+(\S+)", re.MULTILINE)
-_RTF_REJECT = 0x200  # linux/route.h
+_RTF_GATEWAY = 0x2  # linux/ipv6_route.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ def parse_target(text: str) -> ProbeTarget:
 
 
 def next_hops(table: Path) -> Iterator[IPv6Address]:
-    """The routers of the default routes, :: where the link has just one (net/ipv6/route.c, rt6_info_route)."""
+    """The routers of the default routes (net/ipv6/route.c, rt6_info_route)."""
     for line in table.read_text(encoding="ascii").splitlines():
         destination, length, _, _, hop, _, _, _, flags, _ = line.split()
-        if int(length, 16) == 0 and int(destination, 16) == 0 and not int(flags, 16) & _RTF_REJECT:
+        if int(length, 16) == 0 and int(destination, 16) == 0 and int(flags, 16) & _RTF_GATEWAY:
             yield IPv6Address(int(hop, 16))
 
 

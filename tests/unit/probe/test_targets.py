@@ -65,11 +65,10 @@ def test_routers_are_those_of_default_routes(tmp_path: Path) -> None:
     rows = [
         f"{zero} 00 {zero} 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003     eth0",
         f"{zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200       lo",
-        f"{zero} 00 {zero} 00 {zero} 00000400 00000001 00000000 00000001     ppp0",
         f"20010db8000000000000000000000000 40 {zero} 00 20010db8000000000000000000000001 0 1 0 3 eth0",
     ]
     table.write_text("\n".join(rows) + "\n")
-    assert list(next_hops(table)) == [IPv6Address("fe80::1"), IPv6Address("::")]
+    assert list(next_hops(table)) == [IPv6Address("fe80::1")]
 
 
 def test_nameservers_are_read_as_resolvers_read_them(tmp_path: Path) -> None:
