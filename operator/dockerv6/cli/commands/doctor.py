@@ -94,6 +94,8 @@ def command(
     to apply it.
     """
     if explain is not None:
+        if fix or output != "table" or request is not None:
+            raise click.UsageError("--explain goes with no other option")
         click.echo(explanation_of(explain))
         return
     if (yes or dry_run or restart_engine) and not fix:

@@ -74,7 +74,14 @@ def test_explain_needs_no_host_and_ignores_case(monkeypatch: Patch) -> None:
     )
 
 
-@pytest.mark.parametrize("options", [["--yes"], ["--dry-run"], ["--restart-engine"], ["--fix", "-o", "json"]], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--yes"], ["--dry-run"], ["--restart-engine"], ["--fix", "-o", "json"]),
+        *(["--explain", "RouteConflict", *other] for other in (["--fix"], ["-o", "json"], ["--probe"])),
+    ],
+    ids=str,
+)
 def test_options_of_fix_go_with_it_only(monkeypatch: Patch, options: list[str]) -> None:
     returning(monkeypatch, doctor, "examine", AssertionError())
     assert run(["doctor", *options]).exit_code == 2
