@@ -143,7 +143,7 @@ def host(cell: Cell, lab_session: Session, operator_root: list[Path], tmp_path: 
 
 @pytest.mark.cells("28.5")
 def test_a_default_bridge_gets_ipv6_after_the_restart_that_was_asked_for(host: EngineHost) -> None:
-    assert "the engine would start again" in host.settings_check()
+    assert "no problem found" in host.settings_check()
     host.apply_yaml("policy.yaml", _POLICY)
     assert host.finding("DefaultBridgeWithoutIPv6") is not None, host.settings_check()
     shown = host.fix()
@@ -219,13 +219,11 @@ def test_what_can_not_be_corrected_here_is_refused(host: EngineHost) -> None:
     host.configure({"debug": True})
     assert "debug: (from flag: true, from file: true); the engine would not start" in host.settings_check()
     host.configure({"ipv6": "yes"})
-    found = host.finding("EngineSettingsRefused")
-    assert found is not None
-    check = ["dockerd", "--validate", "--config-file", _DAEMON_JSON]
-    assert " ".join(check) in found["remedy"]  # type: ignore[operator]
-    assert host.exec(*check, check=False).returncode == 1
+    assert host.finding("EngineSettingsRefused") is not None
     host.configure({"ipv6": False})
-    assert "configuration OK" in host.exec(*check).stderr
+    assert host.finding("EngineSettingsRefused") is None
+    host.path(_DAEMON_JSON).write_text('{"ipv6": false}', encoding="utf-16")
+    assert "the engine accepts it" in host.settings_check()
     host.configure('{\n  // none\n  "ipv6": false\n}')
     assert "/etc/docker/daemon.json:2:3: " in host.settings_check()
     host.apply_yaml("policy.yaml", _POLICY)
@@ -267,4 +265,4 @@ def test_an_engine_with_another_root_directory_is_left_alone(lab: Lab) -> None:
     report = json.loads(lab.operator().cli("doctor", "-o", "json", check=False).stdout)
     (found,) = [check for check in report["checks"] if check["name"] == "engine settings"]
     assert (found["status"], found["id"]) == ("ok", None)
-    assert "not checked: the engine has another root directory" in found["message"]
+    assert "not checked: the engine sees other files" in found["message"]

@@ -66,17 +66,16 @@ def fix_findings(
         click.echo("--fix can end none of these findings.", err=True)
         return ()
     _show(change, restart_engine=restart_engine)
-    if restart_engine:
-        change.refuse_restart()
-    elif not change.diff():
+    if not restart_engine and not change.diff():
         click.echo("daemon.json needs no change; add --restart-engine.", err=True)
         return ()
+    change.check(restart=restart_engine)
     if not _is_allowed(yes=yes, dry_run=dry_run):
         raise click.exceptions.Exit(NOT_APPLIED)
     backup = change.apply()
     _show_undo(change, backup)
     if not restart_engine:
-        how = f"systemctl restart {change.engine.unit}" if change.engine.unit else "as it was started"
+        how = f"systemctl restart {change.engine.unit}" if change.engine.is_restartable() else "as it was started"
         click.echo(f"Restart the engine now, or later: {how}", err=True)
         return change.findings
     change.restart(settings, backup)

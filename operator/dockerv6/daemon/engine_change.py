@@ -2,17 +2,17 @@
 
 import asyncio
 import difflib
+import io
 import os
 import tempfile
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dockerv6.daemon import engine_process
 from dockerv6.daemon.engine_process import EngineProcess, EngineProcessError
-from dockerv6.daemon.engine_settings import VALIDATE_SINCE, SettingsSyntaxError, edited
+from dockerv6.daemon.engine_settings import SettingsSyntaxError, edited
 from dockerv6.daemon.findings import HostCheck
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
@@ -48,8 +48,8 @@ class EngineChange:
 
     def diff(self) -> tuple[str, ...]:
         """The change, as ``diff -u`` shows it; nothing if a restart is enough."""
-        texts = ((content or b"").decode(errors="surrogateescape") for content in (self.before, self.after))
-        before, after = (text.splitlines(keepends=True) for text in texts)
+        contents = (io.BytesIO(content or b"") for content in (self.before, self.after))
+        before, after = ([line.decode(errors="surrogateescape") for line in content] for content in contents)
         name = "/dev/null" if self.before is None else str(self.engine.config)
         lines = difflib.unified_diff(before, after, name, str(self.engine.config))
         return tuple(
@@ -58,32 +58,37 @@ class EngineChange:
             for part in (line.rstrip("\r\n"), *(() if line.endswith("\n") else ("\\ No newline at end of file",)))
         )
 
-    def refuse_restart(self) -> None:
-        """Raise `EngineProcessError` if systemd can't restart the engine."""
-        if not self.engine.is_restartable():
+    def check(self, *, restart: bool) -> None:
+        """Have the new file checked by the engine's own program, and see whether systemd can restart the engine.
+
+        Raises:
+            EngineProcessError: the engine refuses the new file, or systemd does not run it.
+        """
+        if restart and not self.engine.is_restartable():
             raise EngineProcessError(
                 f"systemd does not run the engine (process {self.engine.pid}): apply the change without"
                 " --restart-engine, and restart the engine as it was started"
             )
+        if self.after is None or self.after == self.before:
+            return
+        with tempfile.TemporaryDirectory() as directory:
+            candidate = Path(directory, "daemon.json")
+            candidate.write_bytes(self.after)
+            if refusal := self.engine.refusal(candidate):
+                raise EngineProcessError(f"the engine refuses the change, and nothing was written: {refusal}")
 
     def apply(self) -> Path | None:
-        """Check the new file by the engine's own program, keep the old one, and replace it.
+        """Keep the old file, and replace it.
 
         Gives the file that has the old content; None: there was no file, or nothing was written.
 
         Raises:
-            EngineProcessError: the engine refuses the new file, or the file is another than the one of the diff.
+            EngineProcessError: the file is another than the one of the diff.
             OSError: it can't be written.
         """
         if self.after is None or self.after == self.before:
             return None
         path = self.path
-        if self.info.release >= VALIDATE_SINCE or self.info.release == (0, 0):
-            with tempfile.TemporaryDirectory() as directory:
-                candidate = Path(directory, "daemon.json")
-                candidate.write_bytes(self.after)
-                if refusal := self.engine.refusal(candidate):
-                    raise EngineProcessError(f"the engine refuses the change, and nothing was written: {refusal}")
         if _content(path) != self.before:
             raise EngineProcessError(f"{path} was changed meanwhile, and was not written; run this again")
         if self.before is None:
@@ -101,11 +106,9 @@ class EngineChange:
 
     def undo(self, backup: Path | None) -> None:
         """Make the file what it was before `apply`."""
-        if self.after == self.before:
-            return
         if backup is not None:
             backup.replace(self.path)
-        elif self.before is None:
+        elif self.after != self.before:
             self.path.unlink()
 
     def restart(self, settings: Settings, backup: Path | None) -> None:
@@ -114,18 +117,19 @@ class EngineChange:
         Raises:
             EngineProcessError: it does not start. The file is what it was before, and the engine was started with it.
         """
-        refusal = self.engine.restart()
-        if not refusal:
-            refusal = asyncio.run(_silence(settings))
+        refusal = self._restarted(settings)
         if not refusal:
             return
         self.undo(backup)
-        again = self.engine.start_again() or asyncio.run(_silence(settings))
+        again = self._restarted(settings)
         state = f"does not start with it either: {again}" if again else "is running with it"
         raise EngineProcessError(
             f"the engine did not start ({refusal}). {self.engine.config} is what it was before, and the engine {state};"
             " its log has the reason"
         )
+
+    def _restarted(self, settings: Settings) -> str:
+        return self.engine.restart() or asyncio.run(_silence(settings))
 
 
 def propose(settings: Settings, checks: Iterable[HostCheck]) -> EngineChange | None:
@@ -137,16 +141,9 @@ def propose(settings: Settings, checks: Iterable[HostCheck]) -> EngineChange | N
         OSError: daemon.json can't be read.
     """
     findings = tuple(check for check in checks if check.fix is not None)
-    return asyncio.run(_propose(settings, findings)) if findings else None
-
-
-async def _propose(settings: Settings, findings: tuple[HostCheck, ...]) -> EngineChange:
-    engine = DockerEngine(settings.docker_host)
-    try:
-        info = await engine.info()
-        containers = len(await engine.containers())
-    finally:
-        await engine.close()
+    if not findings:
+        return None
+    info, containers = asyncio.run(_ask(settings))
     process = engine_process.find(info, settings.docker_host)
     before = _content(process.config)
     changes = {key: value for finding in findings for key, value in (finding.fix or {}).items()}
@@ -156,6 +153,14 @@ async def _propose(settings: Settings, findings: tuple[HostCheck, ...]) -> Engin
     except SettingsSyntaxError as error:
         raise EngineProcessError(f"{process.config}:{error}") from error
     return EngineChange(findings, process, info, before, after, containers)
+
+
+async def _ask(settings: Settings) -> tuple[EngineInfo, int]:
+    engine = DockerEngine(settings.docker_host)
+    try:
+        return await engine.info(), len(await engine.containers())
+    finally:
+        await engine.close()
 
 
 def _content(path: Path) -> bytes | None:
@@ -168,17 +173,16 @@ def _content(path: Path) -> bytes | None:
 async def _silence(settings: Settings) -> str:
     """What the engine does instead of answering; "": it answers."""
     deadline = time.monotonic() + _PATIENCE
-    error: EngineError | None = None
-    while time.monotonic() < deadline:
-        engine = DockerEngine(settings.docker_host)
-        try:
-            await engine.info()
-        except EngineError as found:
-            error = found
+    engine = DockerEngine(settings.docker_host)
+    try:
+        while True:
+            try:
+                await engine.info()
+            except EngineError as error:
+                if time.monotonic() > deadline:
+                    return f"no response within {_PATIENCE:.0f} s: {error}"
+            else:
+                return ""
             await asyncio.sleep(0.5)
-        else:
-            return ""
-        finally:
-            with suppress(EngineError):
-                await engine.close()
-    return f"no response within {_PATIENCE:.0f} s: {error}"
+    finally:
+        await engine.close()

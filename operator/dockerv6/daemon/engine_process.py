@@ -7,14 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockerv6.daemon.engine_settings import VALIDATE_SINCE, EngineSettings
+from dockerv6.daemon.engine_settings import EngineSettings
 from dockerv6.dockerd import address
 from dockerv6.dockerd.model import EngineInfo
 
 _DEFAULT = Path("/etc/docker/daemon.json")
 _CONFIG = "--config-file"
 _PROC = Path("/proc")
-_VALIDATE_TIMEOUT, _RESTART_TIMEOUT = 30, 300  # seconds
+_TIMEOUT, _RESTART_TIMEOUT = 30, 300  # seconds
 _LISTENING, _STATE, _INODE, _PATH = "01", 5, 6, 7  # columns of /proc/net/unix
 # systemd would take `dockerd --validate` for the service
 _OF_SYSTEMD = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
@@ -26,7 +26,7 @@ class EngineProcessError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EngineProcess:
-    """A dockerd that has the same root directory as this process.
+    """A dockerd that sees the same files as this process.
 
     Attributes:
         program: the file that the next start runs.
@@ -43,18 +43,21 @@ class EngineProcess:
     config: Path
     unit: str
 
-    def refusal(self, config: Path) -> str:
-        """What ``dockerd --validate`` says against a file with the flags of the running engine; "": nothing.
+    def refusal(self, config: Path) -> str | None:
+        """What ``dockerd --validate`` says against a file with the flags of the running engine.
+
+        "": nothing; None: it can't validate (before 23.0).
 
         Raises:
             EngineProcessError: it can't be run.
         """
-        command = [str(self.program), *self.arguments, "--validate", _CONFIG, str(config)]
-        done = _run(command, _VALIDATE_TIMEOUT, self.environment)
-        said = (done.stderr or done.stdout).strip().rpartition("\n")[2]
-        return (
-            said.replace(str(config), str(self.config)) or "its program does not accept it" if done.returncode else ""
-        )
+        done = _run([str(self.program), *self.arguments, "--validate", _CONFIG, str(config)], self.environment)
+        if not done.returncode:
+            return ""
+        said = (done.stderr or done.stdout).strip()
+        if "unknown flag: --validate" in said:
+            return None
+        return said.rpartition("\n")[2].replace(str(config), str(self.config)) or "its program does not accept it"
 
     def settings(self, release: tuple[int, int]) -> EngineSettings:
         """What it starts with the next time. Raises `OSError`, and `EngineProcessError` of `refusal`."""
@@ -62,28 +65,23 @@ class EngineProcess:
             content = self.config.read_bytes()
         except FileNotFoundError:
             return EngineSettings(self.config, None, self.arguments, release)
-        asked = release >= VALIDATE_SINCE or release == (0, 0)
-        return EngineSettings(self.config, content, self.arguments, release, self.refusal(self.config) if asked else "")
+        return EngineSettings(self.config, content, self.arguments, release, self.refusal(self.config))
 
     def is_restartable(self) -> bool:
         """Whether a restart of the unit restarts the engine: it may also be a child of the unit's main process."""
         if not self.unit:
             return False
-        shown = _run(["systemctl", "show", "--property=MainPID", self.unit], _RESTART_TIMEOUT, os.environ).stdout
+        shown = _run(["systemctl", "show", "--property=MainPID", self.unit]).stdout
         return shown.strip() == f"MainPID={self.pid}"
 
     def restart(self) -> str:
-        """Restart its unit. Gives what systemd says against it; "": it is running."""
+        """Restart its unit; earlier failures do not count. Gives what systemd says against it; "": it is running."""
         try:
-            done = _run(["systemctl", "restart", self.unit], _RESTART_TIMEOUT, os.environ)
+            _run(["systemctl", "reset-failed", self.unit])
+            done = _run(["systemctl", "restart", self.unit], timeout=_RESTART_TIMEOUT)
         except EngineProcessError as error:
             return str(error)
         return (done.stderr.strip() or "systemd gives no reason") if done.returncode else ""
-
-    def start_again(self) -> str:
-        """Start its unit after failed starts, which systemd counts. Gives what systemd says against it."""
-        _run(["systemctl", "reset-failed", self.unit], _RESTART_TIMEOUT, os.environ)
-        return self.restart()
 
 
 def find(info: EngineInfo, docker_host: str | None) -> EngineProcess:
@@ -102,36 +100,42 @@ def find(info: EngineInfo, docker_host: str | None) -> EngineProcess:
     socket = address.resolve(docker_host, os.environ).socket
     if socket is None:
         raise EngineProcessError("the engine is reached over TCP: run this on its host, with DOCKER_HOST unset")
-    directory = next(_with_socket(os.path.realpath(socket)), None)
-    if directory is None:
+    found = sorted(_with_socket(os.path.realpath(socket)), key=lambda each: not _is_shared(each, Path("/")))
+    if not found:
         where = "Docker Desktop's is in a virtual machine: Settings > Docker Engine has its daemon.json"
         if info.name != "docker-desktop":
             where = "run this as root, on the host and not in a container"
         raise EngineProcessError(f"no dockerd that listens on {socket} can be seen from here: {where}")
+    directory = found[0]
     program = Path(str((directory / "exe").readlink()).removesuffix(" (deleted)"))
     if str(program).startswith("/snap/"):
         raise EngineProcessError(
             "the engine is a snap, whose daemon.json is in /var/snap/docker/current/config: edit it, and run"
             " `snap restart docker`"
         )
-    if not os.path.samestat(os.stat(directory / "root"), os.stat("/")):  # noqa: PTH116 - of the link's target
-        raise EngineProcessError("the engine has another root directory: run this on the host and not in a container")
     _, *arguments = (directory / "cmdline").read_bytes().decode(errors="surrogateescape").rstrip("\0").split("\0")
     config, others = _split(arguments)
-    return EngineProcess(
-        int(directory.name),
-        program,
-        others,
-        _environment(directory),
-        (directory / "cwd").readlink() / config,
-        _unit(directory),
-    )
+    config = (directory / "cwd").readlink() / config
+    if not all(_is_shared(directory, path) for path in (Path("/"), program, config)):
+        raise EngineProcessError("the engine sees other files than this process: run this on the host, where it runs")
+    return EngineProcess(int(directory.name), program, others, _environment(directory), config, _unit(directory))
+
+
+def _is_shared(directory: Path, path: Path) -> bool:
+    """Whether a path is the same file for a process and here; its directory, if it does not exist.
+
+    A process with the same root directory may have a mount namespace of its own, with other files (BindPaths=).
+    """
+    here = os.path.realpath(next(each for each in (path, *path.parents) if each.exists()))
+    with suppress(FileNotFoundError):
+        return Path(f"{directory}/root{here}").samefile(here)
+    return False
 
 
 def _with_socket(socket: str) -> Iterator[Path]:
     """The directories in /proc of processes of root that are called dockerd and have the socket with this path.
 
-    Its program is run, so that another user's process is none.
+    Its program is run, so that another user's process is none. A container on the host's network may have one, too.
     """
     columns = (line.split(maxsplit=_PATH) for line in (_PROC / "net/unix").read_text(errors="replace").splitlines())
     links = {
@@ -174,7 +178,9 @@ def _unit(directory: Path) -> str:
     return next((name for name in sorted(names) if name.endswith(".service")), "")
 
 
-def _run(command: list[str], timeout: float, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str], environment: Mapping[str, str] = os.environ, timeout: float = _TIMEOUT
+) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             command,
@@ -189,5 +195,5 @@ def _run(command: list[str], timeout: float, environment: Mapping[str, str]) -> 
         )
     except OSError as error:
         raise EngineProcessError(f"{command[0]} can't be started: {error.strerror}") from error
-    except subprocess.TimeoutExpired:
-        raise EngineProcessError(f"{' '.join(command)} did not end within {timeout:.0f} s") from None
+    except subprocess.TimeoutExpired:  # flags may have passwords
+        raise EngineProcessError(f"{command[0]} did not end within {timeout:.0f} s") from None

@@ -15,10 +15,6 @@ from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.scheme import Resource
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
 from dockerv6.dockerd.model import Network
-from dockerv6.lib.text import shell_quoted
-
-VALIDATE_SINCE = (23, 0)
-"""The first release with ``dockerd --validate``."""
 
 DEFAULT_BRIDGE = "bridge"
 
@@ -26,29 +22,19 @@ _NAME = "engine settings"
 _IPV6_WITHOUT_PREFIX_SINCE = (27, 0)  # and ip6tables without experimental
 _DOCUMENTATION = (IPv6Network("2001:db8::/32"), IPv6Network("3fff::/20"))  # RFC 3849, RFC 9637
 _PREFIX = "fixed-cidr-v6"
-_POOL6 = re.compile("[0-9a-fA-F]:[0-9a-fA-F:]*/")  # in default-address-pools
-_DECODER = json.JSONDecoder()
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SCALAR = r'true|false|null|"(?:[^"\\]|\\.)*"|[-+.0-9eE]+'
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # strconv.ParseBool, as for dockerd's flags
+_SHORT = {"D": "debug", "G": "group", "H": "hosts", "b": "bridge", "l": "log-level", "p": "pidfile"}
+_SHORT |= {"g": "graph", "s": "storage-driver"}
 _BOM = "\ufeff"
 
 
 class SettingsSyntaxError(ValueError):
-    """The file is not what dockerd reads. The message has line and column."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A key of the outermost object. Positions in the text: of the key, of the value, and behind it."""
-
-    key: str
-    start: int
-    value: int
-    end: int
+    """The file is not what dockerd reads, or can't be edited. The message has line and column."""
 
 
 def parse(text: str) -> dict[str, object]:
-    """The keys of daemon.json. A file without text has none.
+    """The keys of daemon.json. A file without text has none, and of a key that is there twice the last one counts.
 
     Raises:
         SettingsSyntaxError: it is not one JSON object.
@@ -57,12 +43,12 @@ def parse(text: str) -> dict[str, object]:
     if not text.strip():
         return {}
     try:
-        found = json.loads(text, parse_constant=_refuse_constant)
+        found = json.loads(text)
     except json.JSONDecodeError as error:
         comment = " (JSON has no comments)" if text[error.pos : error.pos + 1] in ("/", "#") else ""
         raise SettingsSyntaxError(f"{error.lineno}:{error.colno}: {error.msg}{comment}") from None
-    except RecursionError:
-        raise SettingsSyntaxError("1:1: nested too deeply") from None
+    except (RecursionError, ValueError) as error:  # nested too deeply, a number of thousands of digits
+        raise SettingsSyntaxError(f"1:1: {error}") from None
     if found is None:  # as dockerd does
         return {}
     if not isinstance(found, dict):
@@ -74,59 +60,27 @@ def edited(text: str, changes: Mapping[str, object]) -> str:
     """The text with these keys. Everything else stays as it is: the order, blanks and line ends.
 
     Raises:
-        SettingsSyntaxError: see `parse`; or a key is there twice, of which dockerd takes the last.
+        SettingsSyntaxError: see `parse`; or a key has a value that can't be replaced, such as a list.
     """
-    if not parse(text):
+    for key, value in changes.items():
+        text = _with(text, key, value)
+    return text
+
+
+def _with(text: str, key: str, value: object) -> str:
+    """The text with a key. What looks like the member may be one of another object, or part of a string."""
+    before = parse(text)
+    member = f"{json.dumps(key)}: {json.dumps(value)}"
+    if not before:
         end = "\r\n" if "\r\n" in text else "\n"
-        lines = json.dumps(dict(changes), indent=2).replace("\n", end)
-        return f"{_BOM if text.startswith(_BOM) else ''}{lines}{end}"
-    mark, text = (_BOM, text[1:]) if text.startswith(_BOM) else ("", text)
-    members = list(_members(text))
-    _refuse_twins(text, members)
-    first, last = members[0], members[-1]
-    before = text[text.index("{") + 1 : first.start]
-    colon = text[_DECODER.raw_decode(text, first.start)[1] : first.value]
-    added = "".join(
-        f",{before or ' '}{json.dumps(key)}{colon}{json.dumps(value)}"
-        for key, value in changes.items()
-        if key not in {member.key for member in members}
-    )
-    text = text[: last.end] + added + text[last.end :]
-    for member in reversed(members):
-        if member.key in changes:
-            text = text[: member.value] + json.dumps(changes[member.key]) + text[member.end :]
-    return mark + text
-
-
-def _refuse_twins(text: str, members: Iterable[_Member]) -> None:
-    seen: set[str] = set()
-    for member in members:
-        if member.key in seen:
-            line, column = text.count("\n", 0, member.start) + 1, member.start - text.rfind("\n", 0, member.start)
-            raise SettingsSyntaxError(f"{line}:{column}: {json.dumps(member.key)} is there twice; keep one")
-        seen.add(member.key)
-
-
-def _refuse_constant(name: str) -> None:
-    raise SettingsSyntaxError(f"1:1: {name} is no JSON")
-
-
-def _members(text: str) -> Iterator[_Member]:
-    """The keys of a text that is a JSON object."""
-    at = _skip(text, text.index("{") + 1)
-    while text[at] == '"':
-        key, end = _DECODER.raw_decode(text, at)
-        value = _skip(text, _skip(text, end) + 1)  # behind the colon
-        _, behind = _DECODER.raw_decode(text, value)
-        yield _Member(key, at, value, behind)
-        at = _skip(text, behind)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+        return f"{_BOM if text.startswith(_BOM) else ''}{{{end}  {member}{end}}}{end}"
+    places = re.finditer(rf"({re.escape(json.dumps(key))}\s*:\s*)(?:{_SCALAR})", text)
+    replaced = (text[: place.end(1)] + json.dumps(value) + text[place.end() :] for place in places)
+    added = re.sub(r"\{(\s*)", lambda start: f"{{{start[1]}{member},{start[1] or ' '}", text, count=1)
+    for each in (*replaced, added):
+        if parse(each) == {**before, key: value}:
+            return each
+    raise SettingsSyntaxError(f"1:1: {json.dumps(key)} can't be changed by a program: edit the file")
 
 
 @dataclass(frozen=True)
@@ -137,14 +91,14 @@ class EngineSettings:
         path: of daemon.json, whether it exists or not.
         content: of the file; None: there is none.
         arguments: of the running dockerd, without its name.
-        refusal: what ``dockerd --validate`` says against it; "": nothing, or the engine is older than that.
+        refusal: what ``dockerd --validate`` says against it; "": nothing; None: it was not asked, or can't validate.
     """
 
     path: Path
     content: bytes | None
     arguments: tuple[str, ...]
     release: tuple[int, int] = (0, 0)
-    refusal: str = ""
+    refusal: str | None = None
 
     @cached_property
     def keys(self) -> dict[str, object]:
@@ -155,21 +109,23 @@ class EngineSettings:
     def flags(self) -> dict[str, str]:
         """The long flags. One without a value is "true"."""
         found: dict[str, str] = {}
-        for flag, following in pairwise((*self.arguments, "")):
+        for flag, following in pairwise((*self.arguments, "-")):
             name, equals, value = flag.removeprefix("--").partition("=")
             if flag.startswith("--"):
-                found[name] = value if equals or following.startswith("-") else following or "true"
-        return {name: value or "true" for name, value in found.items()}
+                found[name] = value if equals else "true" if following.startswith("-") else following
+        return found
 
     def conflict(self) -> str:
         """Keys that are flags too, with which dockerd does not start even if the values are the same; "": none."""
-        flags = {"hosts"} if "-H" in self.arguments else set()
-        both = sorted(self.keys.keys() & flags.union(self.flags, (f"{flag}s" for flag in self.flags)))  # label, labels
+        flags = {_SHORT.get(each[1:2], "") for each in self.arguments if each.startswith("-")}
+        for flag in self.flags:
+            flags |= {flag, f"{flag}s", f"{flag.removesuffix('y')}ies"}  # label, labels
+        both = sorted(self.keys.keys() & flags)
         return f"{', '.join(both)}: in the file, and a flag of dockerd too" if both else ""
 
     @property
     def old(self) -> bool:
-        """IPv6 rules are experimental, and the default bridge gets no prefix by itself."""
+        """IPv6 rules are experimental, and the default bridge gets no prefix by itself, nor from address pools."""
         return (0, 0) < self.release < _IPV6_WITHOUT_PREFIX_SINCE
 
     def enabled(self, key: str) -> bool:
@@ -184,11 +140,14 @@ class EngineSettings:
         except ValueError:
             return None
 
-    @property
-    def gets_prefix(self) -> bool:
-        """Whether the default bridge gets a prefix once it has IPv6."""
-        pools = f"{self.keys.get('default-address-pools', '')}{self.flags.get('default-address-pool', '')}"
-        return not self.old or self.fixed_prefix is not None or _POOL6.search(pools) is not None
+    def prefix_problem(self, networks: Iterable[Network]) -> str:
+        """Why the default bridge can't have IPv6 with ``fixed-cidr-v6``, or without it; "": it can."""
+        fixed = self.fixed_prefix
+        if fixed is None:
+            return f"with this release, ipv6 needs {_PREFIX}" if self.old else ""
+        local = (n for n in networks if n.name != DEFAULT_BRIDGE and n.driver != "overlay")  # which has its own pools
+        other = min((n.name for n in local if any(fixed.overlaps(c.subnet) for c in n.ipv6)), default="")
+        return f"{_PREFIX} {fixed} overlaps the network {other}" if other else ""
 
 
 def names_of_default_bridge(resources: Iterable[Resource]) -> tuple[str, ...]:
@@ -212,59 +171,45 @@ def check(
         wanted_by: resources that name the default bridge.
         prefix: random, for the default bridge if it needs one.
     """
+    why = settings.refusal
     try:
-        why = settings.conflict()
-        why = settings.refusal or why
-        message = f"{settings.path}: {why}"
+        why = settings.conflict() if why is None else why
+        refused = f"{settings.path}: {why}" if why else ""
+        settings.keys  # noqa: B018 - raises
     except SettingsSyntaxError as error:
-        why = message = f"{settings.path}:{error}"
-    if why:
-        message = f"{message}; the engine would not start again"
-        yield fail(FindingId.ENGINE_SETTINGS_REFUSED, _NAME, message, "correct the file", _validate(settings))
+        if why == "":  # dockerd reads UTF-16 too
+            yield ok(_NAME, f"not checked: {settings.path}:{error}; the engine accepts it")
+            return
+        refused = f"{settings.path}:{error}"
+    if refused:
+        message = f"{refused}; the engine would not start again"
+        yield fail(FindingId.ENGINE_SETTINGS_REFUSED, _NAME, message, "correct the file, or the flags of dockerd")
         return
-    found = (*_refused(settings, networks, prefix), *_default_bridge(settings, networks, wanted_by, prefix))
-    yield from found or (ok(_NAME, f"the engine would start again with {settings.path}"),)
+    found = tuple(_findings(settings, tuple(networks), wanted_by, {_PREFIX: str(prefix)}))
+    yield from found or (ok(_NAME, f"no problem found in {settings.path} and the flags of dockerd"),)
 
 
-def _refused(settings: EngineSettings, networks: Iterable[Network], prefix: IPv6Network) -> Iterator[HostCheck]:
-    """What dockerd refuses at its start, and accepts in ``--validate``; and prefixes that are nobody's."""
-    fixed = settings.fixed_prefix
+def _findings(
+    settings: EngineSettings, networks: Collection[Network], wanted_by: Collection[str], prefix: Mapping[str, object]
+) -> Iterator[HostCheck]:
+    """What dockerd refuses at its start, and accepts in ``--validate``; prefixes that are nobody's; no IPv6."""
     if settings.old and settings.enabled("ip6tables") and not settings.enabled("experimental"):
         why = "with this release, ip6tables needs experimental"
         yield _finding(settings, FindingId.ENGINE_SETTINGS_REFUSED, why, {"experimental": True})
-    if settings.enabled("ipv6") and not settings.gets_prefix:
-        why = f"with this release, ipv6 needs {_PREFIX}"
-        yield _finding(settings, FindingId.ENGINE_SETTINGS_REFUSED, why, {_PREFIX: str(prefix)})
-    if fixed is None:
-        return
-    others = sorted(
-        n.name for n in networks if n.name != DEFAULT_BRIDGE and any(fixed.overlaps(c.subnet) for c in n.ipv6)
-    )
-    if others:
-        why = f"{_PREFIX} {fixed} overlaps the network {others[0]}"
-        yield _finding(settings, FindingId.ENGINE_SETTINGS_REFUSED, why, {_PREFIX: str(prefix)})
-        return
-    in_use = [c.subnet for n in networks if n.name == DEFAULT_BRIDGE for c in n.ipv6]
-    wrong = [each for each in (fixed, *in_use) if isinstance(each, IPv6Network) and _is_for_documentation(each)]
-    if wrong:
+    problem = settings.prefix_problem(networks)
+    if problem and settings.enabled("ipv6"):
+        yield _finding(settings, FindingId.ENGINE_SETTINGS_REFUSED, problem, prefix)
+    own = [n for n in networks if n.name == DEFAULT_BRIDGE]
+    fixed = settings.fixed_prefix
+    in_use = [c.subnet for n in own for c in n.ipv6]
+    wrong = [p for p in (fixed, *in_use) if isinstance(p, IPv6Network) and any(map(p.subnet_of, _DOCUMENTATION))]
+    if wrong and fixed is not None:
         why = f"{_PREFIX} {wrong[0]} is a prefix for documentation, which nobody routes"
-        changes = {_PREFIX: str(prefix)} if fixed in wrong else {}
-        yield _finding(settings, FindingId.DOCUMENTATION_PREFIX, why, changes)
-
-
-def _is_for_documentation(prefix: IPv6Network) -> bool:
-    return any(prefix.subnet_of(each) for each in _DOCUMENTATION)
-
-
-def _default_bridge(
-    settings: EngineSettings, networks: Iterable[Network], wanted_by: Collection[str], prefix: IPv6Network
-) -> Iterator[HostCheck]:
-    if not wanted_by or not any(n.name == DEFAULT_BRIDGE and not n.ipv6 for n in networks):
-        return
-    why = f"the default bridge has no IPv6, and {', '.join(sorted(wanted_by))} names it"
-    changes: dict[str, object] = {} if settings.enabled("ipv6") else {"ipv6": True}
-    changes |= {} if settings.gets_prefix else {_PREFIX: str(prefix)}
-    yield _finding(settings, FindingId.DEFAULT_BRIDGE_WITHOUT_IPV6, why, changes)
+        yield _finding(settings, FindingId.DOCUMENTATION_PREFIX, why, prefix if fixed in wrong else {})
+    if wanted_by and any(not n.enable_ipv6 for n in own):
+        why = f"the default bridge has no IPv6, and {', '.join(sorted(wanted_by))} names it"
+        changes = {**({} if settings.enabled("ipv6") else {"ipv6": True}), **(prefix if problem else {})}
+        yield _finding(settings, FindingId.DEFAULT_BRIDGE_WITHOUT_IPV6, why, changes)
 
 
 def _finding(settings: EngineSettings, finding: FindingId, why: str, changes: Mapping[str, object]) -> HostCheck:
@@ -281,9 +226,3 @@ def _finding(settings: EngineSettings, finding: FindingId, why: str, changes: Ma
         return report(finding, _NAME, message, remedy, fix=changes)
     remedy = f"set {json.dumps(changes)[1:-1]} in {settings.path}; `dockerv6 doctor --fix` shows the change"
     return report(finding, _NAME, message, remedy, fix=changes)
-
-
-def _validate(settings: EngineSettings) -> str:
-    if (0, 0) < settings.release < VALIDATE_SINCE:
-        return "dockerv6 doctor"
-    return f"dockerd --validate --config-file {shell_quoted(str(settings.path))}"

@@ -25,14 +25,12 @@ def program(directory: Path, script: str) -> Path:
     return path
 
 
-def change(
-    directory: Path, *, before: bytes | None = OLD, after: bytes | None = NEW, script: str = "", release: int = 28
-) -> EngineChange:
+def change(directory: Path, *, before: bytes | None = OLD, after: bytes | None = NEW, script: str = "") -> EngineChange:
     config = directory / "daemon.json"
     if before is not None:
         config.write_bytes(before)
     process = EngineProcess(1, program(directory, script), ("--debug",), dict(os.environ), config, "docker.service")
-    return EngineChange((), process, EngineInfo("host", "", (release, 0), ""), before, after, 0)
+    return EngineChange((), process, EngineInfo("host", "", (28, 0), ""), before, after, 0)
 
 
 def test_the_diff_is_that_of_diff_u(tmp_path: Path) -> None:
@@ -48,6 +46,12 @@ def test_the_diff_is_that_of_diff_u(tmp_path: Path) -> None:
         "+{}",
     )
     assert change(tmp_path, after=OLD).diff() == ()
+    text = '{"a": "\u2028\x85"}'.encode()  # lines of Python's strings, and of no file
+    assert change(tmp_path, before=text + b"\n", after=text + b"\n\n").diff()[2:] == (
+        "@@ -1 +1,2 @@",
+        f" {text.decode()}",
+        "+",
+    )
 
 
 def test_the_new_file_replaces_the_target_of_a_link_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -76,7 +80,7 @@ def test_a_new_file_and_its_directory_are_made_and_removed(tmp_path: Path) -> No
 
 def test_the_engines_program_is_asked_with_the_flags_of_the_engine(tmp_path: Path) -> None:
     script = 'echo "$@" >"$0.asked"; for last; do :; done; cat "$last" >"$0.read"'
-    change(tmp_path, script=script).apply()
+    change(tmp_path, script=script).check(restart=False)
     assert (tmp_path / "dockerd.asked").read_text().startswith("--debug --validate --config-file /")
     assert (tmp_path / "dockerd.read").read_bytes() == NEW
 
@@ -91,18 +95,24 @@ def test_the_engines_program_is_asked_with_the_flags_of_the_engine(tmp_path: Pat
 def test_what_the_engine_refuses_is_not_written(tmp_path: Path, script: str, why: str) -> None:
     proposed = change(tmp_path, script=script)
     with pytest.raises(EngineProcessError, match=why):
-        proposed.apply()
+        proposed.check(restart=False)
     assert {each.name for each in tmp_path.iterdir()} == {"dockerd", "daemon.json"}
-    assert proposed.path.read_bytes() == OLD
-    assert change(tmp_path, script=script, release=20).apply() is not None  # it has no --validate
+
+
+def test_a_program_that_can_not_validate_is_not_asked(tmp_path: Path) -> None:
+    script = (
+        "echo 'Status: unknown flag: --validate' >&2; echo \"See 'dockerd --help'., Code: 125\" >&2; exit 1"  # 20.10
+    )
+    proposed = change(tmp_path, script=script)
+    proposed.check(restart=False)
+    assert proposed.engine.settings((20, 10)).refusal is None
 
 
 def test_a_program_that_is_gone_is_no_consent(tmp_path: Path) -> None:
     proposed = change(tmp_path)
     proposed.engine.program.unlink()
     with pytest.raises(EngineProcessError, match="can't be started: No such file"):
-        proposed.apply()
-    assert proposed.path.read_bytes() == OLD
+        proposed.check(restart=False)
 
 
 @pytest.mark.parametrize("meanwhile", [b"{}", None])
@@ -140,8 +150,8 @@ def test_an_engine_that_does_not_start_gets_the_former_file(
         await asyncio.sleep(0)
         return ""
 
-    monkeypatch.setattr(EngineProcess, "restart", lambda _: "exit status 1")
-    monkeypatch.setattr(EngineProcess, "start_again", lambda _: again)
+    said = iter(("exit status 1", again))
+    monkeypatch.setattr(EngineProcess, "restart", lambda _: next(said))
     monkeypatch.setattr(engine_change, "_silence", answers)
     proposed = change(tmp_path)
     backup = proposed.apply()
@@ -168,3 +178,59 @@ def info(**about: bool) -> EngineInfo:
 def test_engines_whose_settings_are_not_here_are_refused(about: EngineInfo, address: str | None, why: str) -> None:
     with pytest.raises(EngineProcessError, match=why):
         engine_process.find(about, address)
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: Patch) -> Path:
+    """A stand-in for /proc, with one dockerd that listens on a socket. Gives the directory of the process."""
+    root = tmp_path / "proc"
+    monkeypatch.setattr(engine_process, "_PROC", root)
+    (root / "net").mkdir(parents=True)
+    (root / "net/unix").write_text(f"Num\n0: 00000002 00000000 00010000 0001 01 77 {tmp_path}/docker.sock\n")
+    return dockerd(root / "20", tmp_path, "/")
+
+
+def dockerd(directory: Path, files: Path, root: str | Path) -> Path:
+    (directory / "fd").mkdir(parents=True)
+    (directory / "status").write_bytes(b"Name:\tdockerd\nUmask:\t0022\nUid:\t0\t0\t0\t0\n")
+    (directory / "cmdline").write_bytes(f"dockerd\0--config-file={files}/etc/daemon.json\0--debug\0".encode())
+    (directory / "environ").write_bytes(b"A=b\0NOTIFY_SOCKET=/run/x\0")
+    (directory / "cgroup").write_text("0::/system.slice/docker.service\n")
+    for name, target in {
+        "root": root,
+        "exe": f"{files}/bin/dockerd (deleted)",
+        "cwd": "/",
+        "fd/3": "socket:[77]",
+    }.items():
+        (directory / name).symlink_to(target)
+    return directory
+
+
+def test_the_engine_is_found_by_its_socket_beside_that_of_a_container(proc: Path, tmp_path: Path) -> None:
+    (tmp_path / "container").mkdir()
+    dockerd(proc.parent / "10", tmp_path, tmp_path / "container")
+    found = engine_process.find(info(), f"unix://{tmp_path}/docker.sock")
+    assert (found.pid, found.arguments, found.environment) == (20, ("--debug",), {"A": "b"})
+    assert (found.program, found.config) == (tmp_path / "bin/dockerd", tmp_path / "etc/daemon.json")
+    assert found.unit == "docker.service"
+
+
+def test_an_engine_that_sees_other_files_is_refused(proc: Path, tmp_path: Path) -> None:
+    (proc / "root").unlink()
+    (proc / "root").symlink_to(tmp_path)
+    with pytest.raises(EngineProcessError, match="sees other files"):
+        engine_process.find(info(), f"unix://{tmp_path}/docker.sock")
+
+
+def test_files_that_are_mounted_for_the_engine_only_are_others(proc: Path, tmp_path: Path) -> None:
+    there, here = tmp_path / "root" / str(tmp_path).lstrip("/"), tmp_path / "daemon.json"
+    there.mkdir(parents=True)
+    here.touch()
+    (proc / "root").unlink()
+    (proc / "root").symlink_to(tmp_path / "root")
+    assert not engine_process._is_shared(proc, here)
+    (there / "daemon.json").touch()
+    assert not engine_process._is_shared(proc, here)
+    (there / "daemon.json").unlink()
+    (there / "daemon.json").hardlink_to(here)
+    assert engine_process._is_shared(proc, here)

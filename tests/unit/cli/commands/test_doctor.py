@@ -99,8 +99,8 @@ class Change:
     def diff(self) -> tuple[str, ...]:
         return ("+\tipv6",) * self._lines
 
-    def refuse_restart(self) -> None:
-        self.done.append("checked")
+    def check(self, *, restart: bool) -> None:
+        self.done.append("checked for a restart" if restart else "checked")
 
     def apply(self) -> Path:
         self.done.append("applied")
@@ -130,14 +130,14 @@ def fixing(
 @pytest.mark.parametrize(
     ("options", "answer", "code", "done"),
     [
-        ([], None, 2, []),
-        (["--dry-run"], "y\n", 2, []),
-        (["--dry-run", "--yes"], None, 2, []),
-        ([], "n\n", 1, []),
-        ([], "y\n", 0, ["applied"]),
-        (["--yes"], None, 0, ["applied"]),
-        (["--restart-engine"], None, 2, ["checked"]),
-        (["--restart-engine"], "y\n", 0, ["checked", "applied", "restarted"]),
+        ([], None, 2, ["checked"]),
+        (["--dry-run"], "y\n", 2, ["checked"]),
+        (["--dry-run", "--yes"], None, 2, ["checked"]),
+        ([], "n\n", 1, ["checked"]),
+        ([], "y\n", 0, ["checked", "applied"]),
+        (["--yes"], None, 0, ["checked", "applied"]),
+        (["--restart-engine"], None, 2, ["checked for a restart"]),
+        (["--restart-engine"], "y\n", 0, ["checked for a restart", "applied", "restarted"]),
     ],
     ids=str,
 )
@@ -145,10 +145,13 @@ def test_a_change_is_shown_and_applied_only_when_somebody_says_so(
     monkeypatch: Patch, options: list[str], answer: str | None, code: int, done: list[str]
 ) -> None:
     change = Change(FIXABLE)
+    monkeypatch.setattr(EngineProcess, "is_restartable", lambda _: False)
     result = fixing(monkeypatch, change, *options, answer=answer)
     assert (result.exit_code, change.done) == (code, done), result.stderr
     assert "+\tipv6\n" in result.stdout
     if "applied" in done:
+        if "restarted" not in done:  # the process is not the main one of docker.service
+            assert "Restart the engine now, or later: as it was started" in result.stderr
         assert "  mv /etc/docker/daemon.json.dockerv6-1 /etc/docker/daemon.json\n" in result.stderr
 
 
