@@ -181,7 +181,7 @@ def test_settings_that_an_older_engine_would_not_start_with_are_completed(host: 
     assert "with this release, ip6tables needs experimental; the engine would not start again" in str(found["message"])
     done = host.fix("--yes")
     assert done.returncode == 0, done.stderr
-    assert list(host.configured) == [*settings, "experimental"]
+    assert list(host.configured) == ["experimental", *settings]
     prefix = IPv6Network(str(host.configured["fixed-cidr-v6"]))
     assert (is_ula(prefix), prefix.prefixlen, host.configured["log-level"]) == (True, 64, "info")
     (backup,) = host.backups()
@@ -229,6 +229,11 @@ def test_what_can_not_be_corrected_here_is_refused(host: EngineHost) -> None:
     host.apply_yaml("policy.yaml", _POLICY)
     assert "can end none" in host.fix("--yes").stderr
     assert "// none" in host.path(_DAEMON_JSON).read_text()
+    host.path("/srv/docker").mkdir(parents=True)
+    host.write_unit(f"{_UNIT}BindPaths=/srv/docker:/etc/docker\n")
+    host.systemctl("daemon-reload")
+    host.systemctl("restart", "docker.service")
+    assert "the engine sees other files" in host.settings_check()
 
 
 @pytest.mark.cells("28.5")

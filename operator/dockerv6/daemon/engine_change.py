@@ -6,14 +6,14 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dockerv6.daemon import engine_process
 from dockerv6.daemon.engine_process import EngineProcess, EngineProcessError
 from dockerv6.daemon.engine_settings import SettingsSyntaxError, edited
-from dockerv6.daemon.findings import HostCheck
+from dockerv6.daemon.findings import FindingId, HostCheck
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo
@@ -132,7 +132,7 @@ class EngineChange:
         return self.engine.restart() or asyncio.run(_silence(settings))
 
 
-def propose(settings: Settings, checks: Iterable[HostCheck]) -> EngineChange | None:
+def propose(settings: Settings, checks: Sequence[HostCheck]) -> EngineChange | None:
     """What ends the findings that have a fix; None: none has.
 
     Raises:
@@ -143,6 +143,9 @@ def propose(settings: Settings, checks: Iterable[HostCheck]) -> EngineChange | N
     findings = tuple(check for check in checks if check.fix is not None)
     if not findings:
         return None
+    for each in checks:
+        if each.id is FindingId.ENGINE_SETTINGS_REFUSED and each.fix is None:
+            raise EngineProcessError(f"this has to be corrected by hand before: {each.message}")
     info, containers = asyncio.run(_ask(settings))
     process = engine_process.find(info, settings.docker_host)
     before = _content(process.config)

@@ -9,6 +9,7 @@ import pytest
 from dockerv6.daemon import engine_change, engine_process
 from dockerv6.daemon.engine_change import EngineChange
 from dockerv6.daemon.engine_process import EngineProcess, EngineProcessError
+from dockerv6.daemon.findings import FindingId, fail
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.model import EngineInfo
 
@@ -140,6 +141,14 @@ def test_a_failed_write_leaves_no_copy(tmp_path: Path, monkeypatch: Patch) -> No
     with pytest.raises(OSError, match="No space"):
         proposed.apply()
     assert {each.name for each in tmp_path.iterdir()} == {"dockerd", "daemon.json"}
+
+
+def test_an_engine_that_would_not_start_again_is_not_restarted_for_another_finding() -> None:
+    gone = fail(FindingId.ENGINE_CHAINS_MISSING, "engine's chains", "gone", fix={})
+    refused = fail(FindingId.ENGINE_SETTINGS_REFUSED, "engine settings", "daemon.json:2:3: no")
+    with pytest.raises(EngineProcessError, match=r"corrected by hand before: daemon\.json:2:3: no"):
+        engine_change.propose(Settings(), (gone, refused))
+    assert engine_change.propose(Settings(), (refused,)) is None
 
 
 @pytest.mark.parametrize(("again", "state"), [("", "is running with it"), ("no", "does not start with it either: no")])
