@@ -59,6 +59,7 @@ class CachedTable:
         """Read nothing yet."""
         self._backend = backend
         self._table: Ruleset | None = None  # None: read it before it is used
+        self._latest: Ruleset | None = None
         self._generation: int | None = None  # the kernel's, of that reading; None: the backend counts none
         self._announced: int | None = None  # the generation of a change that the reading may not have
         self._epoch = 0
@@ -76,8 +77,7 @@ class CachedTable:
         if self._table is not None and self._is_current():
             return self._table
         epoch, announced = self._epoch, self._announced
-        table = await self._backend.observe()
-        self._keep(table, epoch)
+        table = self._keep(await self._backend.observe(), epoch)
         if self._generation is None and announced == self._announced:
             self._announced = None
         return table
@@ -92,10 +92,13 @@ class CachedTable:
             raise
         self._keep(table, epoch)
 
-    def _keep(self, table: Ruleset, epoch: int) -> None:
+    def _keep(self, table: Ruleset, epoch: int) -> Ruleset:
         """Keep the reading, unless the table changed while it was read: then it is good for one use."""
+        if self._latest is None or table != self._latest:
+            self._latest = table
         self._generation = self._backend.generation
-        self._table = table if epoch == self._epoch else None
+        self._table = self._latest if epoch == self._epoch else None
+        return self._latest
 
     def _is_current(self) -> bool:
         if self._announced is None or self._generation is None:

@@ -38,7 +38,9 @@ from dockerv6.planning.policy import PolicyAssignment
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 5  # commits of one repair, each of which another program's change can overtake or the kernel can refuse
+_ATTEMPTS = 5
+"""Of a repair or a packet walk: another program's change can overtake each, and the kernel can refuse a commit."""
+
 _LOOPBACK = IPv6Address("::1")
 
 
@@ -93,7 +95,7 @@ class FirewallReconciler:
         self._snapshot: FirewallSnapshot | None = None
         self._snapshot_inputs: object = None  # what it was made from besides the desired firewall and the table
         self._in_place: Ruleset | None = None  # the desired ruleset that was last found or put in the kernel
-        self._committing = asyncio.Lock()
+        self._committing, self._following = asyncio.Lock(), asyncio.Lock()
         self.transactions = 0
         self.refused = RefusedOwners()
         self.rival = ""
@@ -164,7 +166,7 @@ class FirewallReconciler:
             filter=host_filter,
             filter_problem=filter_problem,
             filter_read=self._filter.last is not None,
-            flow_problems=self._walks.flow_problems,
+            flow_problems=self._walks.problems(snapshot.table),
             followed_containers=self._walks.containers,
             unfollowed=self._walks.unfollowed(snapshot.table, host) if host is not None else frozenset(),
             unrouted=self._walks.unrouted,
@@ -246,7 +248,22 @@ class FirewallReconciler:
         self.invalidate_filter()
 
     async def follow_flows(self) -> None:
-        """Find out which flows pass the filters of the host; the status of each owner tells. Raises `FirewallError`."""
+        """Find out which flows pass the filters of the host; the status of each owner tells. Raises `FirewallError`.
+
+        The flows are those of our table, and the kernel may have another one by the time it is walked through. If that
+        drops flows, they are followed again.
+        """
+        async with self._following:  # else a walk that began earlier could end later, with what was
+            for _ in range(_ATTEMPTS):
+                table = await self._follow_flows()
+                if not self._walks.finds_drops:
+                    return
+                self._table.invalidate()  # a change may not be announced yet, or not be read back
+                if await self._table.get() is table:
+                    return
+
+    async def _follow_flows(self) -> Ruleset:
+        """As `follow_flows`, once; returns the table that the flows are from."""
         containers = addresses_of(self._world.known_containers)
         table, host = await self._table.get(), await self._world.present_host()
         lacking = without_route(table, host)
@@ -255,6 +272,7 @@ class FirewallReconciler:
             host = await self._world.present_host()
             lacking = frozenset() if self._world.host_problem else lacking & without_route(table, host)
         await self._walks.follow(table, host, containers, lacking)
+        return table
 
     async def sweep(self) -> None:
         """Remove everything of ours, the accept rules in the host's filter included."""

@@ -3,8 +3,7 @@
 A network whose flows were never followed is no evidence of anything. Its status says so (ADR 0052).
 """
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import zip_longest
@@ -16,7 +15,7 @@ from dockerv6.firewall.port import HostFilter
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.firewall.walk.flows import representative_flows
 from dockerv6.firewall.walk.packet import Flow, Link, Paths
-from dockerv6.firewall.walk.remedies import remedy
+from dockerv6.firewall.walk.remedies import is_ours, remedy
 from dockerv6.firewall.walk.verdicts import FlowVerdict
 from dockerv6.hostnet.model import LOCAL_TABLE, MAIN_TABLE
 from dockerv6.lib.memoize import memoize_by_identity
@@ -39,7 +38,7 @@ class PacketWalks:
     """The latest problems, by owner, and whose flows were followed.
 
     Attributes:
-        flow_problems: for each owner whose flows don't pass for certain.
+        flow_problems: for each owner whose flows don't pass for certain. Statuses have `problems`.
         containers: the addresses of the containers that ran then.
         unrouted: the subnets that had no route to their bridge.
     """
@@ -55,7 +54,7 @@ class PacketWalks:
         self._followed: frozenset[NetworkRules] = frozenset()
         self._ready_before: frozenset[str] = frozenset()
         self._unfollowed: tuple[tuple[object, ...], frozenset[str]] = ((), frozenset())
-        self._following = asyncio.Lock()
+        self._table: Ruleset | None = None
         self._changed: Callable[[str], None] = lambda _: None
 
     def on_owner_changed(self, callback: Callable[[str], None]) -> None:
@@ -84,16 +83,15 @@ class PacketWalks:
         Raises:
             FirewallUnavailable: no thread can be started.
         """
-        async with self._following:  # else a walk that began earlier could end later, with what was
-            found = await find_flow_problems(self._host_filter, table, host, self._mark, containers)
-            started, self.containers = containers - self.containers, containers
-            before, self.flow_problems = self.flow_problems, found
-            known, early = self._followed, without_route(table, host) - lacking
-            now = frozenset(each for each in _networks(table) if _is_up(each[2], host)) - early
-            self._followed = now | (known & _networks(table))
-            routes_differ, self._lacking = self._lacking ^ lacking, lacking
-            self.unrouted = frozenset((subnet, bridge) for _, subnet, bridge in lacking)
-            self._ready_before = frozenset()
+        found = await find_flow_problems(self._host_filter, table, host, self._mark, containers)
+        started, self.containers = containers - self.containers, containers
+        before, self.flow_problems, self._table = self.flow_problems, found, table
+        known, early = self._followed, without_route(table, host) - lacking
+        now = frozenset(each for each in _networks(table) if _is_up(each[2], host)) - early
+        self._followed = now | (known & _networks(table))
+        routes_differ, self._lacking = self._lacking ^ lacking, lacking
+        self.unrouted = frozenset((subnet, bridge) for _, subnet, bridge in lacking)
+        self._ready_before = frozenset()
         changed = {owner for owner in before.keys() | found.keys() if before.get(owner) != found.get(owner)}
         changed |= {owner for owner, _, _ in (self._followed - known) | routes_differ}
         for owner, subnet, _ in self._followed if started else ():
@@ -102,13 +100,35 @@ class PacketWalks:
         for owner in sorted(changed):
             self._changed(owner)
 
+    @property
+    def finds_drops(self) -> bool:
+        """Whether the latest walk found flows that are dropped."""
+        return any(each.certain for found in self.flow_problems.values() for each in found)
+
+    def problems(self, table: Ruleset) -> Mapping[str, tuple[FlowProblem, ...]]:
+        """The latest problems, but for what our own table dropped before it was this one."""
+        outdated = self._outdated(table)
+        if not outdated:
+            return self.flow_problems
+        return {
+            owner: tuple(each for each in found if owner not in outdated or not each.ours)
+            for owner, found in self.flow_problems.items()
+        }
+
+    def _outdated(self, table: Ruleset) -> frozenset[str]:
+        """Owners whose flows our table dropped before it was this one."""
+        if table is self._table:
+            return frozenset()
+        problems = (each for found in self.flow_problems.values() for each in found)
+        return frozenset(each.owner for each in problems if each.ours and each.certain)
+
     def unfollowed(self, table: Ruleset, host: HostView) -> frozenset[str]:
         """The owners of which a network has its rules and its bridge, and whose flows no walk has followed yet."""
         inputs = (table, host, self._followed, self._ready_before)
         if any(one is not other for one, other in zip_longest(inputs, self._unfollowed[0])):
             missing = (each for each in _networks(table) - self._followed if _is_up(each[2], host))
             self._unfollowed = inputs, frozenset(owner for owner, _, _ in missing) - self._ready_before
-        return self._unfollowed[1]
+        return self._unfollowed[1] | self._outdated(table)
 
 
 @memoize_by_identity
@@ -199,5 +219,5 @@ def _flow_problem(flow: Flow, verdict: FlowVerdict, mark: int) -> FlowProblem:
     message = f"{flow.purpose} are dropped by {verdict.place}"
     if verdict.place is None or verdict.packet is None:
         return FlowProblem(flow.owner, message, certain=True)
-    what = remedy(verdict.place, verdict.packet, flow, mark)
-    return FlowProblem(flow.owner, message, certain=True, commands=what.commands, keeping=what.keeping)
+    what, ours = remedy(verdict.place, verdict.packet, flow, mark), is_ours(verdict.place)
+    return FlowProblem(flow.owner, message, certain=True, commands=what.commands, keeping=what.keeping, ours=ours)

@@ -58,6 +58,9 @@ _EXPECTED = {
 
 _STATUS = Path("/proc/self/status")
 
+_WALKS = 3
+"""Packet walks at most. One during which the daemon changes our table may find rules that its flows are not of."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
@@ -204,12 +207,18 @@ async def _flow_problems(sources: _Sources, hostfilter: LinuxHostFilter) -> Mapp
     choice = await detect.choose(sources.settings.firewall_backend, sources.session)
     backend = detect.build(choice, sources.session)
     try:
+        host = await sources.world.host_view.get()
+        running = addresses_of(await _try("containers", sources.engine.containers, []) or ())
         table = await backend.observe()
+        for _ in range(_WALKS):
+            before, mark = table, sources.settings.fwmark
+            found = await find_flow_problems(hostfilter, before, host, mark, running)
+            table = await backend.observe()
+            if table == before:
+                return found
+        return {owner: tuple(p for p in problems if not p.ours) for owner, problems in found.items()}
     finally:
         await backend.close()
-    host = await sources.world.host_view.get()
-    running = await _try("containers", sources.engine.containers, []) or ()
-    return await find_flow_problems(hostfilter, table, host, sources.settings.fwmark, addresses_of(running))
 
 
 async def _missing_chains(sources: _Sources) -> str:

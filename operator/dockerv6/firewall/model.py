@@ -157,6 +157,7 @@ class FlowProblem:
         certain: it is dropped; False: it can't be told.
         commands: what lets it pass, one runnable command each.
         keeping: a sentence about keeping the effect, or, without commands, about what to do.
+        ours: our own table drops it.
     """
 
     owner: str
@@ -164,3 +165,4 @@ class FlowProblem:
     certain: bool
     commands: tuple[str, ...] = ()
     keeping: str = ""
+    ours: bool = False

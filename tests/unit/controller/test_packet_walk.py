@@ -1,7 +1,7 @@
 """A network is Ready once its flows were followed, and not before: on the whole operator and on the walks alone."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv6Interface, IPv6Network
 
@@ -11,14 +11,15 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller.network import WAITING
 from dockerv6.controller.operator import _ready_owners
-from dockerv6.controller.packet_walk import PacketWalks, without_route
+from dockerv6.controller.packet_walk import PacketWalks, paths_of, without_route
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.status import conditions_before
+from dockerv6.firewall.elements import EGRESS_ANY
 from dockerv6.firewall.model import DEFAULT_MARK, FilterVariant
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
-from dockerv6.firewall.walk.packet import Flow, Paths
-from dockerv6.firewall.walk.verdicts import FilterPlace, FlowVerdict
+from dockerv6.firewall.walk.packet import Flow, Paths, first_packet
+from dockerv6.firewall.walk.verdicts import PASSES, FilterPlace, FlowVerdict
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
 from tests.fakes.firewall.backend import FakeHostFilter
@@ -264,6 +265,57 @@ async def test_a_missing_route_is_named_and_nothing_waits_for_it(same: bool) -> 
     assert seen[0][1] == "HostNotReady"
 
 
+OURS = FilterPlace(FilterVariant.NFTABLES, "inet", "dockerv6", "forward", "handle 9", "forward", "forward")
+
+
+class Kernel(FakeHostFilter):
+    """A filter in which our own table drops what containers of an internal network send, as soon as it is committed.
+
+    `before` is called when a walk has begun: its flows are known, and the kernel is not read yet.
+    """
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self.host = host
+        self.before: list[Callable[[], Awaitable[object]]] = []
+
+    async def follow(self, flows: Sequence[Flow], paths: Paths) -> Sequence[FlowVerdict]:
+        while self.before:
+            await self.before.pop()()
+        egress = self.host.firewall.ruleset.set(EGRESS_ANY)
+        open_ = {each.key[0] for each in egress.elements} if egress is not None else set()
+        packet = [first_packet(flow, paths) for flow in flows]
+        return [
+            PASSES if str(each.subnet) in open_ else FlowVerdict(passes=False, place=OURS, packet=first)
+            for each, first in zip(flows, packet, strict=True)
+        ]
+
+
+async def test_a_table_that_is_committed_during_a_walk_is_not_what_blocks_its_flows() -> None:
+    """As of a network that becomes internal: its flows are those of the rules before."""
+    host = Host()
+    kernel = host.filter = Kernel(host)
+    host.files.write(network("a"))
+    async with host.running() as at_work:
+        await at_work.let(5)
+        assert await host.ready("a") == READY
+        seen = history(host)
+
+        async def becomes_internal() -> None:
+            host.files.write(network("a", internal=True))
+            await host.clock.sleep(5)
+
+        kernel.before = [becomes_internal]
+        host.net.commit_firewall("inet site")
+        await at_work.let(30)
+        assert not kernel.before
+        live = await host.docker("a")
+        assert live is not None
+        assert live.internal
+        assert await host.ready("a") == READY
+    assert "FirewallBlocked" not in {reason for _, reason in seen}
+
+
 class TestPacketWalks:
     """One network, br-blog, on a host that is made step by step."""
 
@@ -341,3 +393,21 @@ class TestPacketWalks:
         for containers in ({BLOG.subnet[9]}, {BLOG.subnet[9]}, {BLOG.subnet[9], SHOP.subnet[9]}, set()):
             await walks.follow(self.TABLE, self.host(), frozenset(containers))
         assert heard == ["blog", "blog"]
+
+    async def test_what_our_own_table_dropped_tells_nothing_about_another_one(self) -> None:
+        there = FakeHostFilter()
+        walks = PacketWalks(there, DEFAULT_MARK)
+        view, flow = self.host(), Flow("blog", "connections", BLOG.subnet[2], BLOG.subnet[3], BLOG.bridge, 6, 443)
+        packet = first_packet(flow, paths_of(view, frozenset()))
+        uplink = Interface(2, "eth0", "", up=True, mtu=1500)
+        default = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, table=254)
+        view = replace(view, interfaces={**view.interfaces, "eth0": uplink}, routes=(*view.routes, default))
+        for place, kept in ((OURS, False), (PLACE, True)):
+            there.verdict = FlowVerdict(passes=False, place=place, packet=packet)
+            await walks.follow(self.TABLE, view)
+            assert walks.finds_drops
+            assert walks.problems(self.TABLE)["blog"]
+            assert walks.unfollowed(self.TABLE, view) == frozenset()
+            other = render(intent(BLOG, SHOP))
+            assert bool(walks.problems(other)["blog"]) is kept
+            assert walks.unfollowed(other, view) == (frozenset() if kept else {"blog"})

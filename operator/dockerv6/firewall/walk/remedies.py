@@ -15,7 +15,7 @@ from dockerv6.firewall.walk.evaluator import FORWARD
 from dockerv6.firewall.walk.loads import number
 from dockerv6.firewall.walk.packet import TCP, UDP, Flow, Packet, Tracking
 from dockerv6.firewall.walk.verdicts import FilterPlace
-from dockerv6.firewall.xtables.rule import FILTER
+from dockerv6.firewall.xtables.rule import FILTER, OWN_CHAIN_PREFIX
 from dockerv6.lib.text import shell_quoted
 
 ENGINE_TABLE = "docker-bridges"
@@ -37,10 +37,15 @@ class Remedy:
     keeping: str = ""
 
 
+def is_ours(place: FilterPlace) -> bool:
+    """Whether the rule is our own, in either backend."""
+    return (place.family, place.table) == (FAMILY, TABLE) or place.chain.startswith(OWN_CHAIN_PREFIX)
+
+
 def remedy(place: FilterPlace, packet: Packet, flow: Flow, mark: int) -> Remedy:
     """What lets the packet of the flow pass at that place."""
-    if (place.family, place.table) == (FAMILY, TABLE):
-        return Remedy((), "this is dockerv6's own table: see `dockerv6 describe`")
+    if is_ours(place):
+        return Remedy((), "this is dockerv6's own rule: see `dockerv6 describe`")
     if place.table == ENGINE_TABLE:
         return Remedy(
             (),
