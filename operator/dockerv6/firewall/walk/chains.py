@@ -48,8 +48,8 @@ class RuleOutcome:
 Place = tuple[str, str]
 """Table and chain."""
 
-Lookup = tuple[str, str, Bits]
-"""Table, set and key."""
+Lookup = tuple[str, str, Bits | None]
+"""Table, set and key; None: its first elements."""
 
 
 class WalkRule(Protocol):
@@ -76,9 +76,14 @@ class FilterTable:
     def __str__(self) -> str:
         return intern(f"{self.family} {self.name} ({self.variant})")
 
-    def find(self, name: str, key: Bits) -> Found:
-        """Look up as much of a key as a set has; in one that was not read, it can't be told."""
+    def find(self, name: str, key: Bits | None) -> Found:
+        """Look up as much of a key as a set has; in one that was not read, it can't be told.
+
+        Without a key, the first elements are found.
+        """
         known = self.sets.get(name)
+        if key is None:
+            return Found(None, tuple((known.elements or ())[:_ELEMENTS]) if known is not None else ())
         return UNTOLD if known is None else known.find(self.fitting(name, key))
 
     def fitting(self, name: str, key: Bits) -> Bits:
@@ -95,12 +100,14 @@ class Reliance:
         chains: the rules, by table and chain.
         lookups: what was found, by table, set and key.
         named: some addresses of the internet that rules compare with those of the packets.
+        elements: what was found without a key in sets of such addresses. Only who uses `named` relies on it.
         added: table and name of sets to which packets of the flow were added.
     """
 
     chains: dict[Place, Sequence[WalkRule]] = field(default_factory=dict)
     lookups: dict[Lookup, Found] = field(default_factory=dict)
     named: set[IPv6Address] = field(default_factory=set)
+    elements: dict[Lookup, Found] = field(default_factory=dict)
     added: set[tuple[str, str]] = field(default_factory=set)
 
     def name(self, address: bytes) -> None:
@@ -161,8 +168,8 @@ class Surroundings:
 
     def name_elements(self, name: str) -> None:
         """Note some elements of a set of addresses."""
-        known = self.table.sets.get(name)
-        for each in (known.elements or ())[:_ELEMENTS] if known is not None else ():
+        found = self.reliance.elements[str(self.table), intern(name), None] = self.table.find(name, None)
+        for each in found.elements:
             self.reliance.name(each.first)
 
 

@@ -160,6 +160,7 @@ class Walk:
         """
         verdict, reliance, out = self.follow(flow), self.reliance, self.paths.route(exact_address(INTERNET))
         if verdict.passes is False and INTERNET in (flow.source, flow.destination):
+            reliance.lookups |= reliance.elements
             for address in sorted(reliance.named):
                 if self.paths.route(exact_address(address)) != out:
                     continue
