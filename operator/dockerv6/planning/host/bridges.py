@@ -1,12 +1,13 @@
 """The bridges of Docker networks: repair, and the settings that bridged packets need to pass the packet filter."""
 
 from collections.abc import Collection, Iterable, Mapping
-from ipaddress import IPv6Address, IPv6Interface, IPv6Network, collapse_addresses
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import MAIN_TABLE
 from dockerv6.lib.memoize import memoize_by_identity
+from dockerv6.lib.prefixes import covers
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.firewall.bridge_names import not_bridges
 from dockerv6.planning.host.interfaces import LONGEST_DEFAULT
@@ -61,12 +62,12 @@ def icc_findings(host: HostView, *, icc: bool) -> tuple[Finding, ...]:
 
 @memoize_by_identity
 def _destinations(host: HostView) -> Mapping[str | None, tuple[IPv6Network, ...]]:
-    """Where routes of the main table lead, by interface, joined where they are adjacent; without default routes."""
+    """Where routes of the main table lead, by interface; without default routes."""
     found: dict[str | None, list[IPv6Network]] = {}
     for route in host.routes:
         if route.table == MAIN_TABLE and route.destination.prefixlen > LONGEST_DEFAULT:
             found.setdefault(route.interface, []).append(route.destination)
-    return {name: tuple(collapse_addresses(each)) for name, each in found.items()}
+    return {name: tuple(each) for name, each in found.items()}
 
 
 def lacks_route(host: HostView, bridge: str, subnet: IPv6Network) -> bool:
@@ -77,7 +78,7 @@ def lacks_route(host: HostView, bridge: str, subnet: IPv6Network) -> bool:
     interface = host.interfaces.get(bridge)
     if interface is None or not interface.up or not any(each.ip in subnet for each in interface.addresses):
         return False
-    return not any(subnet.subnet_of(each) for each in _destinations(host).get(bridge, ()))
+    return not covers(_destinations(host).get(bridge, ()), subnet)
 
 
 def on_link_findings(
