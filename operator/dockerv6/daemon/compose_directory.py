@@ -84,7 +84,8 @@ def merge_remarks(file: Path, environment: Mapping[str, str]) -> tuple[str, ...]
     chosen, where = _variable(_FILES, file.parent, environment)
     if chosen:
         separator = _variable(_SEPARATOR, file.parent, environment)[0] or os.pathsep
-        others = [name for name in chosen.split(separator) if name and Path(name).name != file.name]
+        named = (os.path.normpath(file.parent / name) for name in chosen.split(separator) if name)
+        others = [name for name in named if name != os.path.normpath(file)]
         if not others:
             return ()
         return (f"{where} sets {_FILES} to {escaped(chosen)}, and only {file.name} is read: {RESOLVE}",)

@@ -316,6 +316,8 @@ def test_the_files_of_compose_file_are_named(
     monkeypatch.setenv("COMPOSE_PATH_SEPARATOR", ",")
     monkeypatch.setenv("COMPOSE_FILE", "./compose.yaml,compose.yaml")
     assert files(settings, file).remarks == ()
+    monkeypatch.setenv("COMPOSE_FILE", "../base/compose.yaml,compose.yaml")
+    assert files(settings, file).remarks != ()  # another file of that name
 
 
 def test_other_files_with_variables_take_the_place_of_env(
