@@ -2,6 +2,7 @@
 
 import click
 
+from dockerv6.api.kinds import POOL
 from dockerv6.cli.commands import plan
 from dockerv6.cli.main import as_click_error
 from dockerv6.cli.namespaces import without_namespaces
@@ -38,8 +39,9 @@ def command(
 ) -> None:
     """Show the changes that `dockerv6 run` would make, as `dockerv6 plan` does.
 
-    With -f, those for the resources of the given files, as if the configuration directory had them already. Nothing is
-    written. Shown are changes of the host: a file that differs in a comment or a label changes nothing.
+    With -f, those for the resources of the given files, as if the configuration directory had them already; if one is a
+    pool, those for all resources, since networks draw from it. Nothing is written. Shown are changes of the host: a
+    file that differs in a comment or a label changes nothing.
 
     The exit codes are those of `kubectl diff`: 0 no changes, 1 changes to make, 2 error. `plan` has those of
     `terraform plan -detailed-exitcode`: 0, 2 and 1.
@@ -63,4 +65,6 @@ def _diff(settings: Settings, manifests: tuple[str, ...], wanted: tuple[str, ...
 
     given = read_resources(manifests)
     names = [f"{each.resource.kind}/{each.resource.metadata.name}" for each in given]
+    if any(each.resource.kind == POOL for each in given):  # networks draw from it
+        names = []
     return plan.show_plan(settings, names, output, given=given)

@@ -98,6 +98,15 @@ def test_diff_of_a_file_is_about_its_resources(
     assert run(["diff", "-f", "-"], input=text).exit_code == (1 if OPEN in found else 2)
 
 
+def test_diff_of_a_pool_shows_the_networks_that_draw_from_it(monkeypatch: Patch) -> None:
+    pool = Plan("IPv6Pool", "ula")
+    returning(monkeypatch, preview, "plan_now", Preview((OPEN, pool), ()))
+    text = "{apiVersion: dockerv6.io/v1alpha1, kind: IPv6Pool, metadata: {name: ula}, spec: {prefix: 'fd00::/48'}}"
+    result = run(["diff", "-f", "-", "-o", "json"], input=text)
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert [plan["name"] for plan in json.loads(result.stdout)["plans"]] == ["blog", "ula"]
+
+
 def test_diff_of_files_that_are_refused_is_an_error(monkeypatch: Patch, tmp_path: Path) -> None:
     returning(monkeypatch, preview, "plan_now", Preview((DONE,), ()))
     (tmp_path / "bad.yaml").write_text("kind: IPv6Network\n")
