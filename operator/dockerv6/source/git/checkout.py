@@ -204,6 +204,8 @@ class GitCheckout:
         if not clone.is_dir():
             kind = "sha256" if len(wanted) > 40 else "sha1"  # noqa: PLR2004 - hexadecimal digits of SHA-1
             run("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(clone), token=token)
+        for left in (*clone.glob("objects/pack/tmp_*"), *clone.glob("*.lock")):  # by a git that was killed
+            _remove(left)
         run(
             *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--force", f"--depth={HISTORY}", "--"),
             self.source.location.url,

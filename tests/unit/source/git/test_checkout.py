@@ -56,6 +56,22 @@ def test_a_source_that_was_never_fetched_is_unlisted_with_its_cause(site: Site) 
     assert not site.read().roots[0].listed
 
 
+def test_what_a_killed_fetch_left_in_the_clone_is_removed(site: Site, remote: Remote) -> None:
+    remote.commit(resources("blog"))
+    site.sync()
+    clone = site.checkout.source.directory / "clone"
+    (clone / "objects" / "pack").mkdir(exist_ok=True)
+    left = (clone / "objects" / "pack" / "tmp_pack_Xy12", clone / "shallow.lock")
+    for each in left:
+        each.write_bytes(bytes(100))
+    kept = clone.stat().st_ino
+    remote.commit(resources("blog", "shop"))
+    assert not site.sync().problem
+    assert site.names() == {"blog", "shop"}
+    assert not any(each.exists() for each in left)
+    assert clone.stat().st_ino == kept  # it is not downloaded again
+
+
 def test_everything_is_private(site: Site, remote: Remote) -> None:
     remote.commit({"a/b/blog.yaml": resource("blog")})
     umask = os.umask(0)
