@@ -141,6 +141,8 @@ class GitSources:
         finally:
             first.cancel()
             second.cancel()
+            if asking is not None:
+                asking.cancel()  # else the end of its thread would be logged as an error
         (self._failing.add if state.problem else self._failing.discard)(checkout.root)
         return state
 

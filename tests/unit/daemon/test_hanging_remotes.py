@@ -3,6 +3,7 @@
 # ruff: noqa: F811 - fixtures of another module
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -145,7 +146,11 @@ def test_what_a_killed_plan_left_is_removed_by_the_next_one(
 
 
 async def test_remotes_that_hang_hold_up_no_other_one(
-    host: Host, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: Host,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """As many hang as there are threads, after they failed once."""
     remote = Remote(tmp_path / "remote")
@@ -187,6 +192,9 @@ async def test_remotes_that_hang_hold_up_no_other_one(
     await asyncio.gather(asking, *followed, return_exceptions=True)
     await git.close()
     assert not [t for t in threading.enumerate() if "git_" in t.name]
+    await asyncio.sleep(0)  # the loop hears of the threads' ends
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_remotes_that_hang_at_the_first_start_hold_up_no_other_one(
