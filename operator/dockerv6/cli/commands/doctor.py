@@ -94,7 +94,7 @@ def command(
     to apply it.
     """
     if explain is not None:
-        if fix or output != "table" or request is not None:
+        if fix or probe or networks or output != "table":
             raise click.UsageError("--explain goes with no other option")
         click.echo(explanation_of(explain))
         return
