@@ -227,7 +227,7 @@ def test_what_can_not_be_corrected_here_is_refused(host: EngineHost) -> None:
     host.configure('{\n  // none\n  "ipv6": false\n}')
     assert "/etc/docker/daemon.json:2:3: " in host.settings_check()
     host.apply_yaml("policy.yaml", _POLICY)
-    assert "can end none" in host.fix("--yes").stderr
+    assert "can solve none" in host.fix("--yes").stderr
     assert "// none" in host.path(_DAEMON_JSON).read_text()
     host.path("/srv/docker").mkdir(parents=True)
     host.write_unit(f"{_UNIT}BindPaths=/srv/docker:/etc/docker\n")
@@ -245,7 +245,7 @@ def test_chains_that_are_gone_come_back_with_the_restart(host: EngineHost) -> No
     assert "add --restart-engine" in host.fix("--yes").stderr
     before = host.main_pid
     done = host.fix("--yes", "--restart-engine")
-    assert "Ended: EngineChainsMissing" in done.stderr
+    assert "Solved: EngineChainsMissing" in done.stderr
     assert host.main_pid != before
     assert not host.path(_DAEMON_JSON).exists()
 
@@ -261,7 +261,7 @@ def test_only_an_engine_that_systemd_runs_is_restarted(host: EngineHost) -> None
     assert refused.returncode == 1
     assert "systemd does not run the engine" in refused.stderr
     assert not host.path(_DAEMON_JSON).exists()
-    assert "as it was started" in host.fix("--yes").stderr
+    assert "in the way it was started" in host.fix("--yes").stderr
     assert host.configured == {"ipv6": True}
 
 

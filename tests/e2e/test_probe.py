@@ -129,7 +129,7 @@ def test_a_network_with_nat66_passes_every_probe_and_nothing_is_left(lab: Lab) -
     }
     shown = " ".join(each["message"] for each in found)
     assert f"[{FAR_ADDRESS}]:{_PORT}: accepted" in shown
-    assert "stands for the outside but is not the uplink" in shown
+    assert "like a client outside, but not through the uplink" in shown
     assert "udp port 5353 of web: not tested" in shown
     _await_nothing_left(lab.engine)
     ready = condition(operator, "blog", "Ready")
@@ -188,7 +188,7 @@ def test_a_foreign_rule_that_drops_is_named_and_its_remedy_works(lab: Lab) -> No
     operator = _started(lab)
     with _foreign_rule(lab, "iifname blog0"):
         found = _findings(_probe(operator, "--probe-target", FAR_ADDRESS))["ProbeEgressBlocked"]
-        assert "nothing came back; the host itself gets through" in found["message"]
+        assert "nothing came back; the host itself reaches it" in found["message"]
         assert "inet table other, chain forward" in found["message"]
         command = next(each for each in found["remedy"] if each.startswith("nft "))
         lab.engine.netexec("sh", "-c", command)
@@ -200,7 +200,7 @@ def test_a_router_without_a_route_says_so(lab: Lab) -> None:
     with _router(lab):
         found = _findings(_probe(operator, "--probe-target", _NO_ROUTE))["ProbeOutsideUnreachable"]
     assert f"{NEIGHBOUR_ADDRESS} answers: no route to destination" in found["message"]
-    assert "the host itself does not get through either" in found["message"]
+    assert "the host itself does not reach it either" in found["message"]
     assert found["status"] == "fail"
 
 

@@ -24,7 +24,8 @@ _ROOT = Path(__file__).parents[2]
 _MANIFESTS = _ROOT / "manifests"
 _RESOURCES = sorted([*_MANIFESTS.glob("examples/*.yaml"), *_MANIFESTS.glob("compose/**/dockerv6.d/*.yaml")])
 _DOCUMENTS = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md")])
-_LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+_LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _VERSION = re.compile(r"(?:dockerv6(?:[:_-]| v?)|^version = \"|\bVERSION=)(\d+\.\d+(?:\.\d+)?)", re.MULTILINE)
 _CODE = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 
@@ -171,8 +172,14 @@ def test_unit_allows_twice_the_threads_that_the_daemon_can_have() -> None:
 
 @pytest.mark.parametrize("path", _DOCUMENTS, ids=lambda path: str(path.relative_to(_ROOT)))
 def test_document_links_to_what_is_there(path: Path) -> None:
-    missing = [link for link in _LINK.findall(path.read_text()) if not (path.parent / link).exists()]
-    assert missing == []
+    links = [(path.parent / file if file else path, anchor) for file, anchor in _LINK.findall(path.read_text())]
+    assert [link for link in links if not link[0].exists()] == []
+    assert [(file, anchor) for file, anchor in links if anchor and anchor not in _anchors(file)] == []
+
+
+def _anchors(file: Path) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in _HEADING.findall(file.read_text())}
 
 
 def test_resources_in_the_documents_are_valid(tmp_path: Path) -> None:

@@ -81,14 +81,14 @@ class Members(Model):
     )
     allow_label: Flag = Field(
         True,
-        description=f"Whether running containers with the Docker label `{GROUP}/network` and the name of this resource "
-        "are members too. Whoever creates a container sets its labels. Default: `true`.",
+        description=f"Whether a running container becomes a member if its Docker label `{GROUP}/network` names this "
+        "resource. Everyone who can create containers can set this label. Default: `true`.",
     )
     allowed_compose_projects: tuple[Annotated[str, AfterValidator(_compose_project)], ...] = Field(
         (),
         max_length=MAX_PROJECTS,
         description="Only containers of these Compose projects (label `com.docker.compose.project`) can be members, "
-        f"by whichever label; at most {MAX_PROJECTS}. Default: any container.",
+        f"also with `matchLabels`; at most {MAX_PROJECTS} projects. Default: any container.",
     )
 
     def field_errors(self) -> Iterator[FieldError]:
@@ -96,7 +96,7 @@ class Members(Model):
         if self.allowed_compose_projects and not self.match_labels and not self.allow_label:
             yield FieldError(
                 ("allowedComposeProjects",),
-                "has no effect without matchLabels and with allowLabel: false: no container is a member",
+                "has no effect: without matchLabels and with allowLabel: false, no container is a member",
                 "remove it, or write allowLabel: true",
             )
 

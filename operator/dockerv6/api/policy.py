@@ -21,8 +21,8 @@ class NetworkSelector(Model):
 
     match_labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
-        description="Docker networks that have all of these labels with these values, such as `dockerv6.io/policy` and "
-        "the name of this policy for those that choose it. Default: any.",
+        description="Docker networks that have all of these labels with these values. If the policy is only for "
+        "networks that choose it, require `dockerv6.io/policy` with its name. Default: any.",
     )
     names: tuple[str, ...] = Field(
         (),
@@ -56,8 +56,8 @@ class IPv6PolicySpec(Model):
 
     selector: NetworkSelector = Field(
         default_factory=shared_default(NetworkSelector),
-        description="The Docker networks that the policy applies to. Of several policies that match a network, the one "
-        "that its label `dockerv6.io/policy` names applies. Default: all with IPv6.",
+        description="The Docker networks that the policy applies to. If several policies match a network, its label "
+        "`dockerv6.io/policy` can choose one. Default: all networks with IPv6.",
     )
     egress: Egress = Field(
         default_factory=shared_default(Egress), description="Translation of outgoing packets. Default: NAT66."

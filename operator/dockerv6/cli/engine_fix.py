@@ -1,4 +1,4 @@
-"""``dockerv6 doctor``: ``--fix`` asks before the engine's settings are changed, ``--explain`` prints a section."""
+"""``dockerv6 doctor --fix`` shows a change of the engine's settings and asks; ``--explain`` prints a section."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dockerv6.daemon.findings import HostCheck
 
 NOT_APPLIED = 2
-"""The exit code after a change that was shown only, as of ``plan``."""
+"""The exit code if a change was shown and not applied, like that of ``plan``."""
 
 _RESTART = (
     "The engine reads these keys only at its start, not at a reload (SIGHUP): they take effect when it is restarted."
@@ -53,21 +53,24 @@ def fix_findings(
     dry_run: bool,
     restart_engine: bool,
 ) -> "Collection[HostCheck]":
-    """Show what ends findings, ask, and do it. Gives the findings that have ended, or end at the engine's restart.
+    """Show the change that solves findings, ask, and apply it.
+
+    Returns:
+        The findings that are solved, now or after the engine's restart.
 
     Raises:
-        click.exceptions.Exit: it was shown only.
-        click.ClickException, EngineProcessError, OSError: it was refused, or failed.
+        click.exceptions.Exit: the change was shown and not applied.
+        click.ClickException, EngineProcessError, OSError: the change was refused, or failed.
     """
     from dockerv6.daemon.engine_change import propose  # noqa: PLC0415 - loads the daemon
 
     change = propose(settings, checks)
     if change is None:
-        click.echo("--fix can end none of these findings.", err=True)
+        click.echo("--fix can solve none of these findings.", err=True)
         return ()
     _show(change, restart_engine=restart_engine)
     if not restart_engine and not change.diff():
-        click.echo("daemon.json needs no change; add --restart-engine.", err=True)
+        click.echo("daemon.json needs no change, but the engine needs a restart: add --restart-engine.", err=True)
         return ()
     change.check(restart=restart_engine)
     if not _is_allowed(yes=yes, dry_run=dry_run):
@@ -75,17 +78,19 @@ def fix_findings(
     backup = change.apply()
     _show_undo(change, backup)
     if not restart_engine:
-        how = f"systemctl restart {change.engine.unit}" if change.engine.is_restartable() else "as it was started"
-        click.echo(f"Restart the engine now, or later: {how}", err=True)
+        how = (
+            f"systemctl restart {change.engine.unit}" if change.engine.is_restartable() else "in the way it was started"
+        )
+        click.echo(f"Restart the engine now or later: {how}", err=True)
         return change.findings
     change.restart(settings, backup)
     ids = {each.id for each in change.findings}
     left = [each for each in examine(settings) if each.id in ids]
     if left:
         raise click.ClickException(
-            plain(f"the engine was restarted, but there still is: {'; '.join(f'{e.id}: {e.message}' for e in left)}")
+            plain(f"the engine was restarted, but this remains: {'; '.join(f'{e.id}: {e.message}' for e in left)}")
         )
-    click.echo(f"The engine was restarted and answers. Ended: {', '.join(sorted(map(str, ids)))}.", err=True)
+    click.echo(f"The engine was restarted and answers. Solved: {', '.join(sorted(map(str, ids)))}.", err=True)
     return change.findings
 
 
@@ -99,11 +104,11 @@ def _show(change: "EngineChange", *, restart_engine: bool) -> None:
     if diff:
         click.echo(_RESTART, err=True)
     if restart_engine and change.containers and change.info.live_restore:
-        what = "keep running (live-restore), and the engine ignores changes of its networks as long as one does"
-        click.echo(f"The engine is restarted. {_containers(change.containers)} {what}.", err=True)
+        what = "will keep running (live-restore). While a container runs, the engine ignores changes of its networks"
+        click.echo(f"The engine will be restarted. {_containers(change.containers)} {what}.", err=True)
     elif restart_engine:
         what = f"{_containers(change.containers)} will be stopped; those with a restart policy start again"
-        click.echo(f"The engine is restarted. {what}.", err=True)
+        click.echo(f"The engine will be restarted. {what}.", err=True)
 
 
 def _containers(number: int) -> str:
@@ -114,9 +119,9 @@ def _is_allowed(*, yes: bool, dry_run: bool) -> bool:
     if dry_run or yes:
         return not dry_run
     if not interactive():
-        click.echo("Nothing was changed: there is no terminal to ask; use --yes.", err=True)
+        click.echo("Nothing was changed: there is no terminal for the question; use --yes.", err=True)
         return False
-    if not click.confirm("Apply this?", err=True):
+    if not click.confirm("Apply this change?", err=True):
         raise click.ClickException("nothing was changed")
     return True
 

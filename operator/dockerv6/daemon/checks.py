@@ -1,4 +1,4 @@
-"""The doctor's checks: what the facts about a host mean for its owner. Pure: `doctor` gathers the facts."""
+"""The doctor's checks: findings and remedies from facts about a host. Pure: `doctor` gathers the facts."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -117,7 +117,7 @@ def engine_rules(
             FindingId.ENGINE_RULES_IN_TWO_VARIANTS,
             name,
             f"in {' and in '.join(xtables)}: packets pass both, and the engine updates only one",
-            "one of them dates from before iptables' variant was switched (ip6tables-nft-save, -legacy-save)",
+            "one of them dates from before the iptables alternative was switched (ip6tables-nft-save, -legacy-save)",
             "restart the host to remove it",
         )
     elif variants:
@@ -128,7 +128,7 @@ def engine_rules(
         yield warn(
             FindingId.ENGINE_FIREWALL_UNTESTED,
             name,
-            "the engine's firewall backend is nftables, with which dockerv6 has not been tested: see `host filter`",
+            "the engine's firewall backend is nftables, and dockerv6 has not been tested with it: see `host filter`",
         )
 
 
@@ -176,7 +176,7 @@ def bridge_netfilter(host: HostView) -> HostCheck:
             FindingId.BRIDGE_NETFILTER_OFF,
             name,
             "br_netfilter is not loaded: `bridge.icc: false` does not separate the containers of a network",
-            "modprobe br_netfilter (and a line in /etc/modules-load.d/), if a network needs that",
+            "modprobe br_netfilter (and a line in /etc/modules-load.d/), if a network has `icc: false`",
         )
     if host.bridge_netfilter:
         return ok(name, "bridge-nf-call-ip6tables is 1")
@@ -265,7 +265,7 @@ def prefixes(host: HostView, reported: Collection[HostPrefix]) -> HostCheck:
         FindingId.NO_PREFIX,
         name,
         "no interface has a global prefix: containers get unique local addresses, and NAT66",
-        "see the provider's router advertisements or DHCPv6 client: ip -6 address; ip -6 route",
+        "check the provider's router advertisements or the DHCPv6 client: ip -6 address; ip -6 route",
     )
 
 
@@ -375,7 +375,7 @@ def git(program: str | None) -> HostCheck:
 
 
 def problems(found: Sequence[str], warnings: Sequence[str] = ()) -> Iterator[HostCheck]:
-    """What the daemon found wrong that belongs to no resource; and what it warns of."""
+    """Problems and warnings of the daemon that belong to no resource."""
     for message in found:
         yield fail(FindingId.DAEMON_PROBLEM, "problem", message)
     for message in warnings:

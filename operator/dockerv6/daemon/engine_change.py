@@ -1,4 +1,4 @@
-"""``dockerv6 doctor --fix``: what the doctor found, ended by an edit of daemon.json and a restart of the engine."""
+"""``dockerv6 doctor --fix``: solve findings by an edit of daemon.json and a restart of the engine."""
 
 import asyncio
 import difflib
@@ -25,13 +25,13 @@ _PATIENCE = 60.0  # seconds until a restarted engine answers
 
 @dataclass(frozen=True, slots=True)
 class EngineChange:
-    """A change of daemon.json, and what a restart of the engine means.
+    """A change of daemon.json, and what is needed to restart the engine.
 
     Attributes:
-        findings: which end with it.
-        before: of the file; None: there is none.
-        after: of the file; as before if a restart is enough.
-        containers: how many run.
+        findings: those that the change solves.
+        before: the file's content; None: there is no file.
+        after: the new content; the same as before if a restart is enough.
+        containers: the number of running containers.
     """
 
     findings: tuple[HostCheck, ...]
@@ -80,17 +80,18 @@ class EngineChange:
     def apply(self) -> Path | None:
         """Keep the old file, and replace it.
 
-        Gives the file that has the old content; None: there was no file, or nothing was written.
+        Returns:
+            The file that has the old content; None: there was no file, or nothing was written.
 
         Raises:
-            EngineProcessError: the file is another than the one of the diff.
-            OSError: it can't be written.
+            EngineProcessError: the file was changed after the diff was made.
+            OSError: the file can't be written.
         """
         if self.after is None or self.after == self.before:
             return None
         path = self.path
         if _content(path) != self.before:
-            raise EngineProcessError(f"{path} was changed meanwhile, and was not written; run this again")
+            raise EngineProcessError(f"{path} was changed in the meantime, so it was not written; run this again")
         if self.before is None:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             create_file(path, self.after)
@@ -124,8 +125,8 @@ class EngineChange:
         again = self._restarted(settings)
         state = f"does not start with it either: {again}" if again else "is running with it"
         raise EngineProcessError(
-            f"the engine did not start ({refusal}). {self.engine.config} is what it was before, and the engine {state};"
-            " its log has the reason"
+            f"the engine did not start ({refusal}). The old {self.engine.config} was restored, and the engine {state};"
+            f" its log has the reason: journalctl --unit {self.engine.unit}"
         )
 
     def _restarted(self, settings: Settings) -> str:
@@ -133,10 +134,10 @@ class EngineChange:
 
 
 def propose(settings: Settings, checks: Sequence[HostCheck]) -> EngineChange | None:
-    """What ends the findings that have a fix; None: none has.
+    """The change that solves the findings with a fix; None: no finding has one.
 
     Raises:
-        EngineProcessError: it can't be done from here.
+        EngineProcessError: the engine's settings can't be changed from here.
         EngineError, DockerHostError: the engine does not answer.
         OSError: daemon.json can't be read.
     """
@@ -145,7 +146,7 @@ def propose(settings: Settings, checks: Sequence[HostCheck]) -> EngineChange | N
         return None
     for each in checks:
         if each.id is FindingId.ENGINE_SETTINGS_REFUSED and each.fix is None:
-            raise EngineProcessError(f"this has to be corrected by hand before: {each.message}")
+            raise EngineProcessError(f"correct this by hand first: {each.message}")
     info, containers = asyncio.run(_ask(settings))
     process = engine_process.find(info, settings.docker_host)
     before = _content(process.config)
@@ -174,7 +175,7 @@ def _content(path: Path) -> bytes | None:
 
 
 async def _silence(settings: Settings) -> str:
-    """What the engine does instead of answering; "": it answers."""
+    """Wait until the engine answers. Returns the error if it does not; "": it answers."""
     deadline = time.monotonic() + _PATIENCE
     engine = DockerEngine(settings.docker_host)
     try:

@@ -1,4 +1,4 @@
-"""The running engine as a process of this host: how it was started, what it reads next, and its restart by systemd."""
+"""The running engine as a process of this host: its flags, its settings at the next start, its restart by systemd."""
 
 import os
 import subprocess
@@ -44,12 +44,12 @@ class EngineProcess:
     unit: str
 
     def refusal(self, config: Path) -> str | None:
-        """What ``dockerd --validate`` says against a file with the flags of the running engine.
+        """The error of ``dockerd --validate`` for a file with the flags of the running engine.
 
-        "": nothing; None: it can't validate (before 23.0).
+        "": there is none; None: it can't validate (before 23.0).
 
         Raises:
-            EngineProcessError: it can't be run.
+            EngineProcessError: the program can't be run.
         """
         done = _run([str(self.program), *self.arguments, "--validate", _CONFIG, str(config)], self.environment)
         if not done.returncode:
@@ -60,7 +60,7 @@ class EngineProcess:
         return said.rpartition("\n")[2].replace(str(config), str(self.config)) or "its program does not accept it"
 
     def settings(self, release: tuple[int, int]) -> EngineSettings:
-        """What it starts with the next time. Raises `OSError`, and `EngineProcessError` of `refusal`."""
+        """The settings of its next start. Raises `OSError`, and `EngineProcessError` of `refusal`."""
         try:
             content = self.config.read_bytes()
         except FileNotFoundError:
@@ -75,7 +75,7 @@ class EngineProcess:
         return shown.strip() == f"MainPID={self.pid}"
 
     def restart(self) -> str:
-        """Restart its unit; earlier failures do not count. Gives what systemd says against it; "": it is running."""
+        """Restart its unit; earlier failures do not count. Returns the error of systemd; "": it is running."""
         try:
             _run(["systemctl", "reset-failed", self.unit])
             done = _run(["systemctl", "restart", self.unit], timeout=_RESTART_TIMEOUT)
@@ -92,7 +92,7 @@ def find(info: EngineInfo, docker_host: str | None) -> EngineProcess:
         docker_host: its address; None: from the environment.
 
     Raises:
-        EngineProcessError: it is none of this host, or its files are not those that are seen from here.
+        EngineProcessError: no such process runs on this host, or its files can't be seen from here.
         DockerHostError: the address is unusable.
     """
     if info.rootless or info.podman:
@@ -133,7 +133,7 @@ def _is_shared(directory: Path, path: Path) -> bool:
 
 
 def _with_socket(socket: str) -> Iterator[Path]:
-    """The directories in /proc of processes of root that are called dockerd and have the socket with this path.
+    """The directories in /proc of root's processes named dockerd that listen on the socket with this path.
 
     Its program is run, so that another user's process is none. A container on the host's network may have one, too.
     """

@@ -1,4 +1,4 @@
-"""The engine's settings, in daemon.json and in its flags: what is wrong with them, and their edit. Pure."""
+"""The engine's settings in daemon.json and its flags: problems, and an edit of the file that keeps all else. Pure."""
 
 import json
 import re
@@ -121,7 +121,7 @@ class EngineSettings:
         for flag in self.flags:
             flags |= {flag, f"{flag}s", f"{flag.removesuffix('y')}ies"}  # label, labels
         both = sorted(self.keys.keys() & flags)
-        return f"{', '.join(both)}: in the file, and a flag of dockerd too" if both else ""
+        return f"{', '.join(both)}: set in the file and as a flag of dockerd; remove one of them" if both else ""
 
     @property
     def old(self) -> bool:
@@ -151,7 +151,7 @@ class EngineSettings:
 
 
 def names_of_default_bridge(resources: Iterable[Resource]) -> tuple[str, ...]:
-    """Resources that are for the default bridge, as in messages."""
+    """Resources that use the default bridge, as messages name them."""
     return tuple(
         f"{kind_info(each.kind).singular}/{each.metadata.name}"
         for each in resources
@@ -163,7 +163,7 @@ def names_of_default_bridge(resources: Iterable[Resource]) -> tuple[str, ...]:
 def check(
     settings: EngineSettings, networks: Iterable[Network], wanted_by: Collection[str], prefix: IPv6Network
 ) -> Iterator[HostCheck]:
-    """What the engine would refuse at its next start, and what its default bridge lacks.
+    """Settings that the engine would refuse at its next start, and IPv6 that its default bridge lacks.
 
     Args:
         settings: of the engine.
@@ -192,7 +192,7 @@ def check(
 def _findings(
     settings: EngineSettings, networks: Collection[Network], wanted_by: Collection[str], prefix: Mapping[str, object]
 ) -> Iterator[HostCheck]:
-    """What dockerd refuses at its start, and accepts in ``--validate``; prefixes that are nobody's; no IPv6."""
+    """Settings that ``--validate`` accepts, but a start refuses; prefixes for documentation; missing IPv6."""
     if settings.old and settings.enabled("ip6tables") and not settings.enabled("experimental"):
         why = "with this release, ip6tables needs experimental"
         yield _finding(settings, FindingId.ENGINE_SETTINGS_REFUSED, why, {"experimental": True})
@@ -204,16 +204,16 @@ def _findings(
     in_use = [c.subnet for n in own for c in n.ipv6]
     wrong = [p for p in (fixed, *in_use) if isinstance(p, IPv6Network) and any(map(p.subnet_of, _DOCUMENTATION))]
     if wrong and fixed is not None:
-        why = f"{_PREFIX} {wrong[0]} is a prefix for documentation, which nobody routes"
+        why = f"{_PREFIX} {wrong[0]} is a prefix for documentation, which is not routed"
         yield _finding(settings, FindingId.DOCUMENTATION_PREFIX, why, prefix if fixed in wrong else {})
     if wanted_by and any(not n.enable_ipv6 for n in own):
-        why = f"the default bridge has no IPv6, and {', '.join(sorted(wanted_by))} names it"
+        why = f"the default bridge has no IPv6, but {', '.join(sorted(wanted_by))} uses it"
         changes = {**({} if settings.enabled("ipv6") else {"ipv6": True}), **(prefix if problem else {})}
         yield _finding(settings, FindingId.DEFAULT_BRIDGE_WITHOUT_IPV6, why, changes)
 
 
 def _finding(settings: EngineSettings, finding: FindingId, why: str, changes: Mapping[str, object]) -> HostCheck:
-    """A finding that ends when the engine starts with these keys. What is a flag can't be a key."""
+    """A finding that a start of the engine with these keys solves. An option that is a flag can't also be a key."""
     report, message = warn, why
     if finding is FindingId.ENGINE_SETTINGS_REFUSED:
         report, message = fail, f"{settings.path}: {why}; the engine would not start again"
@@ -222,7 +222,7 @@ def _finding(settings: EngineSettings, finding: FindingId, why: str, changes: Ma
         remedy = f"change {', '.join(f'--{flag}' for flag in flags)} where dockerd is started, and restart the engine"
         return report(finding, _NAME, message, remedy)
     if not changes:
-        remedy = f"{settings.path} is right: restart the engine (`dockerv6 doctor --fix --restart-engine`)"
+        remedy = f"{settings.path} needs no change: restart the engine (`dockerv6 doctor --fix --restart-engine`)"
         return report(finding, _NAME, message, remedy, fix=changes)
     remedy = f"set {json.dumps(changes)[1:-1]} in {settings.path}; `dockerv6 doctor --fix` shows the change"
     return report(finding, _NAME, message, remedy, fix=changes)

@@ -1,4 +1,4 @@
-"""A check of the doctor, the ids of what it may find, and the page that ``doctor --explain`` prints."""
+"""A check of the doctor, the ids of findings, and the page that ``doctor --explain`` prints."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 
 
 class FindingId(StrEnum):
-    """The id of a finding. Stable: scripts match on them. What is a condition's reason too has the reason's name."""
+    """The id of a finding. Stable, because scripts match on it. A finding that is also a reason has the same name."""
 
     ACCEPT_RULE_MISSING = "AcceptRuleMissing"
     BRIDGE_NETFILTER_OFF = "BridgeNetfilterOff"
@@ -81,8 +81,8 @@ class HostCheck:
     Attributes:
         id: of the finding; None: there is no problem.
         remedy: what to do, step by step; empty if there is nothing to do.
-        fix: keys of daemon.json with which the finding ends when the engine starts again; none: the start is enough;
-            None: ``doctor --fix`` can't end it.
+        fix: keys of daemon.json that solve the finding when the engine starts again; empty: a restart is enough; None:
+            ``doctor --fix`` can't solve it.
     """
 
     name: str
@@ -114,7 +114,7 @@ def fail(
 
 @cache
 def page() -> str:
-    """The page, in Markdown. A test holds its sections and the ids equal."""
+    """The page, in Markdown. A test compares its sections with the ids."""
     return resources.files(__package__).joinpath("findings.md").read_text(encoding="utf-8")
 
 
@@ -126,6 +126,6 @@ def sections() -> dict[str, str]:
 
 
 def explanation(finding: FindingId) -> str:
-    """The section of an id for a terminal: links are followed by the file that they lead to."""
+    """The section of an id for a terminal: each link is replaced by its text and its file."""
     text = _LINK.sub(r"\1 (docs/\2)", sections()[finding])
     return f"{finding}\n\n{text}"

@@ -1,4 +1,4 @@
-"""``dockerv6 doctor --probe``: a throw-away container on each network, what its packets meet, and what to do."""
+"""``dockerv6 doctor --probe``: send packets from a temporary container on each network."""
 
 import asyncio
 import fcntl
@@ -40,10 +40,10 @@ _NO_RESOLVER = IPv4Address("127.0.0.1")
 _HOST_RESOLVERS = Path("/etc/resolv.conf")
 
 _NEUTRAL_NAME = "ipv4only.arpa"
-"""A name of the root servers' operators for hosts that ask their resolver about DNS64 (RFC 7050); it has no AAAA."""
+"""A name that every resolver knows (RFC 7050). It is the same for all hosts, so the query discloses nothing."""
 
 _BEYOND = IPv6Address("2000::1")
-"""An unassigned address. Packets to it end at the host's next hop by their hop limit, and nobody else sees them."""
+"""An unassigned address. By their hop limit, packets to it end at the host's next hop."""
 
 _ADDRESS_PATIENCE, _PAUSE = 10.0, 0.1  # seconds; duplicate address detection of the bridge and of the container
 
@@ -82,14 +82,14 @@ async def probe(
     host: HostView,
     walk: PacketWalk,
 ) -> list[HostCheck]:
-    """Probe networks one after the other, and remove what that needed, however it ends.
+    """Probe networks one after the other. Temporary containers are removed at the end, also after an error.
 
     Args:
         settings: where the engine is.
         request: what the user asked for.
         known: all networks.
         host: the host's network stack.
-        walk: finds what is in the way of flows, by owner.
+        walk: finds the rules that drop flows, by owner.
     """
     unknown = [name for name in request.networks if name not in {each.name for each in known}]
     if unknown:
@@ -102,13 +102,13 @@ async def probe(
         with _lock(Path(settings.state_dir)):
             containers = ThrowawayContainers(settings.docker_host, settings.state_dir, request.image)
             try:
-                await containers.remove_all()  # what a run left that was killed
+                await containers.remove_all()  # left by a run that was killed
                 outside = _outside(request, host)
                 prober = _Probe(containers, outside, walk)
                 found = [each for network in networks for each in await prober.network(network)]
                 return found + await published(networks, outside.address, prober.explained)
             finally:
-                with suppress(EngineError):  # what ended the probe is what to tell; a later run removes the rest
+                with suppress(EngineError):  # report the first error; a later run removes the rest
                     await containers.remove_all()
                 await containers.close()
     except (EngineError, OSError) as error:
@@ -226,21 +226,21 @@ class _Probe:
     async def _tried(
         self, network: ProbedNetwork, prober: Prober, attempt: Callable[[Prober], Awaitable[ProbeOutcome]]
     ) -> HostCheck:
-        """Try it from the container, and if it fails from the host too, to tell whose fault it is."""
+        """Try it from the container. If it fails, try it from the host too, to find out where the cause is."""
         name, outcome = f"{network.name}: outside", await attempt(prober)
         if outcome.passed or (outcome.reset and not self._outside.chosen):  # a resolver need not speak TCP
             return ok(name, outcome.message)
         compared = await attempt(self._host)
         if not compared.passed:
-            message = f"{outcome.message}; the host itself does not get through either ({compared.message})"
+            message = f"{outcome.message}; the host itself does not reach it either ({compared.message})"
             report = fail if self._outside.chosen or outcome.rejected else warn
             return report(FindingId.PROBE_OUTSIDE_UNREACHABLE, name, message, "ip -6 route", _CAPTURE)
         hint = ""
         if network.text("egress") in {EgressMode.ROUTED, EgressMode.PREFIX_TRANSLATION} and not outcome.rejected:
             translated = network.status.get("translatedTo")
             prefix = translated[0] if isinstance(translated, list) else network.text("subnet")
-            hint = f"; does the router of this host have a route for {prefix} via this host?"
-        message = f"{outcome.message}; the host itself gets through{hint}"
+            hint = f"; does the router of this host have a route to {prefix} via this host?"
+        message = f"{outcome.message}; the host itself reaches it{hint}"
         return await self.explained(name, message, network, FindingId.PROBE_EGRESS_BLOCKED)
 
     def _path_mtu(self, network: ProbedNetwork, outcome: ProbeOutcome) -> HostCheck:
@@ -268,12 +268,12 @@ class _Probe:
                 compared = [(await self._host.resolve(each, asked))[0] for each in upstream]
                 message = "; ".join([outcome.message, *(each.message for each in compared)])
                 mine = self._outside.chosen or not compared or compared[0].passed
-                remedy = "see which resolvers the engine uses: /etc/resolv.conf, and `dns` in /etc/docker/daemon.json"
+                remedy = "check which resolvers the engine uses: /etc/resolv.conf, and `dns` in /etc/docker/daemon.json"
                 found.append((fail if mine else warn)(FindingId.PROBE_DNS_FAILED, name, message, remedy))
         return found
 
     async def explained(self, name: str, message: str, network: ProbedNetwork, finding: FindingId) -> HostCheck:
-        """A failure, with what the packet walk says of the network's flows, and its commands."""
+        """A failure, with the rules that the packet walk found in the way, and its commands."""
         if self._walked is None:
             self._walked = asyncio.ensure_future(self._walk())
         found = (await self._walked).get(network.name, ())[:_SHOWN]
@@ -283,7 +283,7 @@ class _Probe:
 
 
 _TARGET = "name a host outside: --probe-target HOST[:PORT]"
-_CAPTURE = "watch where the packets end while you repeat it: tcpdump -ni any icmp6"
+_CAPTURE = "watch where the packets get lost while you repeat it: tcpdump -ni any icmp6"
 _SHOWN = 3  # of the packet walk's findings
 
 
@@ -296,8 +296,8 @@ async def _entered(container: StartedContainer) -> tuple[NetworkNamespace, Seque
     process = await asyncio.to_thread(ContainerProcesses().process, container.id)
     if process is None:
         raise EngineError(
-            f"container {container.name} runs where its processes can't be seen: the engine is on another host,"
-            " dockerv6 in a container without the host's PID namespace (--pid=host), or its program ended at once"
+            f"the processes of container {container.name} can't be seen from here: the engine is on another host,"
+            " dockerv6 runs in a container without the host's PID namespace (--pid=host), or its program ended at once"
         )
     try:
         namespace = NetworkNamespace.of_process(process)

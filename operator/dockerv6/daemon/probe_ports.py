@@ -1,4 +1,4 @@
-"""Published ports of a network, tried from a namespace that stands for the outside."""
+"""Published ports of a network, tried from a temporary namespace that acts as a client outside."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -43,8 +43,9 @@ async def published(
 ) -> list[HostCheck]:
     """Try the published TCP ports.
 
-    Packets of that namespace come in through an interface that is no Docker network's, as clients' packets do; but not
-    through the uplink, whose name rules of others may match. Each message says where it was tried from.
+    Packets of that namespace enter through an interface that belongs to no Docker network, as those of clients do. But
+    they don't enter through the uplink, which rules of other programs may name. Each message says where the connection
+    came from.
 
     Args:
         networks: with the ports in their status.
@@ -67,7 +68,7 @@ async def published(
 
         return list(await asyncio.gather(*(tried(*each) for each in ports)))
     except OSError as error:
-        message = f"published ports are not tested: no namespace that stands for the outside: {error.strerror}"
+        message = f"published ports are not tested, because a network namespace can't be created: {error.strerror}"
         return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", message, "run it as root, on the host of the engine")]
     finally:
         if namespace is not None:
@@ -96,7 +97,7 @@ async def _port(
 
 
 _AT_ONCE = 64  # each has two sockets, and 1024 files is a usual limit of a process
-_WHERE = "from a namespace behind a veth pair, which stands for the outside but is not the uplink"
+_WHERE = "from a temporary namespace behind a veth pair, like a client outside, but not through the uplink"
 _PROXY = "a process of this host, such as the engine's docker-proxy, which proves nothing about the container"
 
 

@@ -14,7 +14,7 @@ BRIDGE_NAME = "com.docker.network.bridge.name"
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
 PROBE_LABEL = "dockerv6.io/probe"
-"""Of the throw-away containers of `dockerv6 doctor --probe`: the state directory of the installation."""
+"""Of the temporary containers of `dockerv6 doctor --probe`: the state directory of the installation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Throw-away containers of `dockerv6 doctor --probe`: they only sleep, and end by themselves.
+"""Temporary containers of `dockerv6 doctor --probe`: they only sleep, and end by themselves.
 
-No image can be assumed: the image is made here. Its one program is a handful of instructions that sleep and exit, so
-that the engine removes the container (AutoRemove) even if nothing of dockerv6 ever runs again.
+The host may have no suitable image, so the image is made here. Its only program sleeps and exits. So the engine removes
+the container (AutoRemove) even if dockerv6 never runs again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LOAD_ADDRESS = 0x400000
 
 @dataclass(frozen=True, slots=True)
 class StartedContainer:
-    """A running throw-away container."""
+    """A running temporary container."""
 
     id: str
     name: str
@@ -60,7 +60,7 @@ def sleeper(machine: str) -> bytes:
     """
     if machine not in _CODE:
         raise EngineError(
-            f"dockerv6 has no probe image for the processor {machine}; name an image that has the program `sleep`:"
+            f"dockerv6 has no probe image for the processor {machine}; use an image that has the program `sleep`:"
             " --probe-image IMAGE"
         )
     number, code = _CODE[machine]
@@ -77,7 +77,7 @@ def sleeper(machine: str) -> bytes:
 
 
 class ThrowawayContainers:
-    """Starts throw-away containers, and removes all of an owner."""
+    """Starts temporary containers, and removes all containers of an owner."""
 
     def __init__(
         self, base_url: str | None, owner: str, image: str = "", environment: Mapping[str, str] = os.environ

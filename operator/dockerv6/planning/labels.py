@@ -1,6 +1,6 @@
-"""The labels of dockerv6 that people set on Docker networks and containers: those without an effect, and why.
+"""Labels of dockerv6 on Docker networks and containers that have no effect, and why. None is ignored silently.
 
-None is ignored silently. Those with an effect are evaluated where it is: `policy.assign_networks`, `docker.members`.
+Labels that have an effect are evaluated elsewhere: `policy.assign_networks`, `docker.members`.
 """
 
 import re
@@ -21,13 +21,13 @@ from dockerv6.planning.inputs import MANAGED_BY, NAME, NETWORK_LABEL, OWN_LABELS
 from dockerv6.planning.policy import PolicyAssignment, eligible, why_not
 
 _OURS = re.compile(r"\s*(?:io\.)?docker-?v?6(?:\.io)?\s*(?:[/.:]|$)", re.IGNORECASE)
-"""The keys that are meant for dockerv6, however they are spelled."""
+"""Keys that are meant for dockerv6, also misspelled ones."""
 
 _LONGEST_NAME = 64  # characters of a value that a message has; a name has fewer
 _SHOWN = 5  # Compose projects that a message names
 
 MAX_REPORTED = 50
-"""Messages at most: others decide how many labels there are."""
+"""The maximum number of messages, because other people choose how many labels there are."""
 
 MORE = "Docker networks and containers have more labels without effect than those that are reported"
 
@@ -117,12 +117,10 @@ def _of_containers(containers: Iterable[Container], inputs: LabelInputs) -> Iter
             elif key in container.labels:
                 cause = _network_cause(value, container, by_id, inputs.resources)
             elif container.image_problem:
-                why = (
-                    f"whether it is the image's is unknown, because that can't be inspected ({container.image_problem})"
-                )
+                why = f"the image can't be inspected, so the label may come from it ({container.image_problem})"
                 cause = why, "pull the image and create the container again"
             else:
-                cause = "it comes from the image", "remove it there, and set it when the container is created"
+                cause = "it comes from the image", "remove it from the image, and set it when you create the container"
             yield from _message(f"container {container.name}", key, value, cause)
 
 
@@ -138,7 +136,7 @@ def _key_cause(key: str, expected: str) -> _Cause:
         return "only dockerv6 sets it, on the networks that it creates", "remove it"
     _, _, word = expected.partition("/")
     similar = closest_match(re.split("[/.:]", key[:_LONGEST_NAME])[-1], [word]) is not None
-    remedy = f"did you mean {expected}?" if similar else f"remove it; {expected} is the one that can be set here"
+    remedy = f"did you mean {expected}?" if similar else f"remove it; the only label for this is {expected}"
     return "dockerv6 knows no such label", remedy
 
 
@@ -163,7 +161,7 @@ def _policy_cause(name: str, network: Network, assignment: PolicyAssignment) -> 
         return f"{owner} observes the network", "remove the label, or that resource"
     return (
         f"spec.selector of IPv6Policy {name} does not match the network",
-        f"extend the selector; for networks that choose it, write matchLabels: {{{POLICY_LABEL}: {name}}}",
+        f"extend the selector; to match the networks that choose it, use matchLabels: {{{POLICY_LABEL}: {name}}}",
     )
 
 
@@ -181,11 +179,11 @@ def _network_cause(
         return exclusion(container, resource, containers)
     allowed = resource.spec.members.allowed_compose_projects
     if not resource.spec.members.allow_label:
-        return f"IPv6Network {name} does not allow it", "write spec.members.allowLabel: true there"
+        return f"IPv6Network {name} does not allow it", "set spec.members.allowLabel: true in that resource"
     shown = (*allowed[:_SHOWN], *(("others",) if len(allowed) > _SHOWN else ()))
     why = f"IPv6Network {name} allows only the Compose project {either_of(shown)}"
     if (project := container.labels.get(COMPOSE_PROJECT)) is not None:
-        remedy = f"add {quote(project)} to spec.members.allowedComposeProjects there"
+        remedy = f"add {quote(project)} to spec.members.allowedComposeProjects of that resource"
     else:
         remedy = "start the container with Compose, or remove the label"
     return why, remedy
@@ -194,4 +192,4 @@ def _network_cause(
 @lru_cache(maxsize=2 * MAX_REPORTED)  # so that the same labels are compared only once
 def _suggestion(name: str, known: tuple[str, ...]) -> str:
     match = closest_match(name, known)
-    return f"did you mean {match}?" if match else "write one, or remove the label"
+    return f"did you mean {match}?" if match else "create that resource, or remove the label"

@@ -1,5 +1,5 @@
-"""Live probes: packets that are really sent, from sockets of whatever network namespace, and what came back.
+"""Live probes: real packets from sockets of any network namespace, and what came back.
 
-Duty: send, wait a limited time, and tell what came back from where. Never: know Docker or
-resources, or change the host.
+Duty: send, wait for a limited time, and report what came back from where. Never: know Docker or resources, or change
+the host.
 """

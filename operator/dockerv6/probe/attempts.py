@@ -1,7 +1,7 @@
-"""The probes: one ping, one connection, one query at a time, each with what was sent and what came back in words.
+"""The probes: a ping, a TCP connection, a DNS query, a path MTU. Each describes what was sent and what came back.
 
-Nothing waits longer than a few seconds. The sockets may belong to any network namespace: a socket stays in the one that
-it was created in, so that the event loop need not enter it.
+Nothing waits longer than a few seconds. The sockets may belong to any network namespace: a socket stays in the
+namespace where it was created, so the event loop need not enter it.
 """
 
 import asyncio
@@ -42,13 +42,13 @@ _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE, _IPV6_DONTFRAG, _IPV6_UNICAST_HOPS = 23, 3,
 
 @dataclass(frozen=True, slots=True)
 class ProbeOutcome:
-    """What came of a probe.
+    """The result of a probe.
 
     Attributes:
         passed: an answer came back.
         message: what was sent where, and what came back.
-        rejected: a router, a firewall or the kernel said why not; otherwise nothing came back at all.
-        reset: a connection was refused by TCP itself: packets pass in both directions.
+        rejected: a router, a firewall or the kernel gave an error; otherwise nothing came back at all.
+        reset: the connection was reset (TCP RST): packets pass in both directions.
     """
 
     passed: bool
@@ -69,8 +69,8 @@ class Prober:
     async def ping(self, target: IPv6Address, hops: int = _FAR) -> ProbeOutcome:
         """Send echo requests until one is answered.
 
-        With a small hop limit, any answer of a router is one: Linux looks for a route before it tells that the limit is
-        reached. Only those of the sender and its host do not count.
+        With a small hop limit, any error of a router counts as an answer: Linux looks up a route before it reports that
+        the limit is reached. Errors of the sender and its host do not count.
         """
         what = f"echo request from {self.origin} to {target}" + (f", hop limit {hops}" if hops < _FAR else "")
         try:
@@ -92,7 +92,7 @@ class Prober:
         return ProbeOutcome(False, f"{what}: nothing came back")
 
     async def path_mtu(self, target: IPv6Address, mtu: int) -> ProbeOutcome:
-        """Find out whether packets of the interface's MTU are answered, or routers tell that they are too big.
+        """Find out whether packets of the interface's MTU are answered, or routers report that they are too big.
 
         Not passed: those of `MINIMUM_MTU` are answered, and the large ones are lost. ``target`` answers small ones.
         """
@@ -114,7 +114,7 @@ class Prober:
             router, told = min(answers.too_big, key=lambda each: each[1].mtu)
             return ProbeOutcome(True, f"{what}: {router} answers: packet too big, its MTU is {told.mtu}")
         if answers.replies:
-            lost = f"lost, and no packet-too-big message came; those of {MINIMUM_MTU} are answered"
+            lost = f"lost, and no packet-too-big message came back; those of {MINIMUM_MTU} are answered"
             return ProbeOutcome(False, f"{what}: {lost}")
         return ProbeOutcome(True, f"not tested: {target} answers small echo requests only")
 
@@ -135,8 +135,8 @@ class Prober:
                 except OSError as error:
                     await answers.wait(_LATE, lambda: bool(answers.tcp_errors))
                     if answers.tcp_errors:
-                        router, told = answers.tcp_errors[0]
-                        return ProbeOutcome(False, f"{what}: {router} answers: {told.what}", rejected=True)
+                        router, answer = answers.tcp_errors[0]
+                        return ProbeOutcome(False, f"{what}: {router} answers: {answer.what}", rejected=True)
                     reset = isinstance(error, ConnectionRefusedError)
                     return ProbeOutcome(False, f"{what}: {_explained(error)}", rejected=True, reset=reset)
         except OSError as error:
@@ -146,7 +146,7 @@ class Prober:
     async def resolve(
         self, server: IPv4Address | IPv6Address, name: str
     ) -> tuple[ProbeOutcome, tuple[IPv6Address, ...]]:
-        """Ask a resolver for the AAAA records of a name. Passed: the resolver answers, also that there are none."""
+        """Ask a resolver for the AAAA records of a name. An answer without records counts as passed."""
         what = f"DNS query from {self.origin} to {server}: {name} AAAA"
         loop = asyncio.get_running_loop()
         family = socket.AF_INET if server.version == 4 else socket.AF_INET6  # noqa: PLR2004 - the version itself
@@ -218,7 +218,7 @@ class _Answers:
 _ERRNOS = {
     errno.ENETUNREACH: "no route to it",
     errno.EACCES: "administratively prohibited: a firewall rejects it",
-    errno.EPERM: "a firewall drops it where it is sent",
+    errno.EPERM: "a firewall of the sender drops it",
     errno.EHOSTUNREACH: "unreachable",
     errno.ECONNREFUSED: "refused (reset)",
 }

@@ -54,7 +54,7 @@ class EchoReply:
 
 @dataclass(frozen=True, slots=True)
 class IcmpError:
-    """An ICMPv6 error message, with what it tells of the packet that caused it.
+    """An ICMPv6 error message, with the addresses of the packet that caused it.
 
     Attributes:
         what: its type and code in words.

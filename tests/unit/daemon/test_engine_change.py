@@ -90,7 +90,7 @@ def test_the_engines_program_is_asked_with_the_flags_of_the_engine(tmp_path: Pat
     ("script", "why"),
     [
         ("echo 'WARN x' >&2; echo 'no such option' >&2; exit 1", "nothing was written: no such option"),
-        ("exit 1", "nothing was written: its program does not accept it"),
+        ("exit 1", "nothing was written: its program gives no reason"),
     ],
 )
 def test_what_the_engine_refuses_is_not_written(tmp_path: Path, script: str, why: str) -> None:
@@ -127,7 +127,7 @@ def test_a_file_that_was_changed_after_the_diff_is_kept(
         meanwhile = b""  # an empty file is a file
     if meanwhile is not None:
         proposed.path.write_bytes(meanwhile)
-    with pytest.raises(EngineProcessError, match="was changed meanwhile"):
+    with pytest.raises(EngineProcessError, match="was changed in the meantime"):
         proposed.apply()
     assert (proposed.path.read_bytes() if proposed.path.exists() else None) == meanwhile
 
@@ -146,7 +146,7 @@ def test_a_failed_write_leaves_no_copy(tmp_path: Path, monkeypatch: Patch) -> No
 def test_an_engine_that_would_not_start_again_is_not_restarted_for_another_finding() -> None:
     gone = fail(FindingId.ENGINE_CHAINS_MISSING, "engine's chains", "gone", fix={})
     refused = fail(FindingId.ENGINE_SETTINGS_REFUSED, "engine settings", "daemon.json:2:3: no")
-    with pytest.raises(EngineProcessError, match=r"corrected by hand before: daemon\.json:2:3: no"):
+    with pytest.raises(EngineProcessError, match=r"correct this by hand first: daemon\.json:2:3: no"):
         engine_change.propose(Settings(), (gone, refused))
     assert engine_change.propose(Settings(), (refused,)) is None
 

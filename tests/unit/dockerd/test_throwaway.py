@@ -1,4 +1,4 @@
-"""The program of throw-away containers."""
+"""The program of temporary containers."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_labels_with_an_effect_and_those_of_others_are_not_reported() -> None:
     ("value", "words"),
     [
         ("webb", "no IPv6Policy webb is in effect; did you mean web?"),
-        ("nothing-like-it", "no IPv6Policy nothing-like-it is in effect; write one, or remove the label"),
+        ("nothing-like-it", "no IPv6Policy nothing-like-it is in effect; create that resource, or remove the label"),
         ("", "a name can't be empty"),
         ("WEB", "'WEB' is not a valid name: "),
         (" web", "did you mean web?"),
@@ -90,7 +90,7 @@ def test_a_network_to_which_no_policy_applies_is_told_so() -> None:
         ("blgo", "there is no IPv6Network blgo; did you mean blog?"),
         ("other_net", "'other_net' is the Docker network of IPv6Network renamed; did you mean renamed?"),
         ("blog,closed", "write the name of one resource"),
-        ("closed", "IPv6Network closed does not allow it; write spec.members.allowLabel: true there"),
+        ("closed", "IPv6Network closed does not allow it; set spec.members.allowLabel: true in that resource"),
         ("limited", "project shop or forum; start the container with Compose, or remove the label"),
         ("wide", "p0, p1, p2, p3, p4 or others"),
     ],
@@ -103,7 +103,7 @@ def test_a_network_whose_member_it_does_not_become_is_reported_with_the_remedy(v
 
 def test_a_project_that_is_not_allowed_is_named() -> None:
     found = of_container(NETWORK_LABEL, "limited", **{COMPOSE_PROJECT: "blog"})
-    assert found.endswith("shop or forum; add 'blog' to spec.members.allowedComposeProjects there")
+    assert found.endswith("shop or forum; add 'blog' to spec.members.allowedComposeProjects of that resource")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_project_that_is_not_allowed_is_named() -> None:
 def test_a_key_that_is_meant_for_dockerv6_has_a_suggestion_however_it_is_spelled(key: str) -> None:
     expected = "dockerv6 knows no such label; did you mean dockerv6.io/policy?"
     assert of_network(key) == f"Docker network shop: label '{key}=web' has no effect: {expected}"
-    assert "remove it; dockerv6.io/network is the one that can" in of_container("dockerv6.io/ports")
+    assert "remove it; the only label for this is dockerv6.io/network" in of_container("dockerv6.io/ports")
 
 
 def test_a_label_of_the_other_kind_of_object_is_reported() -> None:
@@ -128,13 +128,15 @@ def test_a_member_that_can_not_be_attached_is_reported_here_and_not_in_the_statu
     label = {NETWORK_LABEL: "blog"}
     alone = replace(running("web"), labels=label, network_mode="host")
     (found,) = ignored(alone)
-    assert found.endswith("web (network_mode host) can't be attached to any network; remove the label or that mode")
+    assert found.endswith(
+        "web (network_mode host) can't be attached to any network; remove the label, or change network_mode"
+    )
     vpn = running("vpn")
     shared = replace(alone, network_mode=f"container:{vpn.id}")
     (found,) = ignored(shared, vpn)
     assert found.endswith(
-        "shares the network of container vpn, which is not a member; give vpn the label dockerv6.io/network=blog, or"
-        " remove that of web"
+        "shares the network of container vpn, which is not a member; set the label dockerv6.io/network=blog on vpn,"
+        " or remove the label from web"
     )
     assert ignored(shared, replace(vpn, labels=label)) == ()
     there = ContainerEndpoint("1" * 64, "blog")
@@ -166,9 +168,9 @@ def test_labels_that_dockerv6_sets_are_reported_only_where_it_did_not() -> None:
 def test_labels_of_an_image_are_reported_as_such() -> None:
     image = replace(running("web"), labels={}, image_labels={NETWORK_LABEL: "blog"})
     (found,) = ignored(image)
-    assert "it comes from the image; remove it there, and set it when the container is created" in found
+    assert "it comes from the image; remove it from the image, and set it when you create the container" in found
     (found,) = ignored(replace(image, image_problem="No such image"))
-    assert "whether it is the image's is unknown, because that can't be inspected (No such image)" in found
+    assert "the image can't be inspected, so the label may come from it (No such image)" in found
     assert claimed_networks([image]) == frozenset()
     (found,) = ignored(replace(image, image_labels={"dockerv6.io/tier": "front"}))  # a selector has it
     assert "it comes from the image" in found

@@ -100,16 +100,18 @@ def command(
 ) -> None:
     """Reconcile all resources once and print whether each one is Ready. With -f, write resource files.
 
-    The exit code is 1 if one is not, or if a problem belongs to no resource. Warnings don't change it.
+    The exit code is 1 if a resource is not Ready, or if there is a problem that belongs to no resource. Warnings don't
+    change it.
 
     If a daemon is running with the same state directory, the daemon reconciles and this command waits for it.
 
-    With -f, each resource is written to a file of its own in the first configuration directory, from where the daemon
-    takes it, or replaces the file that it has. A file with other resources, in a Git repository or behind a link of
-    git-sync is not changed, and one with comments only with --force. Nothing is waited for: see `dockerv6 wait`.
+    With -f, each resource is written to a file of its own in the first configuration directory, or replaces the file
+    that it already has. The daemon then reads the file; this command does not wait for it (see `dockerv6 wait`). A file
+    that also has other resources, is in a Git repository or behind a link of git-sync is not changed. A file with
+    comments is changed only with --force.
 
-    With PLAN, a file of `dockerv6 plan --out`, exactly the steps of that plan are executed. It is refused if something
-    else is to be done by now, and while a daemon runs, which makes plans of its own.
+    With PLAN, a file of `dockerv6 plan --out`, exactly the steps of that plan are executed. The plan is refused if
+    other steps are needed by now, or while a daemon runs, because the daemon makes its own plans.
     """
     if manifests:
         if plan_file is not None:

@@ -102,10 +102,12 @@ def command(
 ) -> None:
     """Delete resources: remove their files, and wait until the daemon has removed their networks and rules.
 
-    A file with other resources, in a Git repository or behind a link of git-sync is not changed, and one with comments
-    only with --force. The daemon waits 5 s before a missing file counts as a deletion, and for containers that are
-    attached. Exit code 1 if the time is over, if the deletion is held back (see `dockerv6 prune`) or the daemon runs
-    with --no-prune. What is suspended by `dockerv6 suspend` is refused, and what two files define.
+    Refused are: a file that also has other resources, is in a Git repository or behind a link of git-sync; a file with
+    comments, unless --force is given; a resource that `dockerv6 suspend` suspended, or that two files define.
+
+    The daemon waits 5 s before a missing file counts as a deletion. Then it waits until no container is attached. The
+    exit code is 1 on timeout, if the deletion is held back (see `dockerv6 prune`), or if the daemon runs with
+    --no-prune.
     """
     from dockerv6.cli.commands.wait import DELETE, AwaitedState, wait_for  # noqa: PLC0415 - only when it waits
     from dockerv6.cli.writing import note_effect, refuse_unread, running_sources  # noqa: PLC0415 - loads the models

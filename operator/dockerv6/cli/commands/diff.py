@@ -39,9 +39,9 @@ def command(
 ) -> None:
     """Show the changes that `dockerv6 run` would make, as `dockerv6 plan` does.
 
-    With -f, those for the resources of the given files, as if the configuration directory had them already; if one is a
-    pool, those for all resources, since networks draw from it. Nothing is written. Shown are changes of the host: a
-    file that differs in a comment or a label changes nothing.
+    With -f, show the changes that `dockerv6 apply -f` of these files would cause; if one is a pool, those of all
+    resources, because networks draw from it. Nothing is written. Only changes of the host are shown: a file that differs
+    in a comment or a label causes none.
 
     The exit codes are those of `kubectl diff`: 0 no changes, 1 changes to make, 2 error. `plan` has those of
     `terraform plan -detailed-exitcode`: 0, 2 and 1.

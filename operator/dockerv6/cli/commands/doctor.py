@@ -43,12 +43,12 @@ _WORST_FIRST = ("fail", "warn", "ok")
     "--explain",
     metavar="ID",
     shell_complete=complete_ids,
-    help="Print what the finding with this id means, and what to do. Checks nothing.",
+    help="Explain the finding with this id: its meaning, its remedy and how to check it. Runs no checks.",
 )
 @click.option(
     "--fix",
     is_flag=True,
-    help="Show the change of daemon.json that ends findings, ask, let the engine's program check it, and write it.",
+    help="Show the change of daemon.json that solves findings, ask, check it with `dockerd --validate`, and write it.",
 )
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @click.option("--dry-run", is_flag=True, help="With --fix: show the change, and write nothing.")
@@ -58,15 +58,15 @@ _WORST_FIRST = ("fail", "warn", "ok")
     help="With --fix: restart the engine with systemd, and restore daemon.json if it does not start.",
 )
 @click.argument("networks", metavar="[NETWORK]...", nargs=-1, shell_complete=complete_networks)
-@click.option("--probe", is_flag=True, help="Send packets from a throw-away container on each IPv6Network.")
-@click.option("--probe-image", metavar="IMAGE", default="", help="With --probe: run this image, which has `sleep`.")
+@click.option("--probe", is_flag=True, help="Send packets from a temporary container on each IPv6Network.")
+@click.option("--probe-image", metavar="IMAGE", default="", help="With --probe: use this image; it needs `sleep`.")
 @click.option(
     "--probe-target",
     "targets",
     metavar="HOST[:PORT]",
     multiple=True,
     type=click_type(parse_target),
-    help="With --probe: reach this host; default: the host's next hop and its IPv6 resolvers. Repeatable.",
+    help="With --probe: a host outside to test. Default: the host's next hop and its IPv6 resolvers. Repeatable.",
 )
 @with_settings
 @click.pass_context
@@ -87,23 +87,27 @@ def command(
 ) -> None:
     """Check this host (privileges, kernel, engine, filters, other programs) and print a remedy for each problem.
 
-    Changes nothing without --fix, and needs no daemon. With --probe, a throw-away container on each IPv6Network, or on
-    those named, tests address, gateway, DNS, the way out and the path MTU; a namespace that stands for the outside
-    tests published ports. Each finding has an id, which --explain and docs/findings.md explain. Exit codes: 0 no
-    problems, or only warnings; 1 something keeps dockerv6 from working; 2 --fix has shown a change and was not allowed
-    to apply it.
+    Needs no daemon, and changes no setting without --fix. Each finding has an id in brackets: --explain and
+    docs/findings.md explain it.
+
+    With --probe, doctor starts a temporary container on each IPv6Network, or on the NETWORKs given, and sends packets
+    from it: to the gateway, the resolver and hosts outside, with the path MTU. It also tries the published ports from a
+    temporary network namespace, as a client outside would. Everything is removed at the end.
+
+    Exit codes: 0 no problems, or only warnings; 1 a problem keeps dockerv6 from working; 2 --fix showed a change and
+    did not apply it.
     """
     if explain is not None:
         if fix or probe or networks or output != "table":
-            raise click.UsageError("--explain goes with no other option")
+            raise click.UsageError("--explain can't be used with other options")
         click.echo(explanation_of(explain))
         return
     if (yes or dry_run or restart_engine) and not fix:
-        raise click.UsageError("--yes, --dry-run and --restart-engine go with --fix")
+        raise click.UsageError("--yes, --dry-run and --restart-engine need --fix")
     if not probe and (networks or probe_image or targets):
-        raise click.UsageError("NETWORK, --probe-image and --probe-target go with --probe")
+        raise click.UsageError("NETWORK, --probe-image and --probe-target need --probe")
     if fix and output != "table":
-        raise click.UsageError("--fix has no -o json; -o json without --fix lists the findings")
+        raise click.UsageError("--fix can't be used with -o json; -o json without --fix lists the findings")
     from dockerv6.daemon.doctor import examine  # noqa: PLC0415 - loads the daemon
 
     checks = examine(settings, ProbeRequest(networks, probe_image, targets) if probe else None)

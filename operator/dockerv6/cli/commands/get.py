@@ -84,7 +84,7 @@ def command(
     ignore_not_found: bool,
     state_dir: str,
 ) -> None:
-    """Show resources and their status. Without a running daemon, a warning tells how old they are.
+    """Show resources and their status. Without a running daemon, a warning shows how old they are.
 
     KIND is a plural, singular or short name (ipv6networks, ipv6network, v6net), or "all". KIND/NAME is accepted too,
     and "events" shows what `dockerv6 events` does.

@@ -49,8 +49,8 @@ _MODE = 0o644
     "--manage/--observe",
     "manage",
     default=False,
-    help="--observe: the networks stay as they are, and whose they are. --manage: dockerv6 creates them; shows which "
-    "have to be created again, and why.  [default: --observe]",
+    help="--observe: the networks stay unchanged, and dockerv6 adds rules for them. --manage: dockerv6 creates them "
+    "again; prints which containers that disconnects.  [default: --observe]",
 )
 @click.option(
     "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="Output format."
@@ -80,13 +80,13 @@ def command(
 ) -> None:
     """Print resources for the Docker networks of this host, for all or for those given by name or id.
 
-    Nothing on the host is changed. Applied, the resources neither create, change nor remove a Docker network, unless
-    --manage is given: then dockerv6 creates each network again, once you removed the present one. On a host with
-    docker-ipv6nat, one IPv6Policy replaces it. What a resource does not carry over is in comments above it, and on
-    standard error. Networks that dockerv6 serves already are left out.
+    Nothing on the host is changed. By default, the resources observe the networks: applying them creates, changes and
+    removes no Docker network. With --manage, dockerv6 creates each network again after you have removed the present
+    one. On a host with docker-ipv6nat, one IPv6Policy replaces it. Comments above each resource, and standard error,
+    list settings that are not carried over. Networks that dockerv6 already manages or observes are left out.
 
-    For Compose files, the output of `docker compose config` is exact; plain files are refused where only Compose can
-    read them (variables, extends, include). See docs/import.md.
+    For a Compose project, use the output of `docker compose config`. A plain Compose file is refused if only Compose
+    can resolve it (variables, extends, include). See docs/import.md.
     """
     from dockerv6.cli.printers.imported import import_text, summary  # noqa: PLC0415 - loads the planning floor
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @setting_option("state_dir")
 @click.pass_context
 def command(ctx: click.Context, *, confirm: bool, state_dir: str) -> None:
-    """Show deletions that are held back because they may be a mistake. --confirm lets the daemon make them.
+    """Show deletions that are held back because they may be a mistake. --confirm lets the daemon execute them.
 
     A change is held back if it deletes more than half of the resources and more than three: an unmounted directory or
     a failed sync looks the same.

@@ -38,10 +38,10 @@ _ACCEPTED, _NOT_FOUND = 202, 404
 def command(
     ctx: click.Context, *, wanted: tuple[str, ...], timeout: float, state_dir: str, run_dir: str, listen: str
 ) -> None:
-    """Have the running daemon read the engine, the kernel and its rules again, and reconcile resources.
+    """Let the running daemon read the engine, the kernel and its rules again, and reconcile resources.
 
-    Prints the condition Ready afterwards. The exit code is 1 if it is not True, or if the time is over. Without a
-    daemon, `dockerv6 apply` reconciles everything. Files are read when they change, so this is rarely needed.
+    Prints the condition Ready afterwards. The exit code is 1 if it is not True, or on timeout. Without a daemon, use
+    `dockerv6 apply`. The daemon notices changes by itself, so this command is rarely needed.
     """
     references = parse_references(wanted)
     state = StateDirectory(Path(state_dir))

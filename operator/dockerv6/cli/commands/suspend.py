@@ -16,10 +16,10 @@ from dockerv6.daemon.settings import Settings
 from dockerv6.store.model import SUSPENDED, StoredObject
 
 _REFUSED = {
-    POOL: "it changes nothing itself; set spec.disabled: true in its file, and it allocates no further subnet, or"
-    " suspend the ipv6networks that use it",
-    POLICY: "its rules follow containers, and rules that stay would publish ports of whoever gets an address next; take"
-    " a Docker network out of its spec.selector, or stop the daemon, which leaves all rules as they are:"
+    POOL: "it changes nothing by itself; set spec.disabled: true in its file to stop new allocations, or suspend the"
+    " ipv6networks that use it",
+    POLICY: "its rules follow containers, and an old rule would open a port of the next container that gets the same"
+    " address; remove a Docker network from its spec.selector, or stop the daemon, which leaves all rules as they are:"
     " systemctl stop dockerv6",
 }
 """Why only networks can be suspended, and what to do instead."""
@@ -41,14 +41,16 @@ _ACCEPTED = 202
 @without_namespaces
 @click.pass_context
 def command(ctx: click.Context, *, wanted: tuple[str, ...], state_dir: str, run_dir: str, listen: str) -> None:
-    """Leave networks, rules and settings of resources as they are, whatever changes, until `dockerv6 resume`.
+    """Stop changing the networks, rules and settings of resources until `dockerv6 resume`. Traffic continues.
 
-    This is kept in the state directory and survives a restart. Files are not changed: `spec.suspend: true` in a file
-    does the same, except that such a resource can be deleted, and leaves its Docker network behind. Here a deletion
-    waits for `dockerv6 resume`, and `dockerv6 delete` is refused. `get` shows the reason Suspended.
+    The suspension is stored in the state directory and survives a restart. `get` shows the reason Suspended. While a
+    resource is suspended, `dockerv6 delete` is refused, and a deletion of its file waits for `dockerv6 resume`.
 
-    Only an IPv6Network can be suspended. `spec.disabled: true` in an IPv6Pool ends its allocations. The rules of an
-    IPv6Policy follow containers, so they can't stay as they are while containers come and go.
+    Files are not changed. `spec.suspend: true` in a file does the same, but such a resource can be deleted; its Docker
+    network then stays.
+
+    Only an IPv6Network can be suspended. `spec.disabled: true` in an IPv6Pool stops new allocations. The rules of an
+    IPv6Policy must follow containers, so a policy can't be suspended.
     """
     settings = Settings(state_dir=state_dir, run_dir=run_dir, listen=listen)
     selected = select(wanted, state_dir)

@@ -36,7 +36,7 @@ Json = dict[str, object]
 def command(*, output: str, client: bool, run_dir: str, listen: str, docker_host: str | None) -> None:
     """Print the versions of this program, of the running daemon, and of the Docker Engine.
 
-    A daemon or an engine that does not answer is no error here: `dockerv6 doctor` tells what is wrong.
+    A daemon or an engine that does not answer is no error here: `dockerv6 doctor` finds the cause.
     """
     own = version("dockerv6")
     found: Json = {"clientVersion": {"version": own}}

@@ -130,10 +130,10 @@ def exclusion(
     containers: Mapping[str, Container],
     attached: Collection[str] = (),
 ) -> tuple[str, str] | None:
-    """Why a member has no address of the network, and the remedy; None: it has one, or gets one.
+    """Why a member can't get an address of the network, and the remedy; None: it has an address, or gets one.
 
-    A container that shares the network namespace of another one (Compose: ``network_mode: service:vpn``) has the
-    addresses of that one.
+    A container that shares the network namespace of another one (Compose: ``network_mode: service:vpn``) has the same
+    addresses as that container.
 
     Args:
         container: the member.
@@ -146,17 +146,19 @@ def exclusion(
         return None
     if not container.network_mode.startswith(_SHARED):
         why = f"{container.name} (network_mode {container.network_mode}) can't be attached to any network"
-        return why, "remove the label or that mode"
+        return why, "remove the label, or change network_mode"
     owner = containers.get(id_)
     if owner is None:
-        return f"{container.name} shares the network of container {id_[:12]}, which is not running", "start that one"
+        why = f"{container.name} shares the network of container {id_[:12]}, which is not running"
+        return why, "start that container"
     why = f"{container.name} shares the network of container {owner.name}, which"
     if not has_networks(owner):
         why = f"{why} (network_mode {owner.network_mode}) can't be attached to any network"
-        return why, "remove the label or one of the modes"
+        return why, "remove the label, or change one network_mode"
     if is_member(resource, owner.labels) or any(end.network_name == resource.docker_name for end in owner.endpoints):
         return None
-    remedy = f"give {owner.name} the label {NETWORK_LABEL}={resource.metadata.name}, or remove that of {container.name}"
+    label = f"{NETWORK_LABEL}={resource.metadata.name}"
+    remedy = f"set the label {label} on {owner.name}, or remove the label from {container.name}"
     return f"{why} is not a member", remedy
 
 

@@ -151,7 +151,7 @@ def test_a_change_is_shown_and_applied_only_when_somebody_says_so(
     assert "+\tipv6\n" in result.stdout
     if "applied" in done:
         if "restarted" not in done:  # the process is not the main one of docker.service
-            assert "Restart the engine now, or later: as it was started" in result.stderr
+            assert "Restart the engine now or later: in the way it was started" in result.stderr
         assert "  mv /etc/docker/daemon.json.dockerv6-1 /etc/docker/daemon.json\n" in result.stderr
 
 
@@ -160,7 +160,7 @@ def test_a_change_is_shown_and_applied_only_when_somebody_says_so(
     [
         (1, False, "1 running container will be stopped; those with a restart policy start again"),
         (0, True, "0 running containers will be stopped"),
-        (2, True, "2 running containers keep running (live-restore), and the engine ignores"),
+        (2, True, "2 running containers will keep running (live-restore). While a container runs"),
     ],
 )
 def test_what_a_restart_does_to_containers_is_said_before(
@@ -175,14 +175,14 @@ def test_what_a_restart_does_to_containers_is_said_before(
 
 def test_a_finding_that_is_still_there_after_the_restart_is_an_error(monkeypatch: Patch) -> None:
     result = fixing(monkeypatch, Change(FIXABLE), "--yes", "--restart-engine", after=(FINE, FIXABLE))
-    assert (result.exit_code, "there still is: EngineSettingsRefused: no" in result.stderr) == (1, True)
+    assert (result.exit_code, "but this remains: EngineSettingsRefused: no" in result.stderr) == (1, True)
 
 
 def test_without_a_change_only_a_restart_helps_and_it_has_to_be_asked_for(monkeypatch: Patch) -> None:
     change = Change(FIXABLE, lines=0)
     result = fixing(monkeypatch, change, "--yes")
     assert (result.exit_code, change.done, "add --restart-engine" in result.stderr) == (1, [], True)
-    assert "can end none of these" in fixing(monkeypatch, None, "--yes").stderr
+    assert "can solve none of these" in fixing(monkeypatch, None, "--yes").stderr
 
 
 def test_a_probe_is_requested_with_networks_targets_and_an_image(monkeypatch: Patch) -> None:
@@ -197,7 +197,7 @@ def test_a_probe_is_requested_with_networks_targets_and_an_image(monkeypatch: Pa
 def test_what_belongs_to_a_probe_needs_it(argv: list[str]) -> None:
     result = run(["doctor", *argv])
     assert result.exit_code == 2
-    assert "go with --probe" in result.stderr
+    assert "need --probe" in result.stderr
 
 
 def test_a_target_that_is_none_is_refused() -> None:

@@ -114,7 +114,7 @@ class TestSuspendAndResume:
         ("arguments", "code", "message"),
         [
             ("v6net/nope", 1, 'ipv6networks "nope" not found'),
-            ("v6pool/home", 1, "an IPv6Pool can't be suspended: it changes nothing itself; set spec.disabled"),
+            ("v6pool/home", 1, "an IPv6Pool can't be suspended: it changes nothing by itself; set spec.disabled"),
             ("v6pol/all", 1, "an IPv6Policy can't be suspended: its rules follow containers"),
             ("v6net", 2, "name the resources"),
             ("all", 2, "name the resources"),

@@ -143,8 +143,8 @@ class TestAttach:
         shared = replace(WEB, network_mode=f"container:{vpn.id}")
         (finding,) = member_findings(DESIRED, state(shared, vpn))
         assert finding.message == (
-            "spec.members: web shares the network of container vpn, which is not a member; give vpn the label"
-            " dockerv6.io/network=blog, or remove that of web"
+            "spec.members: web shares the network of container vpn, which is not a member; set the label"
+            " dockerv6.io/network=blog on vpn, or remove the label from web"
         )
         assert member_findings(DESIRED, state(shared, replace(vpn, labels={NETWORK_LABEL: "blog"}))) == ()
         (finding,) = member_findings(DESIRED, state(shared, replace(vpn, network_mode="host")))
