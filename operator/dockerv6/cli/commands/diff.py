@@ -40,8 +40,8 @@ def command(
     """Show the changes that `dockerv6 run` would make, as `dockerv6 plan` does.
 
     With -f, show the changes that `dockerv6 apply -f` of these files would cause; if one is a pool, those of all
-    resources, because networks draw from it. Nothing is written. Only changes of the host are shown: a file that differs
-    in a comment or a label causes none.
+    resources, because networks draw from it. Nothing is written. Only changes of the host are shown: a file that
+    differs in a comment or a label causes none.
 
     The exit codes are those of `kubectl diff`: 0 no changes, 1 changes to make, 2 error. `plan` has those of
     `terraform plan -detailed-exitcode`: 0, 2 and 1.
