@@ -140,7 +140,7 @@ def test_a_network_with_nat66_passes_every_probe_and_nothing_is_left(lab: Lab) -
 def test_a_routed_network_passes_once_the_router_has_a_route_to_it(lab: Lab) -> None:
     operator = _started(lab, {"addressing": {"subnet": "2001:db8:100::/64"}, "egress": {"mode": "Routed"}})
     found = _findings(_probe(operator, "--probe-target", FAR_ADDRESS))["ProbeEgressBlocked"]
-    assert "does the router of this host have a route for 2001:db8:100::/64" in found["message"]
+    assert "does the router of this host have a route to 2001:db8:100::/64" in found["message"]
     lab.neighbour.add_route(subnet_of(lab.engine, "blog"))
     try:
         assert "ProbeEgressBlocked" not in _findings(_probe(operator, "--probe-target", FAR_ADDRESS))
