@@ -90,7 +90,7 @@ def test_the_engines_program_is_asked_with_the_flags_of_the_engine(tmp_path: Pat
     ("script", "why"),
     [
         ("echo 'WARN x' >&2; echo 'no such option' >&2; exit 1", "nothing was written: no such option"),
-        ("exit 1", "nothing was written: its program gives no reason"),
+        ("exit 1", "nothing was written: its program does not accept it"),
     ],
 )
 def test_what_the_engine_refuses_is_not_written(tmp_path: Path, script: str, why: str) -> None:
