@@ -18,7 +18,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 IMAGE ?= dockerv6:$(VERSION)
 # test processes; LAB_WORKERS for tests with the kernel and engines, which mostly wait
 WORKERS ?= 2
-LAB_WORKERS ?= 4
+LAB_WORKERS ?= 6
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # only the directories that have tests of the stage, because every test process imports what it collects
