@@ -15,7 +15,7 @@ _LARGE, _FAR, _NEAR = "fd00:45:402::/48", "fd00:45:402:5::9", "fd00:45:402::9"
 _RANGE = {"subnet": "fd00:45:402::/64", "ipRange": "fd00:45:402::8000/113"}
 
 
-@pytest.mark.core_cells("20.10-off")
+@pytest.mark.cells("20.10-off")
 def test_an_old_engine_that_changes_addresses_is_named_before_and_after(lab: Lab) -> None:
     operator = lab.operator()
     operator.apply_yaml("big.yaml", network_yaml("big", {"addressing": {"subnet": _LARGE}}))
@@ -33,7 +33,7 @@ def test_an_old_engine_that_changes_addresses_is_named_before_and_after(lab: Lab
     eventually(has_condition(operator, "big", "NetworkReady", "True", "InSync"), "the remedy works")
 
 
-@pytest.mark.core_cells("28.5")
+@pytest.mark.cells("28.5")
 def test_a_new_engine_gives_the_address_that_is_asked_for(lab: Lab) -> None:
     operator = lab.operator()
     operator.apply_yaml("big.yaml", network_yaml("big", {"addressing": {"subnet": _LARGE}}))

@@ -41,6 +41,7 @@ def commands_in(message: str) -> list[str]:
     return found
 
 
+@pytest.mark.cells("28.5")
 def test_what_the_engine_drops_in_raw_is_one_finding_with_a_remedy_that_works(fresh_host: Callable[..., Host]) -> None:
     host = fresh_host()
     host.start()
@@ -62,6 +63,7 @@ def test_what_the_engine_drops_in_raw_is_one_finding_with_a_remedy_that_works(fr
     assert "warnings" not in host.status("shop", "ipv6network")
 
 
+@pytest.mark.cells("28.5")
 def test_the_option_that_is_offered_before_there_are_containers_works_too(fresh_host: Callable[..., Host]) -> None:
     host = fresh_host()
     host.start()
