@@ -53,7 +53,7 @@ def _on(layouts: list[tuple[str, int]]) -> pytest.MarkDecorator:
 
 _every = _on(_LAYOUTS)
 _external = _on(_LAYOUTS[::2])
-# what Compose's version has no part in, or what 1.29 does in other tests too
+# what Compose's version has no part in
 _newer = _on(_LAYOUTS[:2])
 
 _OWN = f"""
@@ -290,7 +290,7 @@ def test_the_first_up_on_a_virgin_host_gives_the_stack_ipv6(running: Deployment)
     reach(running.site.neighbour, published(running.port, address=HOST_ADDRESS_V4))
 
 
-@_newer
+@_every
 def test_recreated_containers_take_the_place_of_the_former_ones(deployment: Deployment) -> None:
     before = set(deployment.containers().values())
     deployment.stack.up("--force-recreate")
@@ -298,7 +298,7 @@ def test_recreated_containers_take_the_place_of_the_former_ones(deployment: Depl
     deployment.assert_right(deployment.port)
 
 
-@_newer
+@_every
 def test_restarted_containers_are_as_before(deployment: Deployment) -> None:
     deployment.stack.compose("restart")
     deployment.assert_right(deployment.port)
@@ -402,7 +402,7 @@ def test_after_a_reboot_the_operator_may_come_last(deployment: Deployment) -> No
     deployment.assert_right(deployment.port)
 
 
-@_newer
+@_every
 def test_a_stack_that_is_started_days_later_gets_what_is_declared_then(deployment: Deployment) -> None:
     """While it is stopped, the operator is restarted, and the network gets another subnet."""
     site, services = deployment.site, deployment.services
