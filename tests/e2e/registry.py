@@ -143,6 +143,17 @@ def unpack_image(pool: EnginePool, archive: Path, target: Path) -> None:
         pool.release(station)
 
 
+@contextmanager
+def installed_host(session: Session, pool: EnginePool, archive: Path) -> Iterator[list[Path]]:
+    """The layers of a Debian host with systemd, on which the operator is installed as in the image."""
+    with (
+        tempfile.TemporaryDirectory(dir=session.directory) as directory,
+        debian_root("systemd", "?essential", "systemd") as systemd,
+    ):
+        unpack_image(pool, archive, Path(directory))
+        yield [Path(directory), systemd]
+
+
 def _context_fingerprint() -> str:
     """Return a hash of all that the image is made of."""
     digest = hashlib.sha256(f"{_fingerprint()} {_served_directory().name}".encode())

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from ipaddress import IPv6Network
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +21,7 @@ from tests.lab.systemd import SERVICE, ServiceOperator
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.lab.cells import Cell
     from tests.lab.lab import EnginePool, Lab
@@ -117,12 +116,8 @@ class EngineHost(ServiceOperator):
 def operator_root(lab_session: Session, engine_pool: EnginePool) -> Iterator[list[Path]]:
     """The layers of a Debian host on which the operator is installed as in the image, with systemd."""
     archive = registry.image_archive(lab_session, CELLS["28.5"].settings, registry.TAG)
-    with (
-        tempfile.TemporaryDirectory(dir=lab_session.directory) as directory,
-        registry.debian_root("systemd", "?essential", "systemd") as systemd,
-    ):
-        registry.unpack_image(engine_pool, archive, Path(directory))
-        yield [Path(directory), systemd]
+    with registry.installed_host(lab_session, engine_pool, archive) as layers:
+        yield layers
 
 
 @pytest.fixture

@@ -6,12 +6,10 @@ The unit is run by Debian's systemd: capabilities, seccomp filter, mount namespa
 from __future__ import annotations
 
 import os
-import tempfile
 from configparser import RawConfigParser
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +25,7 @@ from tests.lab.systemd import SERVICE, ServiceOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.e2e.provider import Premises
     from tests.lab.engine import Engine
@@ -61,12 +60,8 @@ def archive(lab_session: Session) -> Path:
 @pytest.fixture(scope="module")
 def host_root(lab_session: Session, engine_pool: EnginePool, archive: Path) -> Iterator[list[Path]]:
     """The layers of a Debian host on which the operator is installed as in the image, with systemd."""
-    with (
-        tempfile.TemporaryDirectory(dir=lab_session.directory) as directory,
-        registry.debian_root("systemd", "?essential", "systemd") as systemd,
-    ):
-        registry.unpack_image(engine_pool, archive, Path(directory))
-        yield [Path(directory), systemd]
+    with registry.installed_host(lab_session, engine_pool, archive) as layers:
+        yield layers
 
 
 @pytest.fixture
