@@ -30,7 +30,6 @@ from tests.lab.process import run
 if TYPE_CHECKING:
     from tests.e2e.site import Site
 
-TAG = "dockerv6:built-by-the-tests"
 OVERRIDE = "docker-compose.override.yaml"
 _OPERATORS_IMAGE = yaml.safe_load((COMPOSE / "docker-compose.yaml").read_text())["services"]["dockerv6"]["image"]
 _DOCUMENT = registry.ROOT / "docs" / "compose.md"
@@ -47,7 +46,12 @@ class Machine:
         client = site.engine.client()
         if _OPERATORS_IMAGE not in [tag for each in client.images() for tag in each["RepoTags"]]:
             site.engine.load_image(archive)
-            for image, name in ((TAG, _OPERATORS_IMAGE), (IMAGE, "busybox"), (IMAGE, "wordpress"), (IMAGE, "mariadb")):
+            for image, name in (
+                (registry.TAG, _OPERATORS_IMAGE),
+                (IMAGE, "busybox"),
+                (IMAGE, "wordpress"),
+                (IMAGE, "mariadb"),
+            ):
                 client.tag(image, *(name.split(":") if ":" in name else (name, "latest")))
         # the engine mounts from it, and the path that `build:` names must be there
         self.directory = site.engine.directory / "src" / "manifests" / "compose"

@@ -11,7 +11,7 @@ import yaml
 
 from tests.e2e import registry
 from tests.e2e.cluster import eventually, network_id, subnet_of
-from tests.e2e.compose_deployment import OVERRIDE, RESPONDER, TAG, Deployment, Machine
+from tests.e2e.compose_deployment import OVERRIDE, RESPONDER, Deployment, Machine
 from tests.e2e.site import exclusive_site, published, reach_as
 from tests.lab.cells import CELLS
 from tests.lab.compose import Stack
@@ -65,7 +65,7 @@ pytestmark = [pytest.mark.timeout(1800), pytest.mark.cells("28.5")]
 @pytest.fixture(scope="module")
 def archive(lab_session: Session) -> Path:
     """The image of the committed Dockerfile."""
-    return registry.image_archive(lab_session, CELLS["28.5"].settings, TAG)
+    return registry.image_archive(lab_session, CELLS["28.5"].settings, registry.TAG)
 
 
 @pytest.fixture(scope="module")
