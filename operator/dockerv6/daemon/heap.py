@@ -17,7 +17,8 @@ from dockerv6.lib.clock import Clock
 
 _M_ARENA_MAX = -8  # malloc.h
 _INTERVAL = 5.0  # seconds between checks for work
-_WORK = 0.05  # seconds of CPU time that count as work; a trim takes 2 to 4 ms
+# seconds of CPU time in an interval that count as work. At rest the daemon needs less; a trim takes 2 to 4 ms
+_WORK = 0.025
 
 
 _DETECTORS = ("charset_normalizer", "chardet")
@@ -62,12 +63,11 @@ async def give_back(clock: Clock) -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
         return
-    trimmed, before = 0.0, time.process_time()
+    worked, before = False, time.process_time()
     while True:
         await clock.sleep(_INTERVAL)
-        now = time.process_time()
-        if now - before < _WORK / 2 and before - trimmed >= _WORK:
+        working = time.process_time() - before >= _WORK
+        if worked and not working:
             gc.collect()
             trim(0)
-            trimmed = now = time.process_time()
-        before = now
+        worked, before = working, time.process_time()
