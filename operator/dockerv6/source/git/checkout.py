@@ -135,10 +135,10 @@ class GitCheckout:
         for name in (".credentials-*", "clone.*", "trees/.*"):
             for left in self.source.directory.glob(name):
                 _remove(left)
-        self._prepared = True
         if commit := self._in_effect()[0]:
             with suppress(GitError):  # then it is fetched again
                 self._export(self._clone, commit, token)
+        self._prepared = True
 
     def _synced(self, token: CancellationToken) -> CheckoutState:
         location, before = self.source.location, self._in_effect()[0]
