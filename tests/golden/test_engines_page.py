@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,8 +86,8 @@ def test_a_promise_is_the_name_of_the_test_without_the_cell(parameters: str, nam
 
 def test_the_core_cells_cover_every_variant_proxy_and_version() -> None:
     cells = [CELLS[name] for name in COVER]
-    assert {cell.settings.xtables for cell in cells} == {"nft", "legacy"}
-    assert {cell.proxy for cell in cells} == {True, False}
+    assert {(cell.settings.xtables, cell.proxy) for cell in cells} == set(product(("nft", "legacy"), (True, False)))
+    assert {cell.ipv6_rules for cell in cells} == {True, False}
     assert {cell.backend for cell in cells} == {"nftables", "iptables"}
     assert {cell.partition("-")[0] for cell in COVER} == {line.partition("-")[0] for line in LINES}
     assert set(COVER) <= set(MATRIX)

@@ -78,8 +78,7 @@ MATRIX = tuple(cell.name for cell in _ALL)
 
 COVER = (
     "20.10-off-legacy-noproxy",
-    "20.10-on-nft-noproxy",
-    "26.1-on-legacy-proxy",
+    "26.1-on-nft-noproxy",
     "28.5-nft-proxy",
     "28.5-legacy-proxy-iptables",
 )
