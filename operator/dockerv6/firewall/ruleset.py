@@ -14,6 +14,7 @@ from dockerv6.firewall.operations import (
     AddElements,
     AddRules,
     AddTable,
+    DeleteChain,
     DeleteTable,
     FlushChain,
     FlushSet,
@@ -122,13 +123,19 @@ class RulesetChange:
 
     def describe(self) -> tuple[str, ...]:
         """One line for each operation, element and owned rule, for people."""
-        return tuple(f"{line} ({owner})" if owner else line for owner, line in self._lines())
+        return tuple(f"{line.text} ({line.owner})" if line.owner else line.text for line in self._lines())
 
     def lines_for(self, owner: str) -> tuple[str, ...]:
         """What changes for this owner, first what all owners share; a table that is added or deleted is one line."""
-        table = tuple(str(each) for each in self.operations if isinstance(each, AddTable | DeleteTable))
-        own = self.by_owner.get(owner, ()) if owner != SHARED else ()
-        return (*(table or self.by_owner.get(SHARED, ())), *(line for line in own if line not in table))
+        return tuple(line.text for line in self._lines_for(owner))
+
+    def removed_and_added(self, owner: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The lines of `lines_for` about what is removed, and the others."""
+        lines = self._lines_for(owner)
+        return (
+            tuple(line.text for line in lines if line.removes),
+            tuple(line.text for line in lines if not line.removes),
+        )
 
     @cached_property
     def by_owner(self) -> Mapping[str, tuple[str, ...]]:
@@ -136,29 +143,51 @@ class RulesetChange:
 
         The line about a table that is deleted is listed for each owner of something in it.
         """
-        found: dict[str, tuple[str, ...]] = {}
+        return {owner: tuple(line.text for line in lines) for owner, lines in self._by_owner.items()}
+
+    def _lines_for(self, owner: str) -> tuple["_Line", ...]:
+        tables = (each for each in self.operations if isinstance(each, AddTable | DeleteTable))
+        table = tuple(_shared(each) for each in tables)
+        own = self._by_owner.get(owner, ()) if owner != SHARED else ()
+        return (*(table or self._by_owner.get(SHARED, ())), *(line for line in own if line not in table))
+
+    @cached_property
+    def _by_owner(self) -> Mapping[str, tuple["_Line", ...]]:
+        found: dict[str, tuple[_Line, ...]] = {}
         for operation in self.operations:
             if isinstance(operation, DeleteTable):
-                found.update((owner, (str(operation),)) for owner in sorted(operation.owners))
-        for owner, line in self._lines():
-            found[owner] = (*found.get(owner, ()), line)
+                found.update((owner, (_shared(operation),)) for owner in sorted(operation.owners))
+        for line in self._lines():
+            found[line.owner] = (*found.get(line.owner, ()), line)
         return found
 
-    def _lines(self) -> Iterator[tuple[str, str]]:
+    def _lines(self) -> Iterator["_Line"]:
         for operation in self.operations:
             if isinstance(operation, AddElements | RemoveElements | FlushSet):
                 if isinstance(operation, FlushSet):
-                    yield SHARED, str(operation)
+                    yield _shared(operation)
                 where = f"{'map' if operation.set.data else 'set'} {operation.set.name}"
                 added, removed = changed_elements(operation)
                 for element in removed:
-                    yield element.owner, f"remove {element} from {where}"
+                    yield _Line(element.owner, f"remove {element} from {where}", removes=True)
                 for element in added:
-                    yield element.owner, f"add {element} to {where}"
+                    yield _Line(element.owner, f"add {element} to {where}")
             elif isinstance(operation, FlushChain | AddRules):
                 yield from _rule_lines(operation)
             else:
-                yield SHARED, str(operation)
+                yield _shared(operation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    owner: str  # `SHARED` if it concerns no single resource
+    text: str
+    removes: bool = False
+
+
+def _shared(operation: Operation) -> _Line:
+    removes = isinstance(operation, DeleteTable | FlushChain | DeleteChain | FlushSet)
+    return _Line(SHARED, str(operation), removes)
 
 
 def changed_elements(operation: Operation) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
@@ -172,15 +201,15 @@ def changed_elements(operation: Operation) -> tuple[tuple[Element, ...], tuple[E
             return (), ()
 
 
-def _rule_lines(operation: FlushChain | AddRules) -> Iterator[tuple[str, str]]:
+def _rule_lines(operation: FlushChain | AddRules) -> Iterator[_Line]:
     if isinstance(operation, FlushChain):
         if operation.shared:
-            yield SHARED, str(operation)
+            yield _shared(operation)
         for rule in operation.gone:
-            yield rule.owner, f"remove {rule} from chain {operation.chain}"
+            yield _Line(rule.owner, f"remove {rule} from chain {operation.chain}", removes=True)
         return
     if operation.shared and operation.chain.shared:
-        yield SHARED, str(operation)
+        yield _shared(operation)
     for rule in operation.chain.owned:
         if rule not in operation.back:
-            yield rule.owner, f"add {rule} to chain {operation.chain.name}"
+            yield _Line(rule.owner, f"add {rule} to chain {operation.chain.name}")

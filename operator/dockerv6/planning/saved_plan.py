@@ -12,37 +12,12 @@ from ipaddress import IPv6Interface, IPv6Network
 
 from dockerv6.api.kinds import API_VERSION
 from dockerv6.planning.plan import Plan
-from dockerv6.planning.steps import (
-    AttachEndpoint,
-    BindSubnet,
-    CreateNetwork,
-    DetachEndpoint,
-    KeepPoolPrefix,
-    RememberEndpoints,
-    RememberNetwork,
-    RemoveNetwork,
-    RepairBridge,
-    SetSysctl,
-    Step,
-    UpdateFirewall,
-)
+from dockerv6.planning.steps import KeepPoolPrefix, Step, UpdateFirewall
 
 KIND = "SavedPlan"
 
 KNOWN_AFTER_APPLY = "(known after apply)"
 """Terraform's text for a value that does not exist yet."""
-
-_CUTS_OFF = (DetachEndpoint, RemoveNetwork)
-_RESTORES = (
-    AttachEndpoint,
-    BindSubnet,
-    CreateNetwork,
-    RememberEndpoints,
-    RememberNetwork,
-    RepairBridge,
-    SetSysctl,
-    UpdateFirewall,
-)
 
 _ADDRESS = re.compile(r"[0-9a-f]*:[0-9a-f:]*(/[0-9]+)?")
 _GENERATED = re.compile(r"generate .+ for IPv6Pool (?P<pool>\S+)")
@@ -156,14 +131,14 @@ class SavedPlan:
             if isinstance(step, KeepPoolPrefix) and step.pool in pools:
                 generated.append(step.prefix)
                 return
-            if (isinstance(step, UpdateFirewall) and firewall) or (owner in cut_off and isinstance(step, _RESTORES)):
+            if (isinstance(step, UpdateFirewall) and firewall) or (owner in cut_off and step.restores):
                 return
             lines = {_line(step), _masked(_line(step), generated)}
             if not (
                 lines & of_all if owner.startswith("Host/") else {f"{owner}: {line}" for line in lines} & of_owners
             ):
                 raise StepNotApproved(f"it is not in the plan file ({step.reason}); make a new plan for what is left")
-            if isinstance(step, _CUTS_OFF):
+            if step.cuts_off:
                 cut_off.add(owner)
 
         return check

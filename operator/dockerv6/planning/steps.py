@@ -1,10 +1,12 @@
 """The steps of a plan: every change that dockerv6 makes, as a typed value with its reason.
 
 A step class declares everything about its kind in one place: the sentence and the symbol that ``dockerv6 plan`` prints,
-the condition that reports its failure, the event that records it. `controller.execute` has one function for each class.
+the fields that it changes, the condition that reports its failure, the event that records it. `controller.execute` has
+one function for each class.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import ClassVar
@@ -14,6 +16,14 @@ from dockerv6.dockerd.model import Attachment, NetworkSpec
 from dockerv6.firewall.model import ForwardDrop
 from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.ipam.ledger import Allocation
+
+FieldValue = str | bool | list[str] | None
+"""None: the field did not exist before, or does not exist afterwards."""
+
+FieldChanges = Iterator[tuple[str, FieldValue, FieldValue]]
+"""A field, and what a step knows of its value before and after; None: nothing."""
+
+_ATTACHED = "attached"
 
 
 class Step(ABC):
@@ -36,11 +46,24 @@ class Step(ABC):
     independent: ClassVar[bool] = False
     """Whether the steps after it are executed even if the engine refuses this one."""
 
+    cuts_off: ClassVar[bool] = False
+    """Whether it begins a recreation: later steps with `restores` bring the owner's network and containers back."""
+
+    restores: ClassVar[bool] = False
+    """Whether it brings back what a step with `cuts_off` took away, or is needed for that."""
+
+    needs_engine_chains: ClassVar[bool] = False
+    """Whether it waits until the engine can create networks: otherwise what it takes away could not be put back."""
+
     reason: str  # why it is planned, as a sentence fragment; never empty
 
     @abstractmethod
     def describe(self) -> str:
         """What is done to what, in one line."""
+
+    def fields(self) -> FieldChanges:
+        """The fields that it changes, for ``dockerv6 plan -o json``; by default none that a user sees."""
+        yield from ()
 
     @property
     def action(self) -> str:
@@ -68,6 +91,9 @@ class KeepPoolPrefix(Step):
     def describe(self) -> str:
         return f"generate {self.prefix} for IPv6Pool {self.pool}"
 
+    def fields(self) -> FieldChanges:
+        yield f"pool.{self.pool}.prefix", None, str(self.prefix)
+
 
 @dataclass(frozen=True, slots=True)
 class BindSubnet(Step):
@@ -90,6 +116,11 @@ class BindSubnet(Step):
     def describe(self) -> str:
         return f"allocate {self.prefix}" + (f" from IPv6Pool {self.pool}" if self.pool else "")
 
+    def fields(self) -> FieldChanges:
+        yield "subnet", None, str(self.prefix)
+
+    restores = True
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSubnet(Step):
@@ -104,6 +135,9 @@ class ReleaseSubnet(Step):
 
     def describe(self) -> str:
         return f"release {self.allocation.prefix}"
+
+    def fields(self) -> FieldChanges:
+        yield "subnet", str(self.allocation.prefix), None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +154,9 @@ class ForgetSubnet(Step):
     def describe(self) -> str:
         return f"forget {self.allocation.prefix}, released by {self.allocation.owner}"
 
+    def fields(self) -> FieldChanges:
+        yield f"cooldown.{self.allocation.prefix}", self.allocation.owner, None
+
 
 @dataclass(frozen=True, slots=True)
 class SetSysctl(Step):
@@ -135,6 +172,11 @@ class SetSysctl(Step):
     def describe(self) -> str:
         return f"set sysctl {self.name}={self.value} (was {self.prior})"
 
+    def fields(self) -> FieldChanges:
+        yield f"sysctl.{self.name}", self.prior, self.value
+
+    restores = True
+
 
 @dataclass(frozen=True, slots=True)
 class RestoreSysctl(Step):
@@ -149,6 +191,9 @@ class RestoreSysctl(Step):
     def describe(self) -> str:
         return f"restore sysctl {self.name}={self.value}"
 
+    def fields(self) -> FieldChanges:
+        yield f"sysctl.{self.name}", None, self.value
+
 
 @dataclass(frozen=True, slots=True)
 class RepairBridge(Step):
@@ -162,6 +207,11 @@ class RepairBridge(Step):
 
     def describe(self) -> str:
         return f"repair bridge {self.bridge}: up, with {self.address}"
+
+    def fields(self) -> FieldChanges:
+        yield f"bridge.{self.bridge}.address", None, str(self.address)
+
+    restores = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +236,12 @@ class UpdateFirewall(Step):
     def describe(self) -> str:
         return f"firewall: {'; '.join(self.changes)}"
 
+    def fields(self) -> FieldChanges:
+        removed, added = self.change.removed_and_added(self.owner)
+        yield "firewall", list(removed) or None, list(added) or None
+
+    restores = True
+
 
 @dataclass(frozen=True, slots=True)
 class AddAcceptRule(Step):
@@ -198,6 +254,9 @@ class AddAcceptRule(Step):
 
     def describe(self) -> str:
         return f"accept marked flows in {_chain(self.forward_drop)}"
+
+    def fields(self) -> FieldChanges:
+        yield _accept_rule(self.forward_drop), None, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +272,15 @@ class RemoveAcceptRule(Step):
     def describe(self) -> str:
         return f"remove the accept rule from {_chain(self.forward_drop)}"
 
+    def fields(self) -> FieldChanges:
+        yield _accept_rule(self.forward_drop), True, None
+
 
 @dataclass(frozen=True, slots=True)
 class RememberEndpoints(Step):
     """Record, durably, which containers are attached again later, before they are detached."""
+
+    restores = True
 
     owner: str  # the resource
     network: str
@@ -231,6 +295,8 @@ class RememberEndpoints(Step):
 class RememberNetwork(Step):
     """Record, durably, the network as it is, before it is removed: a rollback creates it again."""
 
+    restores = True
+
     owner: str  # the resource
     previous: NetworkSpec
     subnet: IPv6Network  # what the owner had allocated
@@ -239,6 +305,11 @@ class RememberNetwork(Step):
 
     def describe(self) -> str:
         return f"remember Docker network {self.previous.name} with {self.subnet}"
+
+    def fields(self) -> FieldChanges:
+        yield "subnet", str(self.subnet), None
+        for field, value in _spec_fields(self.previous):
+            yield field, value, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +326,9 @@ class AddProxyNeighbour(Step):
     def describe(self) -> str:
         return f"proxy neighbour solicitations for {self.address} on {self.interface}"
 
+    def fields(self) -> FieldChanges:
+        yield f"ndpProxy.{self.interface}.{self.address}", None, True
+
 
 @dataclass(frozen=True, slots=True)
 class RemoveProxyNeighbour(Step):
@@ -269,6 +343,9 @@ class RemoveProxyNeighbour(Step):
 
     def describe(self) -> str:
         return f"stop proxying neighbour solicitations for {self.address} on {self.interface}"
+
+    def fields(self) -> FieldChanges:
+        yield f"ndpProxy.{self.interface}.{self.address}", True, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +362,15 @@ class DetachEndpoint(Step):
     def describe(self) -> str:
         return f"detach container {self.endpoint.container_name}"
 
+    def fields(self) -> FieldChanges:
+        yield _container(self.endpoint), _ATTACHED, None
+
     @property
     def disconnects(self) -> bool:
         return self.endpoint.running
+
+    cuts_off = True
+    needs_engine_chains = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +387,12 @@ class RemoveNetwork(Step):
     def describe(self) -> str:
         return f"remove Docker network {self.name} ({self.network_id[:12]})"
 
+    def fields(self) -> FieldChanges:
+        yield "network.name", self.name, None
+
+    cuts_off = True
+    needs_engine_chains = True
+
 
 @dataclass(frozen=True, slots=True)
 class CreateNetwork(Step):
@@ -318,6 +407,13 @@ class CreateNetwork(Step):
     def describe(self) -> str:
         subnets = ", ".join(str(config.subnet) for config in self.spec.ipam)
         return f"create Docker network {self.spec.name} ({self.spec.driver}, {subnets})"
+
+    def fields(self) -> FieldChanges:
+        for field, value in _spec_fields(self.spec):
+            yield field, None, value
+
+    restores = True
+    needs_engine_chains = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +430,12 @@ class AttachEndpoint(Step):
 
     def describe(self) -> str:
         return f"attach container {self.endpoint.container_name} to {self.network}"
+
+    def fields(self) -> FieldChanges:
+        yield _container(self.endpoint), None, _ATTACHED
+
+    restores = True
+    needs_engine_chains = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +454,11 @@ class AttachMember(Step):
     def describe(self) -> str:
         return f"attach container {self.endpoint.container_name} to {self.network}"
 
+    def fields(self) -> FieldChanges:
+        yield _container(self.endpoint), None, _ATTACHED
+
+    needs_engine_chains = True
+
 
 @dataclass(frozen=True, slots=True)
 class DetachMember(Step):
@@ -368,9 +475,14 @@ class DetachMember(Step):
     def describe(self) -> str:
         return f"detach container {self.endpoint.container_name}"
 
+    def fields(self) -> FieldChanges:
+        yield _container(self.endpoint), _ATTACHED, None
+
     @property
     def disconnects(self) -> bool:
         return self.endpoint.running
+
+    needs_engine_chains = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +498,9 @@ class SetHairpin(Step):
     def describe(self) -> str:
         return f"set hairpin mode on port {self.port} of bridge {self.bridge}"
 
+    def fields(self) -> FieldChanges:
+        yield f"bridge.{self.bridge}.{self.port}.hairpin", False, True
+
 
 @dataclass(frozen=True, slots=True)
 class SetBridgeNetfilter(Step):
@@ -399,6 +514,32 @@ class SetBridgeNetfilter(Step):
     def describe(self) -> str:
         return f"pass packets bridged within {self.bridge} to ip6tables"
 
+    def fields(self) -> FieldChanges:
+        yield f"bridge.{self.bridge}.netfilter", False, True
+
 
 def _chain(drop: ForwardDrop) -> str:
     return f"{drop.variant} {drop.table} {drop.chain}"
+
+
+def _accept_rule(drop: ForwardDrop) -> str:
+    return f"hostFilter.{drop.variant}.{drop.chain}.acceptRule"
+
+
+def _container(endpoint: Attachment) -> str:
+    return f"containers.{endpoint.container_name}"
+
+
+def _spec_fields(spec: NetworkSpec) -> Iterator[tuple[str, FieldValue]]:
+    yield "network.name", spec.name
+    yield "network.driver", spec.driver
+    yield "network.internal", spec.internal
+    yield "network.attachable", spec.attachable
+    yield "network.ipv4", spec.enable_ipv4
+    yield "network.ipv6", spec.enable_ipv6
+    yield "network.subnets", [str(config.subnet) for config in spec.ipam]
+    yield "network.gateways", [str(config.gateway) for config in spec.ipam if config.gateway is not None]
+    for name, value in sorted(spec.options.items()):
+        yield f"network.options.{name}", value
+    for name, value in sorted(spec.labels.items()):
+        yield f"network.labels.{name}", value

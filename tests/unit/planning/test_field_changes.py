@@ -7,25 +7,14 @@ import jsonschema
 import pytest
 
 from dockerv6.cli.printers.plan import plan_mapping
-from dockerv6.planning import steps
-from dockerv6.planning.field_changes import _facts, field_changes
+from dockerv6.planning.field_changes import field_changes
 from dockerv6.planning.plan import Plan
-from dockerv6.planning.steps import BindSubnet, CreateNetwork, RememberNetwork, RemoveNetwork, SetSysctl, Step
+from dockerv6.planning.steps import BindSubnet, CreateNetwork, RememberNetwork, RemoveNetwork, SetSysctl
 from dockerv6.source.model import Diagnostic, Position, Severity
 from tests.golden.test_plans import PLANS
 from tests.unit.planning.test_plan import SPEC
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "plan.schema.json").read_text())
-
-
-KINDS = [
-    each for each in vars(steps).values() if isinstance(each, type) and issubclass(each, Step) and each is not Step
-]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_step_has_fields(kind: type[object]) -> None:
-    assert _facts.dispatch(kind) is not _facts.dispatch(object)
 
 
 def test_a_sysctl_has_its_value_before_and_after() -> None:

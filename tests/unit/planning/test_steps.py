@@ -70,6 +70,35 @@ def test_only_steps_of_the_ledger_are_executed_by_a_preview() -> None:
     }
 
 
+def test_all_steps_but_one_change_fields_that_a_user_sees() -> None:
+    assert {name for name, (step, _, _) in EXAMPLES.items() if not list(step.fields())} == {"RememberEndpoints"}
+
+
+def test_a_recreation_is_begun_by_few_steps_and_ended_by_others() -> None:
+    assert {name for name, (step, _, _) in EXAMPLES.items() if step.cuts_off} == {"DetachEndpoint", "RemoveNetwork"}
+    assert {name for name, (step, _, _) in EXAMPLES.items() if step.restores} == {
+        "AttachEndpoint",
+        "BindSubnet",
+        "CreateNetwork",
+        "RememberEndpoints",
+        "RememberNetwork",
+        "RepairBridge",
+        "SetSysctl",
+        "UpdateFirewall",
+    }
+
+
+def test_steps_of_networks_and_endpoints_wait_for_the_chains_of_the_engine() -> None:
+    assert {name for name, (step, _, _) in EXAMPLES.items() if step.needs_engine_chains} == {
+        "AttachEndpoint",
+        "AttachMember",
+        "CreateNetwork",
+        "DetachEndpoint",
+        "DetachMember",
+        "RemoveNetwork",
+    }
+
+
 def test_only_running_containers_are_disconnected() -> None:
     assert {name for name, (step, _, _) in EXAMPLES.items() if step.disconnects} == {"DetachEndpoint", "DetachMember"}
     assert not s.DetachEndpoint("1", container("cron", running=False)).disconnects

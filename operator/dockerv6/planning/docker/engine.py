@@ -16,12 +16,6 @@ from dockerv6.planning.host.interfaces import default_route_interfaces
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import (
-    AttachEndpoint,
-    AttachMember,
-    CreateNetwork,
-    DetachEndpoint,
-    DetachMember,
-    RemoveNetwork,
     Step,
 )
 
@@ -102,9 +96,6 @@ def driver_finding(network: Network, condition: ConditionType, *, blocks: bool) 
     return Finding(condition, Reason.UNSUPPORTED_DRIVER, message, blocks=blocks, unknown=not blocks)
 
 
-_HELD = (CreateNetwork, AttachEndpoint, AttachMember, DetachEndpoint, DetachMember, RemoveNetwork)
-"""Steps that wait until the engine can create networks and publish ports: none takes away what can't be put back."""
-
 _CHAINS_RETRY = 1.0
 """Seconds until a plan that waits for the engine's chains is made again."""
 
@@ -119,7 +110,7 @@ def held_by_missing_chains(plan: Plan, observed: Observed, maintained: tuple[Ste
     """
     if not observed.chains_missing:
         return plan
-    waiting = [step.describe() for step in plan.steps if isinstance(step, _HELD)]
+    waiting = [step.describe() for step in plan.steps if step.needs_engine_chains]
     if not waiting and not observed.chains_problem:
         return plan
     waits = f"; this waits for it: {'; '.join(waiting)}" if waiting else ""
@@ -131,7 +122,7 @@ def held_by_missing_chains(plan: Plan, observed: Observed, maintained: tuple[Ste
         blocks=bool(waiting),
         retry=_CHAINS_RETRY,
     )
-    steps = tuple(step for step in maintained if not isinstance(step, _HELD)) if waiting else plan.steps
+    steps = tuple(step for step in maintained if not step.needs_engine_chains) if waiting else plan.steps
     return replace(plan, steps=steps, findings=(finding, *plan.findings))
 
 
