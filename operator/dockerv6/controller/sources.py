@@ -170,10 +170,12 @@ class SourceReconciler:
                 kept.setdefault(stored.problem, []).append(f"{stored.kind}/{stored.name}")
                 old = before.get((stored.kind, stored.name))
                 if old is None or old.problem != stored.problem:
-                    await self._context.events.warning(stored.kind, stored.name, stored.problem_reason, stored.problem)
+                    message = stored.problem_message
+                    await self._context.events.warning(stored.kind, stored.name, stored.problem_reason, message)
         known = tuple(reported)
-        found = ((message.rpartition(";")[0], few(names)) for message, names in kept.items())
-        return tuple(f"{doubt}; kept: {names}" for doubt, names in found if not any(doubt in each for each in known))
+        return tuple(
+            f"{doubt}; kept: {few(names)}" for doubt, names in kept.items() if not any(doubt in each for each in known)
+        )
 
     async def _report_diagnostic(self, diagnostic: Diagnostic, owner: InvalidResource | None) -> None:
         kind, name = (owner.kind, owner.name) if owner is not None else ("Source", "files")

@@ -246,8 +246,7 @@ def _without_problem(stored: StoredObject) -> StoredObject:
 
 
 def _kept(stored: StoredObject, doubt: str) -> StoredObject:
-    message = f"{doubt}; the resource is kept"
-    return replace(stored, missing_since=None, problem=message, problem_reason=Reason.SOURCE_UNAVAILABLE)
+    return replace(stored, missing_since=None, problem=doubt, problem_reason=Reason.SOURCE_UNAVAILABLE)
 
 
 def _lost(stored: StoredObject, snapshot: Snapshot) -> str:

@@ -12,7 +12,7 @@ from ipaddress import IPv6Interface, IPv6Network
 
 from dockerv6.api.kinds import API_VERSION
 from dockerv6.planning.plan import Plan
-from dockerv6.planning.steps import KeepPoolPrefix, Step, UpdateFirewall
+from dockerv6.planning.steps import KeepPoolPrefix, Step
 
 KIND = "SavedPlan"
 
@@ -20,7 +20,6 @@ KNOWN_AFTER_APPLY = "(known after apply)"
 """Terraform's text for a value that does not exist yet."""
 
 _ADDRESS = re.compile(r"[0-9a-f]*:[0-9a-f:]*(/[0-9]+)?")
-_GENERATED = re.compile(r"generate .+ for IPv6Pool (?P<pool>\S+)")
 
 
 class PlanRefused(Exception):  # noqa: N818 - as Terraform's "stale plan"
@@ -50,18 +49,45 @@ class PlanOrigin:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedStep:
+    """A step as it was planned."""
+
+    owner: str  # "Kind/name"
+    action: str  # see `Step.action`
+    line: str  # the symbol and the sentence
+
+    def __str__(self) -> str:
+        return f"{self.owner}: {self.line}"
+
+    @classmethod
+    def decode(cls, value: object) -> "SavedStep":
+        """From JSON. Version 0.2.0 wrote only a text; such a plan is refused by its version, not as unreadable.
+
+        Raises:
+            TypeError: it is no step.
+        """
+        return cls("", "", value) if isinstance(value, str) else cls(**dict(value))  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """The steps of all resources, as text, and where they were planned."""
+    """The steps of all resources, and where they were planned."""
 
     origin: PlanOrigin
-    steps: tuple[str, ...]
+    steps: tuple[SavedStep, ...]
 
     @classmethod
     def of(cls, plans: Sequence[Plan], origin: PlanOrigin) -> "SavedPlan":
         """From plans. Addresses in prefixes that are generated at random are not known yet."""
         known = known_before(plans)
-        lines = (f"{plan.kind}/{plan.name}: {known(_line(step))}" for plan in plans for step in plan.steps)
-        return cls(origin, tuple(lines))
+        return cls(
+            origin,
+            tuple(
+                SavedStep(f"{plan.kind}/{plan.name}", step.action, known(_line(step)))
+                for plan in plans
+                for step in plan.steps
+            ),
+        )
 
     def encode(self) -> str:
         """As JSON text."""
@@ -77,10 +103,11 @@ class SavedPlan:
         try:
             content = json.loads(text)
             kind = content["apiVersion"], content["kind"]
-            origin, steps = PlanOrigin(**content["origin"]), tuple(content["steps"])
+            origin, steps = PlanOrigin(**content["origin"]), tuple(map(SavedStep.decode, content["steps"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             kind, origin, steps = None, PlanOrigin("", "", "", ""), ()
-        if kind != (API_VERSION, KIND) or not all(map(_is_text, (*asdict(origin).values(), *steps))):
+        values = [*asdict(origin).values(), *(value for step in steps for value in asdict(step).values())]
+        if kind != (API_VERSION, KIND) or not all(isinstance(value, str) for value in values):
             raise PlanRefused(f"{name} is not a plan; make one with `dockerv6 plan --out FILE`")
         return cls(origin, steps)
 
@@ -105,38 +132,35 @@ class SavedPlan:
         if self.steps != now.steps:
             from difflib import unified_diff  # noqa: PLC0415 - only for a plan that is refused
 
-            lines = unified_diff(self.steps, now.steps, "in the plan", "now", n=0, lineterm="")
+            planned, current = ([*map(str, each.steps)] for each in (self, now))
+            lines = unified_diff(planned, current, "in the plan", "now", n=0, lineterm="")
             shown = tuple(line for line in lines if not line.startswith("@@"))
             raise PlanRefused(f"the plan is stale: something else is to be done by now; {again}", shown)
 
     def approval(self) -> Callable[[str, Step], None]:
         """A function that raises `StepNotApproved` for a step of an owner ("Kind/name") that is not in the plan.
 
-        Of a firewall step, the plan approves that the rules are brought to what the resources ask for. Its text depends
-        on which resource comes first: the first one commits what all share. A step of the host itself, such as
-        forwarding, is in the plan of each resource that needs it.
+        Of a step that is committed for all, such as the firewall's, the plan approves that it is done. A step of the host
+        itself, such as forwarding, is in the plan of each resource that needs it.
 
         Once a step that detaches a container or removes a network was approved, so is every step that brings the
         owner's network and containers back: with other values too, such as another IPv4 subnet if the previous one was
         taken meanwhile. Otherwise a failure in the middle of a recreation would leave the containers without a network.
         """
-        of_all = {step.partition(": ")[2] for step in self.steps}
-        of_owners = set(self.steps)
-        pools = {found["pool"] for step in of_all if (found := _GENERATED.search(step))}
-        firewall = any(step.partition(" ")[2].startswith("firewall: ") for step in of_all)
+        lines = {step.line for step in self.steps}
+        of_owners = {(step.owner, step.line) for step in self.steps}
+        actions = {step.action for step in self.steps}
         generated: list[IPv6Network] = []
         cut_off: set[str] = set()  # owners
 
         def check(owner: str, step: Step) -> None:
-            if isinstance(step, KeepPoolPrefix) and step.pool in pools:
+            if isinstance(step, KeepPoolPrefix) and _masked(_line(step), [step.prefix]) in lines:
                 generated.append(step.prefix)
                 return
-            if (isinstance(step, UpdateFirewall) and firewall) or (owner in cut_off and step.restores):
+            if (step.committed_for_all and step.action in actions) or (step.restores and owner in cut_off):
                 return
-            lines = {_line(step), _masked(_line(step), generated)}
-            if not (
-                lines & of_all if owner.startswith("Host/") else {f"{owner}: {line}" for line in lines} & of_owners
-            ):
+            mine = {_line(step), _masked(_line(step), generated)}
+            if not (mine & lines if owner.startswith("Host/") else {(owner, line) for line in mine} & of_owners):
                 raise StepNotApproved(f"it is not in the plan file ({step.reason}); make a new plan for what is left")
             if step.cuts_off:
                 cut_off.add(owner)
@@ -163,7 +187,3 @@ def _masked(text: str, generated: Sequence[IPv6Network]) -> str:
 
 def _line(step: Step) -> str:
     return f"{step.symbol} {step.describe()}"
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)

@@ -52,6 +52,9 @@ class Step(ABC):
     restores: ClassVar[bool] = False
     """Whether it brings back what a step with `cuts_off` took away, or is needed for that."""
 
+    committed_for_all: ClassVar[bool] = False
+    """Whether the first resource executes it for all, so that its text depends on which resource comes first."""
+
     needs_engine_chains: ClassVar[bool] = False
     """Whether it waits until the engine can create networks: otherwise what it takes away could not be put back."""
 
@@ -241,6 +244,7 @@ class UpdateFirewall(Step):
         yield "firewall", list(removed) or None, list(added) or None
 
     restores = True
+    committed_for_all = True
 
 
 @dataclass(frozen=True, slots=True)

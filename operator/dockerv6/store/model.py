@@ -43,6 +43,12 @@ class StoredObject:
     source_commit: str = ""  # of the Git source that the accepted version was read from; "": it is from a directory
 
     @property
+    def problem_message(self) -> str:
+        """The problem, with what happens to the resource."""
+        kept = self.problem and self.problem_reason == Reason.SOURCE_UNAVAILABLE
+        return f"{self.problem}; the resource is kept" if kept else self.problem
+
+    @property
     def unreadable(self) -> bool:
         """Whether a version was accepted that can't be read: what exists of it on the host is kept as it is."""
         return not self.digest and self.generation > 0

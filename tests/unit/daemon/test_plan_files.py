@@ -16,7 +16,7 @@ import pytest
 from dockerv6.daemon import preview, process
 from dockerv6.daemon.preview import plan_now, read_plan, write_plan
 from dockerv6.daemon.settings import Settings
-from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan
+from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan, SavedStep
 from dockerv6.source.git.location import parse_git_location
 from dockerv6.source.load import load_paths
 from tests.unit.daemon.test_process import NETWORK, host, settings, write  # noqa: F401 - fixtures
@@ -95,7 +95,7 @@ def test_an_applied_plan_is_stale(host: Host, settings: Settings, tmp_path: Path
 def test_a_step_that_is_not_in_the_plan_is_not_executed(host: Host, settings: Settings, tmp_path: Path) -> None:
     write(settings)
     plan = read_plan(saved(settings, tmp_path / "blog.plan"))
-    without = replace(plan, steps=tuple(step for step in plan.steps if "create Docker network" not in step))
+    without = replace(plan, steps=tuple(step for step in plan.steps if step.action != "CreateNetwork"))
     assert without != plan
 
     without_check = type("Unchecked", (), {"check": lambda *_: None, "approval": lambda _: without.approval()})()
@@ -114,7 +114,7 @@ def test_a_plan_file_that_can_not_be_written_leaves_nothing(settings: Settings, 
     assert not list(tmp_path.glob(".x.plan*"))
 
 
-EXAMPLE = SavedPlan(PlanOrigin("0.2.0", "1a2b", "dockerv6", "web1"), ("IPv6Network/blog: + x",))
+EXAMPLE = SavedPlan(PlanOrigin("0.2.0", "1a2b", "dockerv6", "web1"), (SavedStep("IPv6Network/blog", "X", "+ x"),))
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -268,7 +268,7 @@ class TestSubdirectories:
         admission = take(below(a, b), self.OLD, identities=BELOW)
         (kept,) = (o for o in admission.writes if o.name == "x")
         assert (kept.deleting_since, kept.missing_since) == (None, None)
-        assert "the resource is kept" in kept.problem
+        assert kept.problem_message == f"{kept.problem}; the resource is kept"
         assert "remove it" in kept.problem
         assert kept.problem_reason == "SourceUnavailable"
         assert admission.retry_after is None
@@ -298,7 +298,7 @@ class TestLostRoots:
     def test_what_is_kept_says_why(self) -> None:
         (kept,) = take(reading(root=self.MISSING), gone("a")).writes
         assert (kept.problem, kept.problem_reason) == (
-            f"{ROOT} does not exist; create it; the resource is kept",
+            f"{ROOT} does not exist; create it",
             "SourceUnavailable",
         )
         assert (kept.missing_since, take(reading(root=self.MISSING), kept).writes) == (None, ())

@@ -6,10 +6,21 @@ import pytest
 from dockerv6.dockerd.model import Attachment, NetworkSpec
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.saved_plan import PlanOrigin, PlanRefused, SavedPlan, StepNotApproved
-from dockerv6.planning.steps import BindSubnet, CreateNetwork, DetachMember, KeepPoolPrefix, RemoveNetwork, SetSysctl
+from dockerv6.planning.steps import (
+    BindSubnet,
+    CreateNetwork,
+    DetachMember,
+    KeepPoolPrefix,
+    RemoveNetwork,
+    SetSysctl,
+    UpdateFirewall,
+)
+from tests.unit.planning.scene import lacking
 
 HERE = PlanOrigin("0.2.0", "1a2b", "dockerv6", "web1")
 SYSCTL = SetSysctl("net.ipv6.conf.all.forwarding", "1", "0", "containers need it")
+
+RULES = UpdateFirewall("blog", lacking("", "blog").change, "its rules differ")
 
 
 def generated(prefix: str) -> Plan:
@@ -51,6 +62,20 @@ def test_a_plan_of_another_place_is_refused_with_a_remedy(origin: PlanOrigin, me
     with pytest.raises(PlanRefused, match=message) as refused:
         saved(origin=origin).check(saved())
     assert "make the plan again with `dockerv6 plan --out FILE`" in str(refused.value)
+
+
+def test_a_plan_of_the_previous_version_is_refused_by_its_version() -> None:
+    text = saved(origin=replace(HERE, version="0.1.0")).encode().replace('"steps": []', '"steps": ["IPv6Pool/a: + x"]')
+    with pytest.raises(PlanRefused, match=r"made by dockerv6 0\.1\.0"):
+        SavedPlan.decode(text, "x").check(saved())
+
+
+def test_a_firewall_step_is_approved_for_all_whatever_its_text() -> None:
+    for of_blog, of_shop in ((RULES, replace(RULES, owner="shop")), (replace(RULES, owner="shop"), RULES)):
+        approve = saved(Plan("IPv6Network", "blog", (of_blog,))).approval()
+        approve("IPv6Network/shop", of_shop)
+    with pytest.raises(StepNotApproved):
+        saved(generated("fd01:203:405:1")).approval()("IPv6Network/blog", RULES)
 
 
 def test_a_stale_plan_is_refused_with_the_difference() -> None:
@@ -104,6 +129,8 @@ def test_what_an_approved_removal_cut_off_may_be_restored_with_other_values() ->
         saved().encode().replace("SavedPlan", "Plan"),
         saved().encode().replace('"steps": []', '"steps": [1]'),
         saved().encode().replace('"steps": []', '"steps": 1'),
+        saved().encode().replace('"steps": []', '"steps": [{"owner": "IPv6Network/blog"}]'),
+        saved().encode().replace('"steps": []', '"steps": [{"owner": "Host/x", "action": "X", "line": 1}]'),
         saved().encode().replace('"web1"', "1"),
         saved().encode().replace('"host"', '"hosts"'),
     ],

@@ -172,7 +172,7 @@ def _look(
             obstacle = _obstacle(stored, before.get(key))
             if obstacle:
                 raise click.ClickException(f"{short_name(*key)} is not deleted: {plain(obstacle)}")
-            reason = plain(stored.problem) or describe(stored)
+            reason = plain(stored.problem_message) or describe(stored)
             if clock.monotonic() - started > _GRACE and said.get(key) != reason:
                 said[key] = reason
                 click.echo(f"waiting for {short_name(*key)}: {reason}", err=True)

@@ -110,7 +110,7 @@ def _problem(subject: DescribedObject) -> list[str]:
     if not stored.problem:
         return []
     effect = "the last valid version stays applied" if stored.generation else "nothing was applied"
-    lines = [f"{_INDENT}{plain(line)}" for line in stored.problem.splitlines()]
+    lines = [f"{_INDENT}{plain(line)}" for line in stored.problem_message.splitlines()]
     return ["Problem:", f"{_INDENT}{problem_summary(stored).capitalize()}; {effect}.", *lines]
 
 

@@ -106,7 +106,7 @@ def _outdated(stored: StoredObject) -> str:
     if stored.deleting_since is not None:
         return f"it is being deleted; {_condition_text(stored, ConditionType.READY)}"
     if stored.problem:
-        return f"{problem_summary(stored)}: {plain(stored.problem)}"
+        return f"{problem_summary(stored)}: {plain(stored.problem_message)}"
     return ""
 
 

@@ -69,7 +69,7 @@ class TestDelete:
 
     def test_a_source_that_is_doubted_is_the_reason(self, config: Path, running: Daemon) -> None:
         defined(config, BLOG)
-        running.accept(stored(problem="the directory is empty; the resource is kept"))
+        running.accept(stored(problem="the directory is empty", problem_reason="SourceUnavailable"))
         result = run(["delete", "v6net/blog", "--timeout=20s"])
         assert result.exit_code == 1
         assert result.stderr.count("waiting for ipv6network/blog: the directory is empty; the resource is kept\n") == 1

@@ -121,9 +121,8 @@ def test_a_plan_is_written_to_a_file_that_only_its_owner_reads(monkeypatch: Patc
     file.chmod(0o644)
     assert run(["plan", "--out", str(file)]).exit_code == 2
     assert file.stat().st_mode & 0o777 == 0o600
-    assert SavedPlan.decode(file.read_text(), "x").steps == (
-        "IPv6Network/blog: + allocate fd00::/64 from IPv6Pool default",
-    )
+    (step,) = SavedPlan.decode(file.read_text(), "x").steps
+    assert str(step) == "IPv6Network/blog: + allocate fd00::/64 from IPv6Pool default"
     assert run(["plan", "v6net/blog", "--out", str(file)]).exit_code == 2
     assert "--out writes the plan of all resources" in run(["plan", "v6net/blog", "--out", str(file)]).stderr
 
