@@ -61,7 +61,7 @@ class SavedStep:
 
     @classmethod
     def decode(cls, value: object) -> "SavedStep":
-        """From JSON. Version 0.2.0 wrote only a text; such a plan is refused by its version, not as unreadable.
+        """From JSON. A text is a step of an earlier format: such a plan is refused by its version, or as stale.
 
         Raises:
             TypeError: it is no step.
@@ -140,8 +140,8 @@ class SavedPlan:
     def approval(self) -> Callable[[str, Step], None]:
         """A function that raises `StepNotApproved` for a step of an owner ("Kind/name") that is not in the plan.
 
-        Of a step that is committed for all, such as the firewall's, the plan approves that it is done. A step of the host
-        itself, such as forwarding, is in the plan of each resource that needs it.
+        Of a step that is committed for all, such as the firewall's, the plan approves that it is done. A step of the
+        host itself, such as forwarding, is in the plan of each resource that needs it.
 
         Once a step that detaches a container or removes a network was approved, so is every step that brings the
         owner's network and containers back: with other values too, such as another IPv4 subnet if the previous one was

@@ -69,8 +69,9 @@ async def test_a_bounded_number_of_events_waits() -> None:
     store = FullStore()
     reporter = EventRecorder(store, FakeClock())
     for number in range(UNSTORED_LIMIT + 10):
-        await reporter.warning("IPv6Network", "blog", "Drifted", str(number))
-    assert len(reporter._unstored) == UNSTORED_LIMIT
+        await reporter.warning("IPv6Network", f"n{number}", "Drifted", str(number))  # few of one resource are kept
     store.full = False
     await reporter.store()
-    assert str(UNSTORED_LIMIT + 9) in {e.message for e in await store.events()}
+    messages = {e.message for e in await store.events()}
+    assert len(messages) == UNSTORED_LIMIT
+    assert str(UNSTORED_LIMIT + 9) in messages

@@ -41,9 +41,8 @@ class TestNetworks:
         world = await seen(host)
         made = await host.create_foreign("x", "fd00::/64")
         world.network_changed(made)
-        calls = len(host.engine.calls)
+        host.engine.fail_next("networks", EngineApiError("internal error", 500))  # of a list that is not asked for
         await world.networks()
-        assert [c.method for c in host.engine.calls[calls:]] == ["network"]
         assert names(world) == {"x"}
         await host.engine.remove_network(made)
         world.network_changed(made)

@@ -128,9 +128,8 @@ async def test_it_is_written_again_with_everything_but_its_events(
 
 
 async def test_damaged_rows_are_dropped_when_it_is_written_again(state: Opened) -> None:
-    await state.store._database.write(
-        lambda connection: connection.execute("UPDATE store_objects SET kind = CAST(x'ff' AS TEXT) WHERE name = 'shop'")
-    )
+    with closing(sqlite3.connect(state.path)) as connection, connection:
+        connection.execute("UPDATE store_objects SET kind = CAST(x'ff' AS TEXT) WHERE name = 'shop'")
     await state.store.refresh()
     (problem,) = state.store.problems
     assert "remove the state file while dockerv6 runs" in problem

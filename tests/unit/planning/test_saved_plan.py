@@ -68,6 +68,8 @@ def test_a_plan_of_the_previous_version_is_refused_by_its_version() -> None:
     text = saved(origin=replace(HERE, version="0.1.0")).encode().replace('"steps": []', '"steps": ["IPv6Pool/a: + x"]')
     with pytest.raises(PlanRefused, match=r"made by dockerv6 0\.1\.0"):
         SavedPlan.decode(text, "x").check(saved())
+    with pytest.raises(PlanRefused, match="stale"):
+        SavedPlan.decode(text.replace("0.1.0", HERE.version), "x").check(saved())
 
 
 def test_a_firewall_step_is_approved_for_all_whatever_its_text() -> None:

@@ -242,7 +242,6 @@ def test_contents_of_a_root_that_comes_back_are_not_read_again(root: Path, reads
     (other / "y.yaml").unlink()
     for _ in range(3):
         assert not loader.load().complete
-    assert loader._cache.keys() == {str(root / "x.yaml")}
     root.with_name("unmounted").rename(root)
     assert names(loader.load()) == ["x"]
     assert len(reads) == 2
