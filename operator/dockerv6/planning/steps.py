@@ -109,6 +109,7 @@ class BindSubnet(Step):
     condition = ConditionType.SUBNET_ALLOCATED
     event = "SubnetAllocated"
     ledger_only = True
+    restores = True
 
     owner: str
     pool: str  # "" for a subnet that the resource fixes
@@ -121,8 +122,6 @@ class BindSubnet(Step):
 
     def fields(self) -> FieldChanges:
         yield "subnet", None, str(self.prefix)
-
-    restores = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +165,7 @@ class SetSysctl(Step):
     """Set a sysctl. The first time, ``prior`` is recorded, so that an uninstall can restore it."""
 
     condition = ConditionType.HOST_READY
+    restores = True
 
     name: str
     value: str
@@ -177,8 +177,6 @@ class SetSysctl(Step):
 
     def fields(self) -> FieldChanges:
         yield f"sysctl.{self.name}", self.prior, self.value
-
-    restores = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +201,7 @@ class RepairBridge(Step):
     """Set a bridge up and add its gateway address."""
 
     event = "BridgeRepaired"
+    restores = True
 
     bridge: str
     address: IPv6Interface
@@ -214,8 +213,6 @@ class RepairBridge(Step):
     def fields(self) -> FieldChanges:
         yield f"bridge.{self.bridge}.address", None, str(self.address)
 
-    restores = True
-
 
 @dataclass(frozen=True, slots=True)
 class UpdateFirewall(Step):
@@ -226,6 +223,8 @@ class UpdateFirewall(Step):
     """
 
     condition = ConditionType.FIREWALL_READY
+    restores = True
+    committed_for_all = True
 
     owner: str
     change: RulesetChange
@@ -242,9 +241,6 @@ class UpdateFirewall(Step):
     def fields(self) -> FieldChanges:
         removed, added = self.change.removed_and_added(self.owner)
         yield "firewall", list(removed) or None, list(added) or None
-
-    restores = True
-    committed_for_all = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +354,8 @@ class DetachEndpoint(Step):
 
     symbol = "-"
     event = "EndpointDetached"
+    cuts_off = True
+    needs_engine_chains = True
 
     network_id: str
     endpoint: Attachment
@@ -373,9 +371,6 @@ class DetachEndpoint(Step):
     def disconnects(self) -> bool:
         return self.endpoint.running
 
-    cuts_off = True
-    needs_engine_chains = True
-
 
 @dataclass(frozen=True, slots=True)
 class RemoveNetwork(Step):
@@ -383,6 +378,8 @@ class RemoveNetwork(Step):
 
     symbol = "-"
     event = "NetworkRemoved"
+    cuts_off = True
+    needs_engine_chains = True
 
     network_id: str
     name: str
@@ -394,9 +391,6 @@ class RemoveNetwork(Step):
     def fields(self) -> FieldChanges:
         yield "network.name", self.name, None
 
-    cuts_off = True
-    needs_engine_chains = True
-
 
 @dataclass(frozen=True, slots=True)
 class CreateNetwork(Step):
@@ -404,6 +398,8 @@ class CreateNetwork(Step):
 
     symbol = "+"
     event = "NetworkCreated"
+    restores = True
+    needs_engine_chains = True
 
     spec: NetworkSpec
     reason: str
@@ -416,9 +412,6 @@ class CreateNetwork(Step):
         for field, value in _spec_fields(self.spec):
             yield field, None, value
 
-    restores = True
-    needs_engine_chains = True
-
 
 @dataclass(frozen=True, slots=True)
 class AttachEndpoint(Step):
@@ -427,6 +420,8 @@ class AttachEndpoint(Step):
     symbol = "+"
     event = "EndpointAttached"
     independent = True
+    restores = True
+    needs_engine_chains = True
 
     network: str  # its name: the id is not known before it is created
     endpoint: Attachment
@@ -438,9 +433,6 @@ class AttachEndpoint(Step):
     def fields(self) -> FieldChanges:
         yield _container(self.endpoint), None, _ATTACHED
 
-    restores = True
-    needs_engine_chains = True
-
 
 @dataclass(frozen=True, slots=True)
 class AttachMember(Step):
@@ -449,6 +441,7 @@ class AttachMember(Step):
     symbol = "+"
     event = "MemberAttached"
     independent = True
+    needs_engine_chains = True
 
     owner: str  # the resource
     network: str  # its name
@@ -461,8 +454,6 @@ class AttachMember(Step):
     def fields(self) -> FieldChanges:
         yield _container(self.endpoint), None, _ATTACHED
 
-    needs_engine_chains = True
-
 
 @dataclass(frozen=True, slots=True)
 class DetachMember(Step):
@@ -470,6 +461,7 @@ class DetachMember(Step):
 
     symbol = "-"
     event = "MemberDetached"
+    needs_engine_chains = True
 
     owner: str
     network_id: str
@@ -485,8 +477,6 @@ class DetachMember(Step):
     @property
     def disconnects(self) -> bool:
         return self.endpoint.running
-
-    needs_engine_chains = True
 
 
 @dataclass(frozen=True, slots=True)

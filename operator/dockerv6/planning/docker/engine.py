@@ -15,9 +15,7 @@ from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE
 from dockerv6.planning.host.interfaces import default_route_interfaces
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.plan import Finding, Plan
-from dockerv6.planning.steps import (
-    Step,
-)
+from dockerv6.planning.steps import Step
 
 ENGINE_RETRY = 5.0
 """Seconds until an engine that does not answer is asked again."""
