@@ -7,14 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dockerv6.daemon import findings
+from dockerv6.daemon.findings import page
 
 PAGE = Path(__file__).parents[1] / "docs" / "findings.md"
-
-
-def page() -> str:
-    """The text of the page."""
-    return findings.page()
 
 
 if __name__ == "__main__":

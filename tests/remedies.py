@@ -58,8 +58,6 @@ PASTED: Mapping[str, str] = {
         ("systemctl restart {}", "dockerv6 doctor --fix"),
         f"{FIX}::test_settings_that_an_older_engine_would_not_start_with_are_completed",
     ),
-    "dockerv6 doctor --fix --restart-engine": f"{FIX}::test_a_default_bridge_gets_ipv6_after_the_restart_that_was_asked"
-    "_for",
     "systemctl restart docker": f"{RESTARTED}::test_the_flush_is_noticed_and_nothing_is_taken_away_until_the_engine_is"
     "_restarted",
     "docker network disconnect {} {}": f"{ENGINE}::test_containers_that_a_deletion_waits_for_are_detached_as_it_says",

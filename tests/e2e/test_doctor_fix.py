@@ -152,7 +152,8 @@ def test_a_default_bridge_gets_ipv6_after_the_restart_that_was_asked_for(host: E
     assert (host.configured, host.main_pid) == ({"ipv6": True}, before)
     waiting = host.finding("DefaultBridgeWithoutIPv6")
     assert waiting is not None
-    assert "dockerv6 doctor --fix --restart-engine" in str(waiting["remedy"])
+    assert "`dockerv6 doctor --fix` says how" in str(waiting["remedy"])
+    assert "add --restart-engine" in host.fix("--yes").stderr
     shutil.copy(busybox(), host.engine.directory / "image.tar")
     host.docker("load", "--input", "/engine/image.tar")
     host.docker("run", "--detach", "--name", "web", "--restart", "always", "busybox:test", "sleep", "3600")
@@ -258,6 +259,7 @@ def test_only_an_engine_that_systemd_runs_is_restarted(host: EngineHost) -> None
     assert not host.path(_DAEMON_JSON).exists()
     assert "in the way it was started" in host.fix("--yes").stderr
     assert host.configured == {"ipv6": True}
+    assert "needs a restart: restart it in the way it was started" in host.fix("--yes").stderr
 
 
 @pytest.mark.cells("28.5")

@@ -179,7 +179,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon.event(
         EventType.WARNING, "PruneHeld", "5 of 6 Docker networks belong to no resource", 30, about=("Host", "x")
     )
-    monkeypatch.setattr(preview, "plan_now", lambda _: Preview(PLANS, ()))
+    monkeypatch.setattr(preview, "plan_now", lambda *_: Preview(PLANS, ()))
 
 
 TRANSLATED_SUBNET = "fd12:3456:789a:2::/64"

@@ -47,7 +47,7 @@ def verdicts(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     """Whether each command calls the resource good, by command."""
     there = after_apply(plan)
     with monkeypatch.context() as patch:
-        patch.setattr("dockerv6.daemon.preview.plan_now", lambda _: Preview((plan,), ()))
+        patch.setattr("dockerv6.daemon.preview.plan_now", lambda *_: Preview((plan,), ()))
         patch.setattr(process, "apply", lambda *_: (process._result(there),))
         planned = CliRunner().invoke(main, ["plan"]).exit_code
         applied = CliRunner().invoke(main, ["apply", "--state-dir", "/nonexistent"]).exit_code

@@ -104,6 +104,20 @@ def test_a_state_of_a_newer_version_is_refused_whatever_was_before(
     assert done.returncode == refused, done.stderr
     assert (said in done.stderr) == refused or not said
     assert not_said not in done.stderr
+    assert not any(line.endswith(" ") for line in done.stderr.splitlines())
+
+
+def test_the_way_back_keeps_the_state_if_the_path_of_the_backup_is_wrong(deb: Path, tmp_path: Path) -> None:
+    _dpkg("--control", str(deb), str(tmp_path / "control"))
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "state.db").touch()
+    script = (tmp_path / "control/preinst").read_text()
+    (command,) = (line for line in script.splitlines() if "BACKUP" in line)
+    pasted = command.strip().removeprefix('f"').removesuffix('\\n"').replace("{stop}", "").strip()
+    pasted = pasted.replace("/var/lib/dockerv6", str(state)).replace("BACKUP", str(tmp_path / "nothing"))
+    assert subprocess.run(["sh", "-c", pasted], check=False).returncode == 1
+    assert (tmp_path / "state.newer/state.db").exists()
 
 
 def test_two_builds_have_the_same_bytes(deb: Path, tmp_path: Path) -> None:

@@ -68,9 +68,10 @@ def fix_findings(
     if change is None:
         click.echo("--fix can solve none of these findings.", err=True)
         return ()
-    _show(change, restart_engine=restart_engine)
+    _show(change, restart_engine=restart_engine, dry_run=dry_run)
     if not restart_engine and not change.diff():
-        click.echo("daemon.json needs no change, but the engine needs a restart: add --restart-engine.", err=True)
+        how = "add --restart-engine" if change.engine.is_restartable() else "restart it in the way it was started"
+        click.echo(f"daemon.json needs no change, but the engine needs a restart: {how}.", err=True)
         return ()
     change.check(restart=restart_engine)
     if not _is_allowed(yes=yes, dry_run=dry_run):
@@ -83,7 +84,15 @@ def fix_findings(
         )
         click.echo(f"Restart the engine now or later: {how}", err=True)
         return change.findings
-    change.restart(settings, backup)
+    try:
+        change.restart(settings, backup)
+    except KeyboardInterrupt:
+        click.echo(
+            f"Interrupted. daemon.json is what it was before. Restart the engine with it: systemctl restart"
+            f" {change.engine.unit}",
+            err=True,
+        )
+        raise
     ids = {each.id for each in change.findings}
     left = [each for each in examine(settings) if each.id in ids]
     if left:
@@ -94,7 +103,7 @@ def fix_findings(
     return change.findings
 
 
-def _show(change: "EngineChange", *, restart_engine: bool) -> None:
+def _show(change: "EngineChange", *, restart_engine: bool, dry_run: bool) -> None:
     click.echo(err=True)
     for each in change.findings:
         click.echo(f"{each.id}: {plain(each.message)}", err=True)
@@ -103,12 +112,12 @@ def _show(change: "EngineChange", *, restart_engine: bool) -> None:
         click.echo("\t".join(map(plain, line.split("\t"))))
     if diff:
         click.echo(_RESTART, err=True)
-    if restart_engine and change.containers and change.info.live_restore:
-        what = "will keep running (live-restore). While a container runs, the engine ignores changes of its networks"
-        click.echo(f"The engine will be restarted. {_containers(change.containers)} {what}.", err=True)
-    elif restart_engine:
-        what = f"{_containers(change.containers)} will be stopped; those with a restart policy start again"
-        click.echo(f"The engine will be restarted. {what}.", err=True)
+    if restart_engine:
+        will = "would" if dry_run else "will"
+        what = "be stopped; those with a restart policy start again"
+        if change.containers and change.info.live_restore:
+            what = "keep running (live-restore). While a container runs, the engine ignores changes of its networks"
+        click.echo(f"The engine {will} be restarted. {_containers(change.containers)} {will} {what}.", err=True)
 
 
 def _containers(number: int) -> str:
@@ -122,7 +131,8 @@ def _is_allowed(*, yes: bool, dry_run: bool) -> bool:
         click.echo("Nothing was changed: there is no terminal for the question; use --yes.", err=True)
         return False
     if not click.confirm("Apply this change?", err=True):
-        raise click.ClickException("nothing was changed")
+        click.echo("Nothing was changed.", err=True)
+        return False
     return True
 
 

@@ -48,7 +48,7 @@ def read_resources(paths: Iterable[str], texts: dict[str, bytes] | None = None) 
     names = tuple(dict.fromkeys(paths))
     for path in names:
         if path.startswith(("http://", "https://")):
-            raise click.UsageError(f"{path} is not fetched; download it, look at it, and apply the file")
+            raise click.UsageError(f"{path} is not fetched; download it, look at it, and name the file")
     if STDIN in names and sys.stdin is None:
         raise click.UsageError("standard input is closed: redirect a file to it, or name the file")
     snapshot = load_paths(names, sys.stdin.buffer if STDIN in names else BytesIO(), texts=texts)
@@ -56,7 +56,7 @@ def read_resources(paths: Iterable[str], texts: dict[str, bytes] | None = None) 
         click.echo(diagnostic_line(diagnostic), err=True)
     errors = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
     if errors:
-        raise click.ClickException(f"{', '.join(names)}: errors ({errors}), so nothing was changed; correct them")
+        raise click.ClickException(f"{', '.join(names)}: errors ({errors}), so no resource was used; correct them")
     if not snapshot.resources:
         raise click.ClickException(f"there is no resource in {', '.join(names)}")
     return snapshot.resources

@@ -100,8 +100,7 @@ class Triggers:
             self._container_event(event)
             return
         if event.action in ("connect", "disconnect") and event.network_id is not None:
-            attached = event.action == "connect"
-            world.attachment_reported(event.container_id or "", event.network_id, attached=attached)
+            world.attachment_reported(event.container_id or "", event.network_id, attached=event.action == "connect")
         else:
             world.network_changed(event.network_id)
             if event.action == "destroy":
@@ -148,7 +147,8 @@ class Triggers:
         self._engine_changed.set()
         for name in self._context.inventory.policies():
             self._context.enqueue(Key(POLICY, name), "networks or containers changed")
-        for name, spec in ((n, r.spec) for n, r in self._context.inventory.networks().items()):
+        for name, resource in self._context.inventory.networks().items():
+            spec = resource.spec
             if spec.members.match_labels or spec.publish.ports or spec.ndp_proxy.enabled:
                 self._context.enqueue(Key(NETWORK, name), "containers changed")
 

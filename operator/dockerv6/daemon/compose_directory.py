@@ -49,8 +49,9 @@ def _variable(variable: str, directory: Path, environment: Mapping[str, str]) ->
     if variable in environment:  # an empty one hides that of .env
         return "", ""
     for file in reversed(_env_files(directory, environment)):  # the last one counts
-        if value := _assigned(variable, file):
-            return value, file.name
+        assigned = _assigned(variable, file)
+        if assigned is not None:
+            return (assigned, file.name) if assigned else ("", "")
     return "", ""
 
 
@@ -61,15 +62,18 @@ def _env_files(directory: Path, environment: Mapping[str, str]) -> list[Path]:
     if environment.get(_NO_ENV_FILE, "").lower() in {"1", "t", "true"}:
         return []
     default = directory / ".env"
-    return [default] if os.path.lexists(default) and not default.is_dir() else []
+    return [default] if default.exists() and not default.is_dir() else []
 
 
-def _assigned(variable: str, file: Path) -> str:
+def _assigned(variable: str, file: Path) -> str | None:
+    """The value in a file; None: the file does not set the variable. The last assignment counts, also an empty one."""
     with file.open("rb") as opened:
         text = opened.read(MAX_BYTES).decode(errors="replace")
     assignment = rf"^[ \t]*(?:export[ \t]+)?{variable}[ \t]*[=:](.*)$"
     values = re.findall(assignment, text.replace("\r", ""), re.MULTILINE)
-    value = _COMMENT.sub("", values[-1]).strip() if values else ""
+    if not values:
+        return None
+    value = _COMMENT.sub("", values[-1]).strip()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         value = value[1:-1]
     return value

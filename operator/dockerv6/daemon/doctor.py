@@ -135,9 +135,10 @@ async def _probe(sources: _Sources, request: ProbeRequest) -> list[HostCheck]:
 
     async def walk() -> Mapping[str, Sequence[FlowProblem]]:
         hostfilter = LinuxHostFilter(sources.session)
-        problems = await _try("host filter", lambda: _flow_problems(sources, hostfilter), [])
-        await hostfilter.close()
-        return problems or {}
+        try:
+            return await _try("host filter", lambda: _flow_problems(sources, hostfilter), []) or {}
+        finally:
+            await hostfilter.close()
 
     if host is None or networks is None:
         return found
@@ -191,14 +192,14 @@ async def _filters(sources: _Sources, presence: IPv6NatPresence | None, info: En
     found += unread or [checks.userland_proxy(in_use=proxy)]
     hostfilter = LinuxHostFilter(sources.session)
     mark = sources.settings.fwmark
-    state = await _try("host filter", lambda: hostfilter.observe(mark), found)
-    if state is not None:
-        problems = await _try("host filter", lambda: _flow_problems(sources, hostfilter), found)
+    try:
+        state = await _try("host filter", lambda: hostfilter.observe(mark), found)
+        if state is not None:
+            problems = await _try("host filter", lambda: _flow_problems(sources, hostfilter), found) or {}
+            found += checks.host_filter(state, (each for owner in sorted(problems) for each in problems[owner]))
+            found += checks.legacy_tables(variants or (), state, installed=libiptc.installed())
+    finally:
         await hostfilter.close()
-        found += checks.host_filter(
-            state, (each for owner in sorted(problems or {}) for each in (problems or {})[owner])
-        )
-        found += checks.legacy_tables(variants or (), state, installed=libiptc.installed())
     return found
 
 
@@ -209,9 +210,10 @@ async def _flow_problems(sources: _Sources, hostfilter: LinuxHostFilter) -> Mapp
     try:
         host = await sources.world.host_view.get()
         running = addresses_of(await _try("containers", sources.engine.containers, []) or ())
+        mark = sources.settings.fwmark
         table = await backend.observe()
         for _ in range(_WALKS):
-            before, mark = table, sources.settings.fwmark
+            before = table
             found = await find_flow_problems(hostfilter, before, host, mark, running)
             table = await backend.observe()
             if table == before:

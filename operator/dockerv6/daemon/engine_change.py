@@ -65,9 +65,10 @@ class EngineChange:
             EngineProcessError: the engine refuses the new file, or systemd does not run it.
         """
         if restart and not self.engine.is_restartable():
+            first = "" if self.after == self.before else "apply the change without --restart-engine, and "
             raise EngineProcessError(
-                f"systemd does not run the engine (process {self.engine.pid}): apply the change without"
-                " --restart-engine, and restart the engine as it was started"
+                f"systemd does not run the engine (process {self.engine.pid}): {first}restart the engine as it was"
+                " started"
             )
         if self.after is None or self.after == self.before:
             return
@@ -117,8 +118,13 @@ class EngineChange:
 
         Raises:
             EngineProcessError: it does not start. The file is what it was before, and the engine was started with it.
+            BaseException: this was interrupted. The file is what it was before.
         """
-        refusal = self._restarted(settings)
+        try:
+            refusal = self._restarted(settings)
+        except BaseException:
+            self.undo(backup)
+            raise
         if not refusal:
             return
         self.undo(backup)

@@ -148,8 +148,16 @@ def _with_socket(socket: str) -> Iterator[Path]:
             continue
         with suppress(OSError):  # it has ended, or is not ours to see
             status = (directory / "status").read_bytes()  # proc_pid_status(5)
-            if status.startswith(b"Name:\tdockerd\n") and b"\nUid:\t0\t0\t" in status:
-                yield from (directory for each in (directory / "fd").iterdir() if str(each.readlink()) in links)
+            ours = status.startswith(b"Name:\tdockerd\n") and b"\nUid:\t0\t0\t" in status
+            if ours and any(_target(each) in links for each in (directory / "fd").iterdir()):
+                yield directory
+
+
+def _target(link: Path) -> str:
+    """Where a link leads; "": it is gone, as a descriptor that was closed meanwhile."""
+    with suppress(OSError):
+        return str(link.readlink())
+    return ""
 
 
 def _split(arguments: list[str]) -> tuple[Path, tuple[str, ...]]:

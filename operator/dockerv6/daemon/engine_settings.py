@@ -222,7 +222,7 @@ def _finding(settings: EngineSettings, finding: FindingId, why: str, changes: Ma
         remedy = f"change {', '.join(f'--{flag}' for flag in flags)} where dockerd is started, and restart the engine"
         return report(finding, _NAME, message, remedy)
     if not changes:
-        remedy = f"{settings.path} needs no change: restart the engine (`dockerv6 doctor --fix --restart-engine`)"
+        remedy = f"{settings.path} needs no change: restart the engine; `dockerv6 doctor --fix` says how"
         return report(finding, _NAME, message, remedy, fix=changes)
     remedy = f"set {json.dumps(changes)[1:-1]} in {settings.path}; `dockerv6 doctor --fix` shows the change"
     return report(finding, _NAME, message, remedy, fix=changes)

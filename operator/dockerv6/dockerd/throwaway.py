@@ -112,7 +112,7 @@ class ThrowawayContainers:
             await asyncio.wait([task])
 
     async def _import(self) -> None:
-        await self._remove_image()  # a run left it that was killed
+        await self._remove_image()  # a run that was killed left it
         program = sleeper(os.uname().machine)
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as layer:

@@ -263,4 +263,5 @@ def test_downgrade_to_a_version_that_can_not_read_the_state_is_refused_with_a_wa
     service.exec("dpkg", "--install", "/previous.deb")
     service.wait_ready(_BLOG)
     assert (network_id(lab.engine, "blog") == network) == backup
+    assert service.exec("test", "-e", "/var/lib/dockerv6.newer", check=False).returncode == (not backup)
     assert ping(lab.engine, lab.engine.run("client", "blog"), FAR_ADDRESS)

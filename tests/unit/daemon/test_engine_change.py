@@ -169,6 +169,27 @@ def test_an_engine_that_does_not_start_gets_the_former_file(
     assert proposed.path.read_bytes() == OLD
 
 
+def test_an_interrupted_restart_leaves_the_former_file(tmp_path: Path, monkeypatch: Patch) -> None:
+    def interrupted(_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EngineProcess, "restart", interrupted)
+    proposed = change(tmp_path)
+    backup = proposed.apply()
+    with pytest.raises(KeyboardInterrupt):
+        proposed.restart(Settings(), backup)
+    assert proposed.path.read_bytes() == OLD
+
+
+@pytest.mark.parametrize(("after", "first"), [(NEW, "apply the change without --restart-engine, and "), (OLD, "")])
+def test_an_engine_that_systemd_does_not_run_is_restarted_by_hand(
+    tmp_path: Path, monkeypatch: Patch, after: bytes, first: str
+) -> None:
+    monkeypatch.setattr(EngineProcess, "is_restartable", lambda _: False)
+    with pytest.raises(EngineProcessError, match=rf"\(process 1\): {first}restart the engine as it was started"):
+        change(tmp_path, after=after).check(restart=True)
+
+
 def info(**about: bool) -> EngineInfo:
     return EngineInfo("host", "28.5.0", (28, 5), "1.51", **about)  # type: ignore[arg-type]
 
@@ -222,6 +243,20 @@ def test_the_engine_is_found_by_its_socket_beside_that_of_a_container(proc: Path
     assert (found.pid, found.arguments, found.environment) == (20, ("--debug",), {"A": "b"})
     assert (found.program, found.config) == (tmp_path / "bin/dockerd", tmp_path / "etc/daemon.json")
     assert found.unit == "docker.service"
+
+
+def test_the_engine_is_found_while_it_closes_other_descriptors(proc: Path, tmp_path: Path, monkeypatch: Patch) -> None:
+    (proc / "fd/2").symlink_to("pipe:[1]")
+    readlink, listed = Path.readlink, Path.iterdir
+
+    def closed(path: Path) -> Path:
+        if path.name == "2":
+            raise FileNotFoundError(path)
+        return readlink(path)
+
+    monkeypatch.setattr(Path, "readlink", closed)
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(sorted(listed(path))))
+    assert engine_process.find(info(), f"unix://{tmp_path}/docker.sock").pid == 20
 
 
 def test_an_engine_that_sees_other_files_is_refused(proc: Path, tmp_path: Path) -> None:

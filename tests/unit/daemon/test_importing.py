@@ -249,6 +249,12 @@ def test_an_env_file_may_say_nothing(text: str, settings: Settings, tmp_path: Pa
     assert names(files(settings, write(tmp_path / "shop" / "compose.yaml", COMPOSE))) == ["shop-front"]
 
 
+def test_an_env_file_that_is_a_link_to_nothing_is_none(settings: Settings, tmp_path: Path) -> None:
+    file = write(tmp_path / "shop" / "compose.yaml", COMPOSE)
+    (tmp_path / "shop" / ".env").symlink_to("gone.env")
+    assert names(files(settings, file)) == ["shop-front"]
+
+
 def test_the_environment_names_a_project_before_its_env_file(
     settings: Settings, tmp_path: Path, monkeypatch: Patch
 ) -> None:
@@ -331,6 +337,8 @@ def test_other_files_with_variables_take_the_place_of_env(
     two = write(tmp_path / "two.env", "A=1\nexport COMPOSE_PROJECT_NAME='two'")
     monkeypatch.setenv("COMPOSE_ENV_FILES", f"{one}, {two}")
     assert names(files(settings, file)) == ["two-front"]
+    write(two, "COMPOSE_PROJECT_NAME=")  # hides that of the first file
+    assert names(files(settings, file)) == ["shop-front"]
     monkeypatch.setenv("COMPOSE_ENV_FILES", str(tmp_path / "none.env"))
     with pytest.raises(FileNotFoundError):  # as Compose
         files(settings, file)

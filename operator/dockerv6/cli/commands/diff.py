@@ -2,7 +2,6 @@
 
 import click
 
-from dockerv6.api.kinds import POOL
 from dockerv6.cli.commands import plan
 from dockerv6.cli.main import as_click_error
 from dockerv6.cli.namespaces import without_namespaces
@@ -39,9 +38,9 @@ def command(
 ) -> None:
     """Show the changes that `dockerv6 run` would make, as `dockerv6 plan` does.
 
-    With -f, show the changes that `dockerv6 apply -f` of these files would cause; if one is a pool, those of all
-    resources, because networks draw from it. Nothing is written. Only changes of the host are shown: a file that
-    differs in a comment or a label causes none.
+    With -f, show the changes of all resources as if `dockerv6 apply -f` had written these files: one resource may
+    change another one, as a pool changes the networks that draw from it. Nothing is written. Only changes of the host
+    are shown: a file that differs in a comment or a label causes none.
 
     The exit codes are those of `kubectl diff`: 0 no changes, 1 changes to make, 2 error. `plan` has those of
     `terraform plan -detailed-exitcode`: 0, 2 and 1.
@@ -63,8 +62,4 @@ def _diff(settings: Settings, manifests: tuple[str, ...], wanted: tuple[str, ...
         return plan.show_plan(settings, wanted, output)
     from dockerv6.cli.manifests import read_resources  # noqa: PLC0415 - loads the models
 
-    given = read_resources(manifests)
-    names = [f"{each.resource.kind}/{each.resource.metadata.name}" for each in given]
-    if any(each.resource.kind == POOL for each in given):  # networks draw from it
-        names = []
-    return plan.show_plan(settings, names, output, given=given)
+    return plan.show_plan(settings, (), output, given=read_resources(manifests))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _WORST_FIRST = ("fail", "warn", "ok")
+_GIVEN = click.core.ParameterSource.COMMANDLINE
 
 
 @click.command(
@@ -48,7 +49,7 @@ _WORST_FIRST = ("fail", "warn", "ok")
 @click.option(
     "--fix",
     is_flag=True,
-    help="Show the change of daemon.json that solves findings, ask, check it with `dockerd --validate`, and write it.",
+    help="Show the change of daemon.json that solves findings, check it with `dockerd --validate`, ask, and write it.",
 )
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @click.option("--dry-run", is_flag=True, help="With --fix: show the change, and write nothing.")
@@ -98,7 +99,8 @@ def command(
     did not apply it.
     """
     if explain is not None:
-        if fix or probe or networks or output != "table":
+        given = {name for name, value in ctx.params.items() if value and ctx.get_parameter_source(name) is _GIVEN}
+        if given != {"explain"}:
             raise click.UsageError("--explain can't be used with other options")
         click.echo(explanation_of(explain))
         return

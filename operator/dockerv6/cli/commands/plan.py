@@ -75,7 +75,7 @@ def show_plan(
     """
     from dockerv6.daemon.preview import plan_now, write_plan  # noqa: PLC0415 - loads the daemon
 
-    found = plan_now(settings, given) if given else plan_now(settings)
+    found = plan_now(settings, given)
     if out is not None:
         write_plan(found.saved, out)
     plans = _selected(found, wanted)

@@ -18,8 +18,8 @@ from dockerv6.store.model import SUSPENDED, StoredObject
 _REFUSED = {
     POOL: "it changes nothing by itself; set spec.disabled: true in its file to stop new allocations, or suspend the"
     " ipv6networks that use it",
-    POLICY: "its rules follow containers, and an old rule would open a port of the next container that gets the same"
-    " address; remove a Docker network from its spec.selector, or stop the daemon, which leaves all rules as they are:"
+    POLICY: "its rules follow containers. An old rule would open a port of the next container that gets the same"
+    " address. Remove a Docker network from its spec.selector, or stop the daemon, which leaves all rules as they are:"
     " systemctl stop dockerv6",
 }
 """Why only networks can be suspended, and what to do instead."""

@@ -44,13 +44,12 @@ def attach_members(desired: Desired, observed: Observed, network: Network | Netw
     attached = {a.container_id for a in (*observed.attachments, *observed.remembered)}
     members = matching_members(desired, observed.containers)
     wanted = desired.resource.spec.members.match_labels
-    # whoever sets `NETWORK_LABEL` takes no alias from those that the resource selects
-    every, selected = _projects(members), _projects(c for c in members if has_labels(c.labels, wanted))
+    # beside `match_labels`, `NETWORK_LABEL` gives no alias: one that they select may start later and have the name
+    named = {c.id for c in members if not wanted or has_labels(c.labels, wanted)}
+    projects = _projects(c for c in members if c.id in named)
     return tuple(
         AttachMember(
-            desired.name,
-            network.name,
-            _attachment(container, selected if has_labels(container.labels, wanted) else every, observed),
+            desired.name, network.name, _attachment(container, projects if container.id in named else (), observed)
         )
         for container in members
         if container.id not in attached and has_networks(container)
@@ -167,9 +166,9 @@ def _projects(containers: Iterable[Container]) -> set[str]:
 
 
 def _attachment(container: Container, projects: Collection[str], observed: Observed) -> Attachment:
-    """How a member is attached, where the members are of these Compose projects.
+    """How a member is attached, where those that get an alias are of these Compose projects.
 
-    It gets its Compose service's name as an alias, unless members are of several Compose projects: one project must not
+    It gets its Compose service's name as an alias, unless they are of several Compose projects: one project must not
     take a name of another one. The gateway priority is below that of the other networks (engine >=
     28), so that names are still looked up in the stack's own, IPv4-only network first, and nothing changes between its
     services. If our network has IPv4 and IPv6, both default routes go through it nevertheless, on 20.10 and on 28.5

@@ -78,7 +78,9 @@ def test_explain_needs_no_host_and_ignores_case(monkeypatch: Patch) -> None:
     "options",
     [
         *(["--yes"], ["--dry-run"], ["--restart-engine"], ["--fix", "-o", "json"]),
-        *(["--explain", "RouteConflict", *other] for other in (["--fix"], ["-o", "json"], ["--probe"])),
+        *(["--explain", "RouteConflict", *other] for other in (["--fix"], ["-o", "json"], ["--probe"], ["blog"])),
+        *(["--explain", "RouteConflict", each] for each in ("--yes", "--dry-run", "--restart-engine")),
+        *(["--explain", "RouteConflict", each, "x.example"] for each in ("--probe-image", "--probe-target")),
     ],
     ids=str,
 )
@@ -133,7 +135,7 @@ def fixing(
         ([], None, 2, ["checked"]),
         (["--dry-run"], "y\n", 2, ["checked"]),
         (["--dry-run", "--yes"], None, 2, ["checked"]),
-        ([], "n\n", 1, ["checked"]),
+        ([], "n\n", 2, ["checked"]),
         ([], "y\n", 0, ["checked", "applied"]),
         (["--yes"], None, 0, ["checked", "applied"]),
         (["--restart-engine"], None, 2, ["checked for a restart"]),
@@ -158,9 +160,9 @@ def test_a_change_is_shown_and_applied_only_when_somebody_says_so(
 @pytest.mark.parametrize(
     ("containers", "live_restore", "said"),
     [
-        (1, False, "1 running container will be stopped; those with a restart policy start again"),
-        (0, True, "0 running containers will be stopped"),
-        (2, True, "2 running containers will keep running (live-restore). While a container runs"),
+        (1, False, "1 running container {} be stopped; those with a restart policy start again"),
+        (0, True, "0 running containers {} be stopped"),
+        (2, True, "2 running containers {} keep running (live-restore). While a container runs"),
     ],
 )
 def test_what_a_restart_does_to_containers_is_said_before(
@@ -170,7 +172,9 @@ def test_what_a_restart_does_to_containers_is_said_before(
     said: str,
 ) -> None:
     change = Change(FIXABLE, containers=containers, live_restore=live_restore)
-    assert said in fixing(monkeypatch, change, "--restart-engine", "--dry-run").stderr
+    for option, will in {"--dry-run": "would", "--yes": "will"}.items():
+        result = fixing(monkeypatch, change, "--restart-engine", option)
+        assert f"The engine {will} be restarted. {said.format(will)}" in result.stderr
 
 
 def test_a_finding_that_is_still_there_after_the_restart_is_an_error(monkeypatch: Patch) -> None:
@@ -180,9 +184,23 @@ def test_a_finding_that_is_still_there_after_the_restart_is_an_error(monkeypatch
 
 def test_without_a_change_only_a_restart_helps_and_it_has_to_be_asked_for(monkeypatch: Patch) -> None:
     change = Change(FIXABLE, lines=0)
-    result = fixing(monkeypatch, change, "--yes")
-    assert (result.exit_code, change.done, "add --restart-engine" in result.stderr) == (1, [], True)
+    for restartable, how in {True: "add --restart-engine", False: "restart it in the way it was started"}.items():
+        monkeypatch.setattr(EngineProcess, "is_restartable", lambda _, restartable=restartable: restartable)
+        result = fixing(monkeypatch, change, "--yes")
+        assert (result.exit_code, change.done, f"needs a restart: {how}.\n" in result.stderr) == (1, [], True)
     assert "can solve none of these" in fixing(monkeypatch, None, "--yes").stderr
+
+
+def test_an_interruption_of_the_restart_says_what_is_left(monkeypatch: Patch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Change, "restart", interrupted)
+    result = fixing(monkeypatch, Change(FIXABLE), "--yes", "--restart-engine")
+    assert result.exit_code == 130
+    assert "daemon.json is what it was before. Restart the engine with it: systemctl restart docker.service" in (
+        result.stderr
+    )
 
 
 def test_a_probe_is_requested_with_networks_targets_and_an_image(monkeypatch: Patch) -> None:

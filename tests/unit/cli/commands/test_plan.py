@@ -80,10 +80,10 @@ def test_diff_shows_the_plan_with_the_exit_codes_of_kubectl(
 
 
 @pytest.mark.parametrize(("found", "code"), [((OPEN, DONE), 1), ((DONE,), 0)])
-def test_diff_of_a_file_is_about_its_resources(
+def test_diff_of_a_file_plans_its_resources_in_place_of_those_that_are_there(
     monkeypatch: Patch, tmp_path: Path, found: tuple[Plan, ...], code: int
 ) -> None:
-    calls = returning(monkeypatch, preview, "plan_now", Preview((*found, BLOCKED), ()))
+    calls = returning(monkeypatch, preview, "plan_now", Preview(found, ()))
     for plan in found:
         document = {"apiVersion": "dockerv6.io/v1alpha1", "kind": plan.kind, "metadata": {"name": plan.name}}
         (tmp_path / f"{plan.name}.json").write_text(json.dumps(document))
@@ -94,24 +94,30 @@ def test_diff_of_a_file_is_about_its_resources(
     assert {each.resource.metadata.name for each in cast("tuple[SourcedResource, ...]", given)} == {
         plan.name for plan in found
     }
-    text = "{apiVersion: dockerv6.io/v1alpha1, kind: IPv6Network, metadata: {name: blog}}"
-    assert run(["diff", "-f", "-"], input=text).exit_code == (1 if OPEN in found else 2)
 
 
-def test_diff_of_a_pool_shows_the_networks_that_draw_from_it(monkeypatch: Patch) -> None:
-    pool = Plan("IPv6Pool", "ula")
-    returning(monkeypatch, preview, "plan_now", Preview((OPEN, pool), ()))
-    text = "{apiVersion: dockerv6.io/v1alpha1, kind: IPv6Pool, metadata: {name: ula}, spec: {prefix: 'fd00::/48'}}"
+@pytest.mark.parametrize("kind", ["IPv6Pool", "IPv6Policy", "IPv6Network"])
+@pytest.mark.parametrize(("other", "code"), [(OPEN, 1), (BLOCKED, 2), (DONE, 0)], ids=["changed", "blocked", "same"])
+def test_diff_of_a_file_shows_what_it_causes_for_other_resources(
+    monkeypatch: Patch, kind: str, other: Plan, code: int
+) -> None:
+    returning(monkeypatch, preview, "plan_now", Preview((other, Plan(kind, "own")), ()))
+    spec = "{prefix: 'fd00::/48'}" if kind == "IPv6Pool" else "{}"
+    text = f"{{apiVersion: dockerv6.io/v1alpha1, kind: {kind}, metadata: {{name: own}}, spec: {spec}}}"
     result = run(["diff", "-f", "-", "-o", "json"], input=text)
-    assert (result.exit_code, result.stderr) == (1, "")
-    assert [plan["name"] for plan in json.loads(result.stdout)["plans"]] == ["blog", "ula"]
+    assert (result.exit_code, result.stderr) == (code, "")
+    assert [plan["name"] for plan in json.loads(result.stdout)["plans"]] == [other.name, "own"]
 
 
 def test_diff_of_files_that_are_refused_is_an_error(monkeypatch: Patch, tmp_path: Path) -> None:
     returning(monkeypatch, preview, "plan_now", Preview((DONE,), ()))
     (tmp_path / "bad.yaml").write_text("kind: IPv6Network\n")
     for arguments in (["-f", str(tmp_path / "bad.yaml")], ["-f", str(tmp_path / "none.yaml")], ["-f", "x", "v6net/a"]):
-        assert run(["diff", *arguments]).exit_code == 2
+        result = run(["diff", *arguments])
+        assert result.exit_code == 2
+        assert not any(word in result.stderr for word in ("changed", "apply"))  # diff does neither
+    url = run(["diff", "-f", "https://example.com/x.yaml"])
+    assert (url.exit_code, "and name the file" in url.stderr) == (2, True)
 
 
 def test_a_plan_is_written_to_a_file_that_only_its_owner_reads(monkeypatch: Patch, tmp_path: Path) -> None:

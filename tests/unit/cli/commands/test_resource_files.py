@@ -152,7 +152,7 @@ class TestApply:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["-f", "https://example.com/x.yaml"], "is not fetched; download it"),
+            (["-f", "https://example.com/x.yaml"], "is not fetched; download it, look at it, and name the file"),
             (["--force"], "belong to -f"),
             (["--dry-run"], "`dockerv6 plan` shows"),
             (["-f", "-", "--dry-run=maybe"], "'maybe' is none of none, client and server"),
@@ -170,7 +170,7 @@ class TestApply:
             ("", "there is no resource in"),
             ("x: y\n", "there is no resource in"),
             ("{", "there is no resource in"),
-            ("dockerv6: {", "errors (1), so nothing was changed"),
+            ("dockerv6: {", "errors (1), so no resource was used; correct them"),
             ("\0", "error"),
         ],
     )

@@ -100,6 +100,7 @@ class TestAttach:
         stranger = replace(composed("db", "evil"), id="e" * 64, name="evil")
         stranger = replace(stranger, labels={**stranger.labels, "stack": "evil", NETWORK_LABEL: "blog"})
         assert aliases(composed("db", "shop"), stranger) == {"db": ("db",), "evil": ()}
+        assert aliases(stranger) == {"evil": ()}  # it is the first to start
 
     def test_without_labels_no_container_matches(self) -> None:
         assert attach_members(desired(), state(WEB), HERE) == ()
