@@ -42,9 +42,6 @@ _XTABLES = frozenset({FILTER, MANGLE, NAT, "raw", "security"})
 _TABLE_NAME, _TABLE_FLAGS, _DORMANT = 1, 2, 0x1  # NFTA_TABLE_*, NFT_TABLE_F_DORMANT
 _RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE, _SET_TABLE = 1, 2, 3, 1  # NFTA_RULE_*, NFTA_SET_TABLE
 
-_Key = tuple[int, str]
-"""A table: family and name."""
-
 
 @dataclass(slots=True)
 class FilterReader:

@@ -68,7 +68,6 @@ class WalkSet:
     elements: Sequence[FoundElement] | None  # None: too many
     key_size: int = 0
     fields: tuple[int, ...] = ()
-    intervals: bool = False
     catchall: FoundElement | None = None
     _single: dict[bytes, FoundElement] = field(default_factory=dict)
     _starts: list[bytes] = field(default_factory=list)
@@ -164,7 +163,6 @@ def decode_set(attributes: Mapping[int, bytes], messages: Iterable[bytes]) -> Wa
         tuple(ranges),
         size,
         fields if intervals else (),
-        intervals,
         None if catchall is None else _element(catchall),
     )
 

@@ -32,7 +32,6 @@ from dockerv6.planning.inputs import MANAGED_BY, NAME
 IPV6NAT = "docker-ipv6nat"
 _ULA = "fc00::/7"
 _NO_NETWORK = {"host": "the host's own network stack", "none": "no network at all"}
-_GWBRIDGE = "docker_gwbridge"
 _DRIVERS = frozenset(map(str, Driver))
 
 
