@@ -13,7 +13,7 @@ from dockerv6.api.values import (
     Address4,
     AddressOrPrefix6,
     Flag,
-    Interface,
+    InterfaceField,
     Prefix4,
     Subnet6,
     SubnetLength,
@@ -226,7 +226,7 @@ class IPv4(Model):
 class Bridge(Model):
     """The host's bridge interface of a network with driver `bridge`."""
 
-    name: Interface | None = Field(
+    name: InterfaceField | None = Field(
         None,
         description="Name of the bridge interface, at most 15 bytes. Default: a name derived from the name of the "
         "resource.",

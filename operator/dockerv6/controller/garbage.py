@@ -19,7 +19,7 @@ from dockerv6.planning.inputs import NAME
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import DetachMember, RemoveNetwork, Step
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
-from dockerv6.store.model import Document
+from dockerv6.store.model import JsonObject
 
 PRUNE = "prune"
 """Store scope: what the prune guard holds, and what of it a person confirmed."""
@@ -220,7 +220,7 @@ async def prune_confirmed(what: str, context: Context) -> bool:
     return bool(held) and held <= _names_in(await context.store.record(PRUNE, CONFIRMED[what]))
 
 
-def _names_in(record: Document | None) -> frozenset[str]:
+def _names_in(record: JsonObject | None) -> frozenset[str]:
     names = (record or {}).get("names")
     return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
 

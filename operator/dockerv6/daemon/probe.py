@@ -47,7 +47,7 @@ _BEYOND = IPv6Address("2000::1")
 
 _ADDRESS_PATIENCE, _PAUSE = 10.0, 0.1  # seconds; duplicate address detection of the bridge and of the container
 
-PacketWalk = Callable[[], Awaitable[Mapping[str, Sequence[FlowProblem]]]]
+FollowFlows = Callable[[], Awaitable[Mapping[str, Sequence[FlowProblem]]]]
 
 
 def networks_of(database: Path) -> tuple[ProbedNetwork, ...]:
@@ -80,7 +80,7 @@ async def probe(
     request: ProbeRequest,
     known: Sequence[ProbedNetwork],
     host: HostView,
-    walk: PacketWalk,
+    walk: FollowFlows,
 ) -> list[HostCheck]:
     """Probe networks one after the other. Temporary containers are removed at the end, also after an error.
 
@@ -142,7 +142,7 @@ def _lock(state_dir: Path) -> Iterator[None]:
 
 
 class _Probe:
-    def __init__(self, containers: ThrowawayContainers, outside: _Outside, walk: PacketWalk) -> None:
+    def __init__(self, containers: ThrowawayContainers, outside: _Outside, walk: FollowFlows) -> None:
         self._containers = containers
         self._outside = outside
         self._walk = walk

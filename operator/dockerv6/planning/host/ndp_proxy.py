@@ -30,7 +30,7 @@ ProxyEntry = tuple[str, IPv6Address]
 NO_NEIGHBOURS = frozenset({"dummy", "wireguard", "sit", "ip6tnl", "ipip", "gre", "ip6gre", "vti", "vti6", "xfrm"})
 """Kinds of interfaces (IFLA_INFO_KIND) without neighbour discovery."""
 
-Row = TypeVar("Row", tuple[int, IPv6Address], tuple[int, str, IPv6Address])
+AddressRow = TypeVar("AddressRow", tuple[int, IPv6Address], tuple[int, str, IPv6Address])
 
 LONGEST_SUBNET = 126
 """Bits. A longer prefix has no room for a gateway and a container."""
@@ -270,7 +270,7 @@ def _container_addresses(proxied: ProxiedSubnet, containers: tuple[Container, ..
     return [address for _, address in _within(proxied.subnet, _running(containers))]
 
 
-def _within(prefix: IPv6Network, ascending: Sequence[Row]) -> Sequence[Row]:
+def _within(prefix: IPv6Network, ascending: Sequence[AddressRow]) -> Sequence[AddressRow]:
     """The rows whose address is in the prefix; each row starts with its address as a number."""
     first, after = int(prefix.network_address), int(prefix.broadcast_address) + 1
     return ascending[bisect_left(ascending, (first,)) : bisect_left(ascending, (after,))]
