@@ -15,7 +15,7 @@ from dockerv6.planning.admission import exceeds_prune_limit
 from dockerv6.planning.deletion import GarbageInputs, plan_garbage, unclaimed_networks
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, unclaimed_proxy_entries
 from dockerv6.planning.host.sysctls import restore_steps, unneeded_sysctls
-from dockerv6.planning.inputs import NAME
+from dockerv6.planning.inputs import NAME_LABEL
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import DetachMember, RemoveNetwork, Step
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
@@ -261,7 +261,7 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
                 f" create it; remove it with `docker network rm {shell_quoted(network.name)}`"
             )
             continue
-        owner = network.labels.get(NAME, "")
+        owner = network.labels.get(NAME_LABEL, "")
         our_members = await recorded_members(context.store, owner)
         attached = await context.world.attachments(network.id)
         running = [a.container_name for a in attached if a.running and a.container_id not in our_members]

@@ -22,12 +22,12 @@ from dockerv6.hostnet.model import Interface
 from dockerv6.hostnet.namespaces import NetworkNamespace
 from dockerv6.hostnet.routes import RouteReader
 from dockerv6.hostnet.sockets import ContainerProcesses
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.networking import MINIMUM_MTU, EgressMode
 from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.host.interfaces import external_addresses, is_default_route
 from dockerv6.planning.inputs import HostView
-from dockerv6.probe.attempts import MINIMUM_MTU, ProbeOutcome, Prober
+from dockerv6.probe.attempts import ProbeOutcome, Prober
 from dockerv6.probe.targets import AnyAddress, ProbeRequest, ProbeTarget, nameservers, next_hops
 from dockerv6.store.tables import read_objects
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.hostnet import sysctl
-from dockerv6.hostnet.links import BRIDGE
 from dockerv6.hostnet.model import (
+    BRIDGE,
     BridgePort,
     ChangeKind,
     ContainerSockets,
