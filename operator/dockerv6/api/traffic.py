@@ -204,7 +204,7 @@ class PublishedPort(Model):
 
 
 class IPv4Wildcard(StrEnum):
-    """What a port means that a person published on 0.0.0.0."""
+    """The meaning of a port that is published on 0.0.0.0."""
 
     IPV4 = "IPv4"  # IPv4 only, as engines have it
     BOTH = "Both"  # IPv6 as well, as docker-ipv6nat has it

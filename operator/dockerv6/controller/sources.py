@@ -148,7 +148,7 @@ class SourceReconciler:
             old = before.get((stored.kind, stored.name))
             if stored.deleting_since is not None and (old is None or old.deleting_since is None):
                 commit = commit_of(stored.file, snapshot)
-                message = f"it is not in commit {commit} any more, and is deleted"
+                message = f"the resource is no longer in commit {commit}, and is deleted"
             elif old is None or old.generation != stored.generation:
                 commit = stored.source_commit
                 message = f"generation {stored.generation} is from commit {commit}"

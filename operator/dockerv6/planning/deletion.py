@@ -128,7 +128,7 @@ def plan_garbage(
         else:
             message = (
                 f"Docker network {network.name} belongs to no resource and is removed when no running container is"
-                " attached; stop them, or run `docker network disconnect`"
+                " attached; stop the attached containers, or detach them with `docker network disconnect`"
             )
             findings.append(Finding(ConditionType.READY, Reason.ENDPOINTS_ATTACHED, message))
     waiting = {n.labels.get(NAME_LABEL) for n in unclaimed if n.id not in idle}

@@ -46,7 +46,7 @@ class Identity:
     def labelled(self, network: Network) -> bool:
         """Whether its labels say that this installation created it.
 
-        That is a claim: whoever creates a network can write these labels. See `NetworkIndex.owned`.
+        That is a claim: everyone who creates a network can write these labels. See `NetworkIndex.owned`.
         Networks of former versions have no installation; those of this instance are this installation's. A network that
         could not be decoded is nobody's.
         """

@@ -108,7 +108,7 @@ def command(
         }
         useless = [option for option, value in given.items() if value]
         if useless:
-            raise click.UsageError(f"events have no labels and one kind: leave out {', '.join(useless)}")
+            raise click.UsageError(f"events have no labels, and all are of one kind: remove {', '.join(useless)}")
         ctx.invoke(
             events.command,
             wanted=wanted[1:],

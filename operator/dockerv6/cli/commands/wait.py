@@ -264,7 +264,7 @@ def wait_for(
     ):
         awaited = _keys(references, present, awaited if awaiting.deletion else [])
         daemon = state.daemon()
-        current = daemon is not None or awaiting.deletion  # what no daemon keeps up may be true no more
+        current = daemon is not None or awaiting.deletion  # without a daemon, the stored state may be outdated
         if (awaited or awaiting.deletion) and current and all(awaiting.met(present.get(key)) for key in awaited):
             return {key: present.get(key) for key in awaited}
         look({key: present[key] for key in awaited if key in present and not awaiting.met(present[key])})

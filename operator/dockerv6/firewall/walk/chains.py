@@ -77,7 +77,7 @@ class FilterTable:
         return intern(f"{self.family} {self.name} ({self.variant})")
 
     def find(self, name: str, key: Bits | None) -> Found:
-        """Look up as much of a key as a set has; in one that was not read, it can't be told.
+        """Look up as much of a key as a set has; in one that was not read, the answer is unknown.
 
         Without a key, the first elements are found.
         """

@@ -184,7 +184,7 @@ _UNKNOWN_RELEASE = (0, 0)  # a development build
 def address_findings(addressing: Addressing, want: NetworkSpec, observed: Observed) -> tuple[Finding, ...]:
     """Addresses that this engine would change or refuse, and containers that have another one than they asked for.
 
-    Engines before 28.0 compute addresses in 64 bits (moby 45402 and 21199, mended by moby 49223). In a subnet that is
+    Engines before 28.0 compute addresses in 64 bits (moby 45402 and 21199, fixed by moby 49223). In a subnet that is
     larger than a /64, an address outside of its first /64 becomes one inside of it: `--ip6 fd00:0:0:5::9` in fd00::/48
     gives fd00::9 (measured with 20.10). Before 27.2, they refuse an `ip_range` of a /64 or larger (moby 48322).
     """
