@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from dockerv6.firewall.nftables.session import NftSession
     from dockerv6.ipam.ledger import PoolPrefix
     from dockerv6.lib.database import Database
-    from dockerv6.store.model import Document, StoredObject
+    from dockerv6.store.model import JsonObject, StoredObject
 
 T = TypeVar("T")
 
@@ -281,7 +281,7 @@ def _state_rows(data: bytes) -> None:
 
 def _write_again(
     objects: tuple[StoredObject, ...],
-    records: tuple[tuple[str, str, Document], ...],
+    records: tuple[tuple[str, str, JsonObject], ...],
     allocations: tuple[Allocation, ...],
     prefixes: tuple[PoolPrefix, ...],
 ) -> None:

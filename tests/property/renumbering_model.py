@@ -18,7 +18,7 @@ from dockerv6.planning import steps as s
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.docker.network_spec import own_network
 from dockerv6.planning.docker.recreation import PreviousNetwork, plan_rollback
-from dockerv6.planning.inputs import NAME, SPEC_HASH, Desired, Holdings, NetworkIndex, Observed, RulesView
+from dockerv6.planning.inputs import NAME_LABEL, SPEC_HASH, Desired, Holdings, NetworkIndex, Observed, RulesView
 from dockerv6.planning.network import plan_network
 from dockerv6.planning.plan import Plan
 from tests.unit.planning.scene import ENGINE_28, IDENTITY, NOW, bridge, created, host
@@ -90,7 +90,7 @@ class RenumberingModel:
 
     def observed(self, name: str) -> Observed:
         live = (*self.networks.values(), *self.foreign)
-        own = next((n for n in self.networks.values() if n.labels.get(NAME) == name), None)
+        own = next((n for n in self.networks.values() if n.labels.get(NAME_LABEL) == name), None)
         attached = self.attached[own.id] if own is not None else {}
         pool = self.resources[name].spec.addressing.pool
         return Observed(

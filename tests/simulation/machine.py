@@ -14,7 +14,7 @@ from dockerv6.dockerd.model import BRIDGE_NAME, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineError, EngineUnavailable
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.store.memory import MemoryStore
-from dockerv6.store.model import Document, EventType, StoredObject
+from dockerv6.store.model import EventType, JsonObject, StoredObject
 from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5
 from tests.simulation.directory import Directory
 from tests.simulation.engine import FaultyEngine, RecordingFirewall
@@ -277,7 +277,7 @@ class StrictStore(MemoryStore):
         _check_text(kind, name, reason, message)
         await super().record_event(kind, name, type_, reason, message, now)
 
-    async def put_record(self, scope: str, name: str, value: Document) -> None:
+    async def put_record(self, scope: str, name: str, value: JsonObject) -> None:
         """See `store.port.Store.put_record`."""
         _check_text(scope, name)
         await super().put_record(scope, name, value)

@@ -57,13 +57,25 @@ def test_planning_sees_values_and_pure_rules_only() -> None:
     assert outside == set()
 
 
-def test_a_class_name_exists_once_in_the_package() -> None:
+def test_a_type_has_one_name_in_the_package() -> None:
     modules: dict[str, list[str]] = {}
     for path in sorted(_PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                modules.setdefault(node.name, []).append(str(path.relative_to(_PACKAGE)))
+        module = ast.parse(path.read_text())
+        classes = [node.name for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
+        for name in [*classes, *filter(None, map(_alias, module.body))]:
+            modules.setdefault(name, []).append(str(path.relative_to(_PACKAGE)))
     assert {name: found for name, found in modules.items() if len(found) > 1} == {}
+
+
+def _alias(statement: ast.stmt) -> str:
+    """The name of a type alias or a TypeVar in CamelCase; one letter is the name of a TypeVar of a module."""
+    target: ast.expr | None = None
+    if isinstance(statement, ast.Assign):
+        target = statement.targets[0]
+    elif isinstance(statement, ast.AnnAssign) and ast.unparse(statement.annotation).endswith("TypeAlias"):
+        target = statement.target
+    name = target.id if isinstance(target, ast.Name) else ""
+    return name if name.strip("_")[:1].isupper() and not name.isupper() else ""
 
 
 def test_a_module_has_less_than_400_lines() -> None:

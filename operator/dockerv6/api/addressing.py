@@ -13,18 +13,19 @@ from dockerv6.api.values import (
     Address4,
     AddressOrPrefix6,
     Flag,
-    Interface,
+    InterfaceField,
     Prefix4,
     Subnet6,
     SubnetLength,
     Unicast6,
     unquoted_number,
 )
+from dockerv6.lib.networking import MINIMUM_MTU
 
 DEFAULT_POOL = "default"
 """The pool that is created on first use."""
 
-LONGEST_SUBNET = 126
+LONGEST_SUBNET = 126  # bits; a longer one has no room for a gateway and a container
 LONGEST_SUBNET_IPV4 = 30
 NEVER_OWN_BRIDGES: Final[Mapping[str, str]] = {
     "lo": "the loopback interface of every host",
@@ -36,9 +37,6 @@ NEVER_OWN_BRIDGES: Final[Mapping[str, str]] = {
 
 MAX_RESERVED = 1024
 """The engine takes auxiliary addresses one by one, so each address of a range is an entry."""
-
-MINIMUM_MTU = 1280
-"""RFC 8200 §5: the minimum of every link with IPv6."""
 
 MAXIMUM_MTU = 65535
 
@@ -226,7 +224,7 @@ class IPv4(Model):
 class Bridge(Model):
     """The host's bridge interface of a network with driver `bridge`."""
 
-    name: Interface | None = Field(
+    name: InterfaceField | None = Field(
         None,
         description="Name of the bridge interface, at most 15 bytes. Default: a name derived from the name of the "
         "resource.",

@@ -14,7 +14,7 @@ from dockerv6.api.kinds import API_VERSION, GROUP, KINDS, NETWORK, POLICY, POOL,
 from dockerv6.api.meta import Model
 from dockerv6.api.scheme import MODELS
 
-Schema = dict[str, object]
+JsonSchema = dict[str, object]
 
 EDITOR_SCHEMA = "dockerv6.schema.json"
 COMMAND = "dockerv6 crds --dir crds"
@@ -24,7 +24,7 @@ _LIST = {"type": "array", "items": {"type": "string"}}
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer"}
 
-_CONDITION: Schema = {
+_CONDITION: JsonSchema = {
     "type": "object",
     "required": ["type", "status", "reason", "message", "lastTransitionTime"],
     "properties": {
@@ -37,7 +37,7 @@ _CONDITION: Schema = {
     },
 }
 
-_STATUS: Mapping[str, Schema] = {
+_STATUS: Mapping[str, JsonSchema] = {
     NETWORK: {
         "networkName": _TEXT,
         "networkID": _TEXT,
@@ -142,15 +142,15 @@ def export() -> dict[str, str]:
     return files
 
 
-def _schema(kind: str) -> Schema:
+def _schema(kind: str) -> JsonSchema:
     whole = structural(MODELS[kind])
-    properties = cast("dict[str, Schema]", whole["properties"])
-    metadata = cast("dict[str, Schema]", properties["metadata"]["properties"])
+    properties = cast("dict[str, JsonSchema]", whole["properties"])
+    metadata = cast("dict[str, JsonSchema]", properties["metadata"]["properties"])
     spec = properties["spec"]
     for place, rules in _RULES[kind].items():
         target = spec
         for name in place:
-            target = cast("dict[str, Schema]", target["properties"])[name]
+            target = cast("dict[str, JsonSchema]", target["properties"])[name]
         target["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in rules]
     return {
         "type": "object",
@@ -167,7 +167,7 @@ def _schema(kind: str) -> Schema:
     }
 
 
-def status_schema(kind: str) -> Schema:
+def status_schema(kind: str) -> JsonSchema:
     """The schema of a kind's status."""
     fields = {
         "observedGeneration": {**_COUNT, "format": "int64"},
@@ -183,7 +183,7 @@ def status_schema(kind: str) -> Schema:
     }
 
 
-def _conditions() -> Schema:
+def _conditions() -> JsonSchema:
     return {
         "type": "array",
         "x-kubernetes-list-type": "map",
@@ -223,35 +223,35 @@ An API server would write defaults into the object, so that fields set by the us
 """
 
 
-def structural(model: type[Model]) -> Schema:
+def structural(model: type[Model]) -> JsonSchema:
     """The structural schema of apiextensions.k8s.io/v1, without references."""
     whole = model.model_json_schema(by_alias=True)
-    return _structural(whole, cast("Mapping[str, Schema]", whole.get("$defs", {})))
+    return _structural(whole, cast("Mapping[str, JsonSchema]", whole.get("$defs", {})))
 
 
-def _structural(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
+def _structural(schema: JsonSchema, definitions: Mapping[str, JsonSchema]) -> JsonSchema:
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
         siblings = {key: value for key, value in schema.items() if key != "$ref"}
         return _structural({**definitions[name], **siblings}, definitions)
     if "anyOf" in schema:
         # the models have no unions other than with null
-        branches = [branch for branch in cast("list[Schema]", schema["anyOf"]) if branch.get("type") != "null"]
+        branches = [branch for branch in cast("list[JsonSchema]", schema["anyOf"]) if branch.get("type") != "null"]
         siblings = {key: value for key, value in schema.items() if key != "anyOf"}
         return {**_structural({**branches[0], **siblings}, definitions), "nullable": True}
     result = {key: value for key, value in schema.items() if key not in _NOT_STRUCTURAL and key != "$defs"}
     if isinstance(result.get("properties"), dict):
-        properties = cast("dict[str, Schema]", result["properties"])
+        properties = cast("dict[str, JsonSchema]", result["properties"])
         result["properties"] = {name: _structural(value, definitions) for name, value in properties.items()}
     if isinstance(result.get("items"), dict):
-        result["items"] = _structural(cast("Schema", result["items"]), definitions)
+        result["items"] = _structural(cast("JsonSchema", result["items"]), definitions)
     values = schema.get("additionalProperties")
     if isinstance(values, dict):
         result["additionalProperties"] = _structural(values, definitions)
     return _ordered(result)
 
 
-def _ordered(schema: Schema) -> Schema:
+def _ordered(schema: JsonSchema) -> JsonSchema:
     first = [key for key in ("type", "description") if key in schema]
     last = [key for key in ("required", "properties", "items", "additionalProperties") if key in schema]
     between = [key for key in schema if key not in {*first, *last}]
@@ -264,19 +264,19 @@ class _EditorSchema(GenerateJsonSchema):
     schema_dialect = "http://json-schema.org/draft-07/schema#"
 
 
-def for_editors(models: Mapping[str, type[Model]]) -> Schema:
+def for_editors(models: Mapping[str, type[Model]]) -> JsonSchema:
     """One schema for files of all kinds, and for ``kind: List``."""
-    definitions: Schema = {}
-    choices: list[Schema] = []
+    definitions: JsonSchema = {}
+    choices: list[JsonSchema] = []
     for kind, model in models.items():
         own = model.model_json_schema(
             by_alias=True, ref_template="#/definitions/{model}", schema_generator=_EditorSchema
         )
-        definitions.update(cast("Schema", own.pop("$defs", {})))
+        definitions.update(cast("JsonSchema", own.pop("$defs", {})))
         own["properties"] = {
             "apiVersion": {"enum": [API_VERSION]},
             "kind": {"enum": [kind]},
-            **cast("Schema", own["properties"]),
+            **cast("JsonSchema", own["properties"]),
             "status": {"type": "object", "description": "Written by dockerv6; ignored in a file."},
         }
         own["required"] = ["apiVersion", "kind", "metadata"]
@@ -296,19 +296,19 @@ def for_editors(models: Mapping[str, type[Model]]) -> Schema:
         "properties": {"kind": {"enum": [*models, "List"]}},
         "allOf": choices,
         "definitions": {
-            name: _untitled(cast("Schema", definition)) for name, definition in sorted(definitions.items())
+            name: _untitled(cast("JsonSchema", definition)) for name, definition in sorted(definitions.items())
         },
     }
 
 
-def _when(kind: str, then: Schema) -> Schema:
+def _when(kind: str, then: JsonSchema) -> JsonSchema:
     return {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": then}
 
 
-def _untitled(schema: Schema) -> Schema:
+def _untitled(schema: JsonSchema) -> JsonSchema:
     """The schema without pydantic's titles, which editors would show above the descriptions."""
     result = {key: value for key, value in schema.items() if key != "title"}
     if isinstance(result.get("properties"), dict):
-        properties = cast("dict[str, Schema]", result["properties"])
+        properties = cast("dict[str, JsonSchema]", result["properties"])
         result["properties"] = {name: _untitled(value) for name, value in properties.items()}
     return result

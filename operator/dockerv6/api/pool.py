@@ -15,7 +15,7 @@ from dockerv6.api.values import (
     AddressOrPrefix6,
     Duration,
     Flag,
-    Interface,
+    InterfaceField,
     PrefixLength,
     Subnet6,
     SubnetLength,
@@ -49,7 +49,7 @@ class Generate(StrEnum):
 class FromInterface(Model):
     """The prefix of an interface as the source of a pool."""
 
-    name: Interface = Field(
+    name: InterfaceField = Field(
         description="The interface whose global prefix (delegated, advertised or static) is used, such as `eth0`."
     )
     prefix_length: PrefixLength | None = Field(

@@ -14,7 +14,7 @@ from dockerv6.api.values import (
     Address6,
     AddressOrPrefix6,
     Flag,
-    Interface,
+    InterfaceField,
     Port,
     Subnet6,
     Unicast6,
@@ -32,7 +32,7 @@ TRANSLATING_MODES = frozenset({EgressMode.MASQUERADE, EgressMode.SNAT, EgressMod
 class PrefixFrom(Model):
     """The source of a prefix that changes with the prefix of an interface."""
 
-    interface: Interface = Field(
+    interface: InterfaceField = Field(
         description="The interface whose global prefix (delegated, advertised or static) is used, such as `eth0`."
     )
 
@@ -62,7 +62,7 @@ class Egress(Model):
         description="The source of the prefix for `PrefixTranslation`, instead of `prefix`. When the provider changes "
         "the prefix, the translation changes too; the previous prefix is accepted until its lifetime ends.",
     )
-    interfaces: tuple[Interface, ...] = Field(
+    interfaces: tuple[InterfaceField, ...] = Field(
         (),
         description="Outgoing interfaces for which packets are translated (or routed). Default: all except the bridge "
         "of the network.",
@@ -204,7 +204,7 @@ class PublishedPort(Model):
 
 
 class IPv4Wildcard(StrEnum):
-    """What a port means that a person published on 0.0.0.0."""
+    """The meaning of a port that is published on 0.0.0.0."""
 
     IPV4 = "IPv4"  # IPv4 only, as engines have it
     BOTH = "Both"  # IPv6 as well, as docker-ipv6nat has it
@@ -301,7 +301,7 @@ class NdpProxy(Model):
         "`PrefixTranslation`, for their translated addresses). A VPS with one on-link /64 needs this. Default: "
         "`false`.",
     )
-    interface: Interface | None = Field(
+    interface: InterfaceField | None = Field(
         None,
         description="The interface to answer on. Default: the interface with the prefix that contains the subnet of "
         "the network, or the prefix that it is translated to.",

@@ -264,7 +264,7 @@ Address4 = Annotated[
     IPv4Address, PlainValidator(_address4), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "ipv4"})
 ]
 
-Interface = Annotated[
+InterfaceField = Annotated[
     InterfaceName,
     AfterValidator(_interface),
     WithJsonSchema({**_STRING, "minLength": 1, "maxLength": MAX_INTERFACE_NAME, "pattern": f"^{_INTERFACE.pattern}$"}),

@@ -68,7 +68,7 @@ VERBS: Mapping[str, str] = {
     "state": "is `dockerv6 get all -o yaml`",
     "fmt": "does not exist: `dockerv6 validate` checks files",
 }
-"""What is said of a verb, as the rest of a sentence."""
+"""The message for a verb, as the rest of a sentence."""
 
 _KUBECONFIG = f"{_ONE_HOST}: there is no cluster to choose"
 
@@ -81,7 +81,7 @@ OPTIONS: Mapping[str, str] = {
     "--kubeconfig": _KUBECONFIG,
     "--server": f"{_KUBECONFIG}; --docker-host chooses the engine",
     "--user": _KUBECONFIG,
-    "--as": "there are no users: whoever may read the state directory may read everything",
+    "--as": "there are no users: everyone who can read the state directory can read everything",
     "--token": _KUBECONFIG,
     "--kustomize": "kustomize build DIR | dockerv6 apply -f -",
     "-k": "kustomize build DIR | dockerv6 apply -f -",
@@ -106,4 +106,4 @@ OPTIONS: Mapping[str, str] = {
     "--detach": "systemctl start dockerv6",
     "-d": "systemctl start dockerv6",
 }
-"""What to do instead of an option. Of those that a command has, nothing is said."""
+"""What to do instead of an option. Options that a command has are not listed."""

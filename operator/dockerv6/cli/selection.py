@@ -12,6 +12,9 @@ from dockerv6.cli.state import StateDirectory
 from dockerv6.daemon.settings import Settings
 from dockerv6.store.model import StoredObject
 
+ResourceKey = tuple[str, str]
+"""Kind and name."""
+
 ALL = "all"
 """Selects every kind."""
 

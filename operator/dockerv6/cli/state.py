@@ -11,7 +11,7 @@ import click
 from dockerv6.api.conditions import Reason
 from dockerv6.cli.printers.table import age, plain
 from dockerv6.lib.statefile import STATE_FILE
-from dockerv6.store.model import Document, Event, StoredObject
+from dockerv6.store.model import Event, JsonObject, StoredObject
 from dockerv6.store.tables import read_events, read_objects, read_problems, read_records, read_warnings
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class StateDirectory:
         """What a person should look at, belongs to no resource, and harms none."""
         return read_warnings(self.file)
 
-    def records(self, scope: str) -> "Mapping[str, Document]":
+    def records(self, scope: str) -> "Mapping[str, JsonObject]":
         """Small records of the daemon, by name."""
         return read_records(self.file, scope)
 

@@ -13,7 +13,7 @@ from dockerv6.cli.state import StateDirectory
 from dockerv6.daemon.settings import Settings
 from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.source.resource_files import EditRefusedError, ResourceFiles
-from dockerv6.store.model import RUNNING, SOURCES, Document
+from dockerv6.store.model import RUNNING, SOURCES, JsonObject
 
 
 def write_manifests(paths: Iterable[str], settings: Settings, *, force: bool, dry_run: bool) -> None:
@@ -77,7 +77,7 @@ def refuse_unread(settings: Settings, files: Iterable[Path]) -> None:
             )
 
 
-def running_sources(settings: Settings) -> Document:
+def running_sources(settings: Settings) -> JsonObject:
     """What the running daemon recorded of its sources: ``roots`` and ``prune``; empty: no daemon runs."""
     state = StateDirectory(Path(settings.state_dir))
     if state.daemon() is None:

@@ -36,7 +36,7 @@ class ConvergeResult:
     failed: StepFailed | None = None
 
 
-SETTLE = 0.5
+SETTLE_PAUSE = 0.5
 """Seconds until a resource is reconciled again that keeps changing, as while many containers start."""
 
 
@@ -96,7 +96,7 @@ async def converge(
             rounds += 1
         observed = await observe()
     context.unfinished_drift[key] = tuple(noticed)
-    raise Unsettled("the host still changes", delay=SETTLE)
+    raise Unsettled("the host still changes", delay=SETTLE_PAUSE)
 
 
 def _news(plan: Plan, noticed: list[Drift], done: tuple[Step, ...] | None) -> list[Drift]:

@@ -56,7 +56,7 @@ async def forget_endpoint(store: Store, name: str, container_id: str) -> None:
 
 
 def with_known_settings(now: tuple[Attachment, ...], before: tuple[RememberedEndpoint, ...]) -> tuple[Attachment, ...]:
-    """The attachments, each that can't be inspected now with the settings that it had when it was inspected last."""
+    """The attachments. One that can't be inspected now has the settings of its last inspection."""
     known = {r.attachment.container_id: r.attachment for r in before if r.attachment.complete}
 
     def completed(each: Attachment) -> Attachment:
@@ -76,7 +76,8 @@ def merge_endpoints(
     """The endpoints to remember, given those that are attached now.
 
     To remove a network by hand, its containers must be detached first. An endpoint that was detached is therefore
-    remembered for ``window`` seconds: if the network is removed within them, it was detached for that reason.
+    remembered for ``window`` seconds. If the network is removed in that time, the endpoint was detached for the
+    removal.
     """
     present = {a.container_id for a in now}
     left = tuple(

@@ -26,7 +26,7 @@ from dockerv6.planning.admission import implied_pool_object
 from dockerv6.planning.docker.engine import ENGINE_RETRY
 from dockerv6.planning.docker.recreation import PreviousNetwork
 from dockerv6.planning.host.sysctls import disable_ipv6
-from dockerv6.planning.inputs import NAME
+from dockerv6.planning.inputs import NAME_LABEL
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import Failure
 from dockerv6.planning.steps import Step
@@ -288,7 +288,7 @@ async def _(step: s.AttachEndpoint, context: Context) -> None:
         await context.world.engine.connect(network.id, step.endpoint)
     except ContainerNotFound:
         logger.info("container %s was removed meanwhile", step.endpoint.container_name)
-        await forget_endpoint(context.store, network.labels.get(NAME, ""), step.endpoint.container_id)
+        await forget_endpoint(context.store, network.labels.get(NAME_LABEL, ""), step.endpoint.container_id)
     context.world.endpoints_changed(network.id)
 
 

@@ -15,11 +15,11 @@ from dockerv6.planning.admission import exceeds_prune_limit
 from dockerv6.planning.deletion import GarbageInputs, plan_garbage, unclaimed_networks
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, unclaimed_proxy_entries
 from dockerv6.planning.host.sysctls import restore_steps, unneeded_sysctls
-from dockerv6.planning.inputs import NAME
+from dockerv6.planning.inputs import NAME_LABEL
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import DetachMember, RemoveNetwork, Step
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
-from dockerv6.store.model import Document
+from dockerv6.store.model import JsonObject
 
 PRUNE = "prune"
 """Store scope: what the prune guard holds, and what of it a person confirmed."""
@@ -220,7 +220,7 @@ async def prune_confirmed(what: str, context: Context) -> bool:
     return bool(held) and held <= _names_in(await context.store.record(PRUNE, CONFIRMED[what]))
 
 
-def _names_in(record: Document | None) -> frozenset[str]:
+def _names_in(record: JsonObject | None) -> frozenset[str]:
     names = (record or {}).get("names")
     return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
 
@@ -261,7 +261,7 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
                 f" create it; remove it with `docker network rm {shell_quoted(network.name)}`"
             )
             continue
-        owner = network.labels.get(NAME, "")
+        owner = network.labels.get(NAME_LABEL, "")
         our_members = await recorded_members(context.store, owner)
         attached = await context.world.attachments(network.id)
         running = [a.container_name for a in attached if a.running and a.container_id not in our_members]

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 HOST = "Host"
 FIREWALL = Key(HOST, "firewall")
 HOST_FILTER = Key(HOST, "host-filter")
-FORWARDING = Key(HOST, "forwarding")
+FORWARDING_KEY = Key(HOST, "forwarding")
 
 _LONGEST_FIRST_PAUSE = 1.0
 """Seconds at most between two walks that statuses wait for."""
@@ -43,7 +43,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
             await follow_flows(context)
     elif key == FLOWS:
         return await _follow_new_flows(context)
-    elif key == FORWARDING:
+    elif key == FORWARDING_KEY:
         await _enable_forwarding(context)
     elif key == PREFIXES:
         return await track_prefixes(context)
@@ -143,7 +143,7 @@ async def _enable_forwarding(context: Context) -> None:
     steps = sysctl_steps(await context.world.host_view.get())
     if not steps:
         return
-    await execute(Plan(HOST, FORWARDING.name, steps), context)
+    await execute(Plan(HOST, FORWARDING_KEY.name, steps), context)
     context.drift.repaired(context.clock.monotonic() - noticed)
     for name in context.inventory.networks():
         _report_repair(name, "host", "; ".join(s.describe() for s in steps), context)

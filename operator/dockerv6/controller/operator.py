@@ -11,6 +11,7 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller import host, network, policy, pool
 from dockerv6.controller.context import Context
+from dockerv6.controller.engine_chains import BOOT_ID
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.polling import Polling
 from dockerv6.controller.sources import Read, SourceReconciler
@@ -40,8 +41,6 @@ PROBLEMS_INTERVAL = 10.0
 
 Watch = Callable[[], AsyncIterator[object]]
 """Yields whenever the sources may have changed, and once at the start."""
-
-BOOT_ID = "kernel.random.boot_id"
 
 
 def reporting_faults(handler: Handler[Context]) -> Handler[Context]:

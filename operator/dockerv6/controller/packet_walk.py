@@ -123,7 +123,7 @@ class PacketWalks:
         return frozenset(each.owner for each in problems if each.ours and each.certain)
 
     def unfollowed(self, table: Ruleset, host: HostView) -> frozenset[str]:
-        """The owners of which a network has its rules and its bridge, and whose flows no walk has followed yet."""
+        """Owners with a network whose rules and bridge exist but whose flows have not been followed."""
         inputs = (table, host, self._followed, self._ready_before)
         if any(one is not other for one, other in zip_longest(inputs, self._unfollowed[0])):
             missing = (each for each in _networks(table) - self._followed if _is_up(each[2], host))
@@ -144,7 +144,7 @@ def bridges_of(table: Ruleset) -> frozenset[str]:
 
 
 def _is_up(bridge: str, host: HostView) -> bool:
-    """Where it is not, other findings say so."""
+    """Whether the bridge exists and is up. Other findings report a bridge that is not."""
     return bridge in host.interfaces and host.interfaces[bridge].up
 
 
@@ -213,8 +213,8 @@ def paths_of(host: HostView, containers: frozenset[IPv6Address]) -> Paths:
 
 def _flow_problem(flow: Flow, verdict: FlowVerdict, mark: int) -> FlowProblem:
     if verdict.passes is None:
-        where = f"; if not, what drops them is {verdict.place}" if verdict.place is not None else ""
-        message = f"whether {flow.purpose} pass can't be told, because of: {verdict.doubt}{where}"
+        where = f"; if they are dropped, {verdict.place} drops them" if verdict.place is not None else ""
+        message = f"can't determine whether {flow.purpose} pass, because of {verdict.doubt}{where}"
         return FlowProblem(flow.owner, message, certain=False)
     message = f"{flow.purpose} are dropped by {verdict.place}"
     if verdict.place is None or verdict.packet is None:

@@ -21,7 +21,7 @@ from dockerv6.planning.admission import (
 )
 from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.source.model import Diagnostic, InvalidResource, Severity, Snapshot
-from dockerv6.store.model import RUNNING, SOURCES, Document, StoredObject
+from dockerv6.store.model import RUNNING, SOURCES, JsonObject, StoredObject
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ async def known_identities(context: Context) -> dict[str, dict[str, str]]:
     return {root: _identities(root, record) for root, record in (await context.store.records(ROOTS)).items()}
 
 
-def _identities(root: str, record: Document) -> dict[str, str]:
+def _identities(root: str, record: JsonObject) -> dict[str, str]:
     below = record.get("directories")
     directories = {path: str(identity) for path, identity in below.items()} if isinstance(below, dict) else {}
     return {root: str(record.get("identity", "")), **directories}
@@ -148,7 +148,7 @@ class SourceReconciler:
             old = before.get((stored.kind, stored.name))
             if stored.deleting_since is not None and (old is None or old.deleting_since is None):
                 commit = commit_of(stored.file, snapshot)
-                message = f"it is not in commit {commit} any more, and is deleted"
+                message = f"the resource is no longer in commit {commit}, and is deleted"
             elif old is None or old.generation != stored.generation:
                 commit = stored.source_commit
                 message = f"generation {stored.generation} is from commit {commit}"
@@ -200,6 +200,6 @@ class SourceReconciler:
                 self._context.enqueue(Key(kind, name), "the prune guard changed")
 
 
-def _running(snapshot: Snapshot, *, prune: bool) -> Document:
+def _running(snapshot: Snapshot, *, prune: bool) -> JsonObject:
     """What commands need to know of the sources, which may have other settings."""
     return {"roots": {str(Path(root.path).absolute()): root.identity for root in snapshot.roots}, "prune": prune}

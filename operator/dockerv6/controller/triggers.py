@@ -21,7 +21,7 @@ from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.host import interfaces
 from dockerv6.planning.host.parents import watched_interfaces
 from dockerv6.planning.host.sysctls import sysctl_steps
-from dockerv6.planning.inputs import NAME, HostView
+from dockerv6.planning.inputs import NAME_LABEL, HostView
 from dockerv6.reconciler.handler import Key, TemporaryError
 
 logger = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ class Triggers:
         for network in networks:
             if not self._context.settings.identity.labelled(network):
                 continue
-            name = network.labels.get(NAME, "")
+            name = network.labels.get(NAME_LABEL, "")
             if self._context.inventory.get(NETWORK, name) is not None:
                 self._context.enqueue(Key(NETWORK, name), why)
             else:
@@ -207,12 +207,12 @@ class Triggers:
                     self._foreign_rules_changed = True
                     self._links_changed.set()
             case ChangeKind.SYSCTL:
-                self._context.enqueue(host.FORWARDING, "a sysctl changed")
+                self._context.enqueue(host.FORWARDING_KEY, "a sysctl changed")
             case ChangeKind.LOST:
                 self._context.firewall.invalidate()
                 self._context.firewall.invalidate_filter()
                 self.repair_firewall_soon()
-                self._context.enqueue(host.FORWARDING, "notifications were lost")
+                self._context.enqueue(host.FORWARDING_KEY, "notifications were lost")
                 self._links.add("")
                 self._links_changed.set()
             case _:
@@ -315,7 +315,7 @@ class Triggers:
             if not links.isdisjoint({"", "lo", *external, *tracked_interfaces(self._context)}):
                 self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as for an uplink that now accepts router advertisements
-                self._context.enqueue(host.FORWARDING, "the host's links changed")
+                self._context.enqueue(host.FORWARDING_KEY, "the host's links changed")
             self._enqueue_children_of(links)
         if "" in links:
             self.enqueue_everything("the host's links changed")
@@ -365,7 +365,7 @@ class Triggers:
         self._context.firewall.refused.forget()
         self.repair_firewall_soon()
         self._engine_changed.set()
-        self._context.enqueue(host.FORWARDING, why)
+        self._context.enqueue(host.FORWARDING_KEY, why)
         self._context.enqueue(PREFIXES, why)
         self._context.enqueue(GARBAGE, why)
         self.enqueue_everything(why)

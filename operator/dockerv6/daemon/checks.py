@@ -308,12 +308,12 @@ def uplink_mtu(host: HostView) -> HostCheck:
     least = min(known, key=lambda i: (i.mtu, i.name))
     wide = [n for n in guest_bridges(host) if host.interfaces[n].mtu > least.mtu]
     if not wide:
-        return ok(name, f"{least.name} has {least.mtu}, no bridge has more")
+        return ok(name, f"{least.name} has an MTU of {least.mtu}, no bridge has more")
     return warn(
         FindingId.MTU_MISMATCH,
         name,
-        f"{least.name} has {least.mtu}, less than {', '.join(wide)}: large packets are sent twice, or lost where ICMPv6"
-        " is filtered",
+        f"{least.name} has an MTU of {least.mtu}, less than {', '.join(wide)}: large packets are sent twice, or lost"
+        " where ICMPv6 is filtered",
         f"set spec.bridge.mtu: {least.mtu} (docker network create --opt com.docker.network.driver.mtu={least.mtu})",
     )
 

@@ -1,4 +1,4 @@
-"""What Compose takes from elsewhere than a Compose file: variables of its own, and files that it merges.
+"""What Compose reads besides the Compose file: variables of its own, and files that it merges.
 
 Source: compose-go, cli/options.go (DefaultFileNames, DefaultOverrideFileNames, withNamePrecedenceLoad); Docker's page
 on the predefined variables of Compose.

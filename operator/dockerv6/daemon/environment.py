@@ -22,7 +22,7 @@ class EnvironmentFile:
     """The unit's EnvironmentFile, read again at a reload, as at a start (systemd.exec(5))."""
 
     def __init__(self, environment: MutableMapping[str, str] = os.environ) -> None:
-        """Read it once: a variable that the file has at the start hides the value that the unit may give it too."""
+        """Read the file once. A variable in the file overrides one of the same name in the unit."""
         self._environment = environment
         self._path = environment.get(ENVIRONMENT_FILE, "")
         try:
@@ -67,7 +67,7 @@ class EnvironmentFile:
         found = dict(assignments(text))
         wrong = sorted(name for name in found if not _NAME.fullmatch(name))
         for name in wrong:
-            logger.warning("%s: %r is no name of a variable, and is ignored", self._path, name)
+            logger.warning("%s: %r is not a valid variable name and is ignored", self._path, name)
         return {name: value for name, value in found.items() if name not in wrong}
 
 

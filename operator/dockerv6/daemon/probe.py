@@ -22,12 +22,12 @@ from dockerv6.hostnet.model import Interface
 from dockerv6.hostnet.namespaces import NetworkNamespace
 from dockerv6.hostnet.routes import RouteReader
 from dockerv6.hostnet.sockets import ContainerProcesses
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.networking import MINIMUM_MTU, EgressMode
 from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.host.interfaces import external_addresses, is_default_route
 from dockerv6.planning.inputs import HostView
-from dockerv6.probe.attempts import MINIMUM_MTU, ProbeOutcome, Prober
+from dockerv6.probe.attempts import ProbeOutcome, Prober
 from dockerv6.probe.targets import AnyAddress, ProbeRequest, ProbeTarget, nameservers, next_hops
 from dockerv6.store.tables import read_objects
 
@@ -47,7 +47,7 @@ _BEYOND = IPv6Address("2000::1")
 
 _ADDRESS_PATIENCE, _PAUSE = 10.0, 0.1  # seconds; duplicate address detection of the bridge and of the container
 
-PacketWalk = Callable[[], Awaitable[Mapping[str, Sequence[FlowProblem]]]]
+FollowFlows = Callable[[], Awaitable[Mapping[str, Sequence[FlowProblem]]]]
 
 
 def networks_of(database: Path) -> tuple[ProbedNetwork, ...]:
@@ -80,7 +80,7 @@ async def probe(
     request: ProbeRequest,
     known: Sequence[ProbedNetwork],
     host: HostView,
-    walk: PacketWalk,
+    walk: FollowFlows,
 ) -> list[HostCheck]:
     """Probe networks one after the other. Temporary containers are removed at the end, also after an error.
 
@@ -142,7 +142,7 @@ def _lock(state_dir: Path) -> Iterator[None]:
 
 
 class _Probe:
-    def __init__(self, containers: ThrowawayContainers, outside: _Outside, walk: PacketWalk) -> None:
+    def __init__(self, containers: ThrowawayContainers, outside: _Outside, walk: FollowFlows) -> None:
         self._containers = containers
         self._outside = outside
         self._walk = walk

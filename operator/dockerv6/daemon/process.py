@@ -74,7 +74,6 @@ class RunningOperator:
     operator: Operator
     context: Context
     health: Health
-    metrics: Metrics
 
 
 def run(settings: Settings, reread: Callable[[], Settings]) -> int:
@@ -278,7 +277,7 @@ async def running(
         stack.push_async_callback(operator.stop)
         for work in (heart.run(HEARTBEAT), systemd.feed_watchdog(context.clock, stuck.check)):
             stack.callback(asyncio.create_task(work).cancel)
-        yield RunningOperator(operator, context, health, metrics)
+        yield RunningOperator(operator, context, health)
 
 
 def build_health(context: Context, heart: Heartbeat, stuck: StuckWork) -> Health:

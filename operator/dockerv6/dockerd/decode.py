@@ -329,7 +329,7 @@ ImagesById = Mapping[str, Labels | EngineApiError]
 def labels_at_creation(labels: Labels, of_image: Labels) -> Labels:
     """The labels of a container that were set when it was created.
 
-    The engine merges the labels of an image into those of a container. Whoever publishes an image chooses its labels,
+    The engine merges the labels of an image into those of a container. The publisher of an image chooses its labels,
     so they say nothing about what the person who runs it wants: a label of an image selects nothing. A label that was
     set at creation to the value that the image has too can't be distinguished from the image's, and counts as the
     image's.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
 
-Json = dict[str, object]
+RequestBody = dict[str, object]
 
 ApiVersion = tuple[int, int]
 """An API version: (1, 41)."""
@@ -71,7 +71,7 @@ def api_from_headers(headers: Mapping[str, str]) -> EngineApi | None:
     return EngineApi(server[1] if server else "of unknown version", offered)
 
 
-def network(spec: NetworkSpec, api: EngineApi) -> Json:
+def network(spec: NetworkSpec, api: EngineApi) -> RequestBody:
     """Encode the body of ``POST /networks/create``.
 
     Raises:
@@ -82,7 +82,7 @@ def network(spec: NetworkSpec, api: EngineApi) -> Json:
             f"network {spec.name}: Docker Engine {api.engine_version} (API {format_api_version(api.offered)}) can't "
             f"create a network without IPv4: leave IPv4 enabled, or upgrade to Docker Engine 28.0 or newer"
         )
-    body: Json = {
+    body: RequestBody = {
         "Name": spec.name,
         # without it, engines before 25 create a second network of the same name; later ones ignore the field
         "CheckDuplicate": True,
@@ -101,8 +101,8 @@ def network(spec: NetworkSpec, api: EngineApi) -> Json:
     return body
 
 
-def _subnet(config: SubnetConfig) -> Json:
-    entry: Json = {"Subnet": str(config.subnet)}
+def _subnet(config: SubnetConfig) -> RequestBody:
+    entry: RequestBody = {"Subnet": str(config.subnet)}
     if config.ip_range is not None:
         entry["IPRange"] = str(config.ip_range)
     if config.gateway is not None:
@@ -112,12 +112,12 @@ def _subnet(config: SubnetConfig) -> Json:
     return entry
 
 
-def connection(attachment: Attachment, api: EngineApi) -> Json:
+def connection(attachment: Attachment, api: EngineApi) -> RequestBody:
     """Encode the body of ``POST /networks/{id}/connect``, without fields that the engine does not support.
 
     Of the addresses, only the static ones are requested; the engine assigns the others.
     """
-    endpoint: Json = {}
+    endpoint: RequestBody = {}
     if attachment.aliases:
         endpoint["Aliases"] = list(attachment.aliases)
     if attachment.links:
@@ -133,8 +133,8 @@ def connection(attachment: Attachment, api: EngineApi) -> Json:
     return {"Container": attachment.container_id, "EndpointConfig": endpoint}
 
 
-def _static_addresses(attachment: Attachment) -> Json:
-    addresses: Json = {}
+def _static_addresses(attachment: Attachment) -> RequestBody:
+    addresses: RequestBody = {}
     if attachment.static_ipv4 is not None:
         addresses["IPv4Address"] = str(attachment.static_ipv4)
     if attachment.static_ipv6 is not None:
@@ -144,6 +144,6 @@ def _static_addresses(attachment: Attachment) -> Json:
     return addresses
 
 
-def disconnection(container_id: str, *, force: bool) -> Json:
+def disconnection(container_id: str, *, force: bool) -> RequestBody:
     """Encode the body of ``POST /networks/{id}/disconnect``."""
     return {"Container": container_id, "Force": force}

@@ -169,7 +169,7 @@ class Engine(Protocol):
         """
 
     async def disconnect(self, network_id: str, container_id: str, *, force: bool = False) -> None:
-        """Detach a container; not attached, or container or network gone, is success."""
+        """Detach a container. Succeeds if the container is not attached, or either no longer exists."""
 
     def events(self) -> AsyncGenerator[EngineEvent, None]:
         """Stream events from now on, the first of kind CONNECTED. A broken stream raises `EngineUnavailable`.

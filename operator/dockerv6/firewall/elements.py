@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dockerv6.firewall.expr import Element, ElementSet, KeyType
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.rectangles import collapsed, disjoint
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.networking import ANYWHERE, EgressMode
 
 NETWORKS = "networks"
 OWN_BRIDGE = "own_bridge"
@@ -50,7 +50,6 @@ LIMIT = 65_536
 
 _LONG = 256  # prefixes of an intent whose elements are kept for a few intents only
 
-ANYWHERE = IPv6Network("::/0")
 _LOOPBACK = "::1/128"
 
 ANY_LINK_SOURCES = ("::/128", "fe80::/10")

@@ -154,7 +154,7 @@ class FlowProblem:
     Attributes:
         owner: the resource.
         message: which flow, and which rule drops it, or which match can't be decided.
-        certain: it is dropped; False: it can't be told.
+        certain: it is dropped; False: whether it is dropped is unknown.
         commands: what lets it pass, one runnable command each.
         keeping: a sentence about keeping the effect, or, without commands, about what to do.
         ours: our own table drops it.

@@ -49,7 +49,7 @@ class OwnersExcluded(FirewallError):  # noqa: N818 - named for what happened
 
 
 class Sweepable(Protocol):
-    """The part of a `FirewallBackend` that is needed of a backend which is not in use."""
+    """What an inactive backend must support: removal of its rules."""
 
     @property
     def backend(self) -> str:
@@ -104,7 +104,10 @@ class HostFilter(Protocol):
         """Find FORWARD chains of xtables that drop, and our accept rules."""
 
     async def follow(self, flows: Sequence[Flow], paths: Paths) -> Sequence[FlowVerdict]:
-        """What becomes of each flow in all filters of the host, ours included. What can't be read can't be told."""
+        """What becomes of each flow in all filters of the host, ours included.
+
+        A flow through a filter that can't be read has no certain verdict.
+        """
 
     async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Insert the accept rule for the mark into the chain, or move it, unless it is in its place."""

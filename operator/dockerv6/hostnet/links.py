@@ -8,7 +8,7 @@ from socket import AF_BRIDGE, AF_UNSPEC, if_indextoname, if_nametoindex
 from typing import NamedTuple
 
 from dockerv6.hostnet.addresses import AddressTable, dump_addresses
-from dockerv6.hostnet.model import BridgePort, Interface
+from dockerv6.hostnet.model import BRIDGE, BridgePort, Interface
 from dockerv6.lib.netlink import NESTED, NETLINK_ROUTE, Buffer, attribute, attributes, command, dump, find, pick, text
 
 _RTM_NEWLINK = 16
@@ -37,7 +37,6 @@ _IFLA_INFO_SLAVE_DATA = 5
 _IFLA_BRPORT_MODE = 4
 _IFLA_BR_NF_CALL_IP6TABLES = 37
 
-BRIDGE = "bridge"
 _SLAVE_OF_BRIDGE = b"bridge\0"
 _ON = b"\1"
 _OFF = b"\0"

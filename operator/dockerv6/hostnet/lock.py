@@ -68,7 +68,7 @@ class NamespaceLock:
             uid = _uid_of_holder()
             if uid is None or _may_run_operators(uid):
                 raise NamespaceInUse from error
-            logger.warning("user id %d occupies the socket @dockerv6, which tells operators of each other", uid)
+            logger.warning("user id %d occupies the socket @dockerv6, by which operators detect each other", uid)
 
     def release(self) -> None:
         """Release the lock; releasing again is success."""

@@ -13,6 +13,10 @@ def interface_sysctl(interface: str, key: str) -> str:
     return f"net/ipv6/conf/{interface}/{key}"
 
 
+BRIDGE = "bridge"
+"""The kind of a bridge interface (IFLA_INFO_KIND)."""
+
+
 @dataclass(frozen=True, slots=True)
 class BridgePort:
     """The settings of a bridge port (rtnetlink ``IFLA_BRPORT_*``)."""

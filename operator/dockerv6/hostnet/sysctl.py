@@ -29,7 +29,6 @@ _MAX_SIZE = 65536
 
 
 ACCEPT_UNLESS_FORWARDING = "1"
-ACCEPT_ALWAYS = "2"
 
 
 def canonical(name: str) -> str:

@@ -70,11 +70,10 @@ class PoolExhausted:
 
 @dataclass(frozen=True, slots=True)
 class PrefixTooShort:
-    """Every prefix of the pool is longer than the requested length; ``shortest`` is the smallest possible length."""
+    """Every prefix of the pool is longer than the requested length."""
 
     pool: str
     length: int
-    shortest: int | None
 
 
 def choose(request: BlockRequest) -> SubnetChoice | PoolExhausted | PrefixTooShort:
@@ -93,8 +92,7 @@ def choose(request: BlockRequest) -> SubnetChoice | PoolExhausted | PrefixTooSho
     # without prefixes inside another one, each subnet has one number, whatever the order of the input
     usable = PrefixSet(prefix for prefix in request.prefixes if prefix.prefixlen <= request.length)
     if not usable.prefixes:
-        shortest = min((prefix.prefixlen for prefix in request.prefixes), default=None)
-        return PrefixTooShort(request.pool, request.length, shortest)
+        return PrefixTooShort(request.pool, request.length)
     own = [allocation for allocation in request.held if allocation.owner == request.owner]
     kept = _kept(request, usable, own)
     if kept is not None:

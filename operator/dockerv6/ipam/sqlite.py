@@ -23,7 +23,7 @@ from dockerv6.ipam.tables import (
 from dockerv6.lib.database import CachedTables, Database
 from dockerv6.lib.rows import DecodedRows, last_revision, set_revision, take_revisions
 
-_Contents = tuple[DecodedRows[Allocation], DecodedRows[PoolPrefix]]
+_LedgerContents = tuple[DecodedRows[Allocation], DecodedRows[PoolPrefix]]
 
 
 class SqliteLedger(CachedTables):
@@ -120,10 +120,10 @@ class SqliteLedger(CachedTables):
     async def refresh(self) -> None:
         """Read the cache again."""
 
-        def work(connection: sqlite3.Connection) -> _Contents:
+        def work(connection: sqlite3.Connection) -> _LedgerContents:
             return all_allocations(connection), all_pool_prefixes(connection)
 
-        def on_done(found: _Contents) -> None:
+        def on_done(found: _LedgerContents) -> None:
             allocations, pools = found
             self._held.clear()
             self._cache(allocations.values)

@@ -1,10 +1,15 @@
 """Terms of networking that resources, decisions and drivers share."""
 
 from enum import StrEnum
+from ipaddress import IPv6Network
 from typing import NewType
 
 MAX_INTERFACE_NAME = 15
 """Bytes that the name of a network interface may have: IFNAMSIZ (include/uapi/linux/if.h) less the NUL."""
+
+ANYWHERE = IPv6Network("::/0")
+MINIMUM_MTU = 1280
+"""Bytes that every link with IPv6 must pass (RFC 8200, 5)."""
 
 InterfaceName = NewType("InterfaceName", str)
 """A name that an interface can have. `interface_name` makes it of a name from outside."""

@@ -188,7 +188,7 @@ def _accepted(sourced: SourcedResource, old: StoredObject | None, now: float, co
 def _not_storable(sourced: SourcedResource, error: Exception) -> InvalidResource:
     """A valid resource that nobody foresaw can't be stored."""
     message = f"the resource can't be stored: {type(error).__name__}: {error}"
-    remedy = "this is an error in dockerv6, please report it; change the resource to go on"
+    remedy = "this is an error in dockerv6, please report it; changing the resource may avoid it"
     diagnostic = Diagnostic(sourced.position, Severity.ERROR, (), message, remedy)
     resource = sourced.resource
     return InvalidResource(str(resource.kind), resource.metadata.name, sourced.position, (diagnostic,))

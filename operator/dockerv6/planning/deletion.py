@@ -14,7 +14,7 @@ from dockerv6.planning.docker.engine import engine_finding
 from dockerv6.planning.docker.members import release_members
 from dockerv6.planning.docker.network_spec import observed_network, own_network
 from dockerv6.planning.host.ndp_proxy import release_proxy_entries
-from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, NetworkIndex, Observed
+from dockerv6.planning.inputs import NAME_LABEL, Desired, Holdings, Identity, NetworkIndex, Observed
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import (
     ForgetSubnet,
@@ -123,14 +123,15 @@ def plan_garbage(
     unclaimed = unclaimed_networks(known, identity, networks)
     for network in unclaimed:
         if network.id in idle:
-            steps.append(RemoveNetwork(network.id, network.name, f"there is no IPv6Network {network.labels.get(NAME)}"))
+            reason = f"there is no IPv6Network {network.labels.get(NAME_LABEL)}"
+            steps.append(RemoveNetwork(network.id, network.name, reason))
         else:
             message = (
                 f"Docker network {network.name} belongs to no resource and is removed when no running container is"
-                " attached; stop them, or run `docker network disconnect`"
+                " attached; stop the attached containers, or detach them with `docker network disconnect`"
             )
             findings.append(Finding(ConditionType.READY, Reason.ENDPOINTS_ATTACHED, message))
-    waiting = {n.labels.get(NAME) for n in unclaimed if n.id not in idle}
+    waiting = {n.labels.get(NAME_LABEL) for n in unclaimed if n.id not in idle}
     for allocation in holdings.allocations:
         if allocation.state is AllocationState.BOUND:
             if allocation.owner not in known.names and allocation.owner not in waiting:
@@ -148,7 +149,7 @@ def unclaimed_networks(known: GarbageInputs, identity: Identity, networks: Netwo
     for network in networks:  # ordered by id, as `own_network` chooses
         if not identity.labelled(network) or network.id in known.kept:
             continue
-        name = network.labels.get(NAME, "")
+        name = network.labels.get(NAME_LABEL, "")
         if name not in known.names or network.id in known.disowned or (network.name, name) in seen:
             unclaimed.append(network)
         seen.add((network.name, name))

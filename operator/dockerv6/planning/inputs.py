@@ -20,11 +20,11 @@ from dockerv6.planning.firewall.port_claims import PortKey
 from dockerv6.planning.plan import Finding
 
 MANAGED_BY = "dockerv6.io/managed-by"
-NAME = "dockerv6.io/name"
-POOL = "dockerv6.io/pool"
+NAME_LABEL = "dockerv6.io/name"
+POOL_LABEL = "dockerv6.io/pool"
 SPEC_HASH = "dockerv6.io/spec-hash"
-INSTALLATION = "dockerv6.io/installation"
-OWN_LABELS = (MANAGED_BY, NAME, POOL, SPEC_HASH, INSTALLATION)
+INSTALLATION_LABEL = "dockerv6.io/installation"
+OWN_LABELS = (MANAGED_BY, NAME_LABEL, POOL_LABEL, SPEC_HASH, INSTALLATION_LABEL)
 """The labels that dockerv6 sets on the networks that it creates."""
 
 POLICY_LABEL = "dockerv6.io/policy"
@@ -39,14 +39,14 @@ class Identity:
     """How this operator recognises its own host state after a restart."""
 
     instance: str = "dockerv6"  # value of the label MANAGED_BY
-    installation: str = ""  # value of the label INSTALLATION; "": networks get none
+    installation: str = ""  # value of INSTALLATION_LABEL; "": networks get none
     mark: int = DEFAULT_MARK  # the bit of the packet mark
     http_port: int | None = None  # the TCP port of its HTTP server; None: it listens on a Unix socket
 
     def labelled(self, network: Network) -> bool:
         """Whether its labels say that this installation created it.
 
-        That is a claim: whoever creates a network can write these labels. See `NetworkIndex.owned`.
+        That is a claim: everyone who creates a network can write these labels. See `NetworkIndex.owned`.
         Networks of former versions have no installation; those of this instance are this installation's. A network that
         could not be decoded is nobody's.
         """
@@ -56,7 +56,7 @@ class Identity:
 
     def is_of_another(self, network: Network) -> bool:
         """Whether another installation of dockerv6 created the network."""
-        return network.labels.get(INSTALLATION, self.installation) != self.installation
+        return network.labels.get(INSTALLATION_LABEL, self.installation) != self.installation
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +193,8 @@ class NetworkIndex:
             self._named.setdefault(network.name, []).append(network)
             if network.bridge is not None:
                 self._bridged.setdefault(network.bridge, []).append(network)
-            if NAME in network.labels:
-                self._made_for.setdefault(network.labels[NAME], []).append(network)
+            if NAME_LABEL in network.labels:
+                self._made_for.setdefault(network.labels[NAME_LABEL], []).append(network)
 
     def __iter__(self) -> Iterator[Network]:
         return iter(self._all)

@@ -17,7 +17,7 @@ from dockerv6.api.policy import IPv6Policy, IPv6PolicySpec
 from dockerv6.api.values import quote
 from dockerv6.dockerd.model import COMPOSE_PROJECT, PROBE_LABEL, Container, Network
 from dockerv6.planning.docker.members import exclusion, is_member
-from dockerv6.planning.inputs import MANAGED_BY, NAME, NETWORK_LABEL, OWN_LABELS, POLICY_LABEL, Identity
+from dockerv6.planning.inputs import MANAGED_BY, NAME_LABEL, NETWORK_LABEL, OWN_LABELS, POLICY_LABEL, Identity
 from dockerv6.planning.policy import PolicyAssignment, eligible, why_not
 
 _OURS = re.compile(r"\s*(?:io\.)?docker-?v?6(?:\.io)?\s*(?:[/.:]|$)", re.IGNORECASE)
@@ -84,7 +84,7 @@ def ignored_labels(networks: Iterable[Network], containers: Iterable[Container],
 def _of_networks(networks: Iterable[Network], inputs: LabelInputs) -> Iterator[str]:
     selected = inputs.selecting_networks()
     for network in sorted(networks, key=lambda each: (each.name, each.id)):
-        made = MANAGED_BY in network.labels and NAME in network.labels  # forged ones are kept, see `garbage`
+        made = MANAGED_BY in network.labels and NAME_LABEL in network.labels  # forged ones are kept, see `garbage`
         if made and not inputs.identity.labelled(network):
             continue  # by another installation, perhaps a newer one
         for key, value in network.labels.items():

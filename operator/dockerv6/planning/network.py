@@ -310,8 +310,8 @@ def _settings_unknown(attached: Iterable[Attachment], why: str) -> Finding | Non
     if not names:
         return None
     message = (
-        f"the Docker network must be recreated ({why}), but how {names} is attached is not known, because it can't be"
-        " inspected; remove the container, or detach it with `docker network disconnect`"
+        f"the Docker network must be recreated ({why}), but the settings with which {names} is attached are unknown,"
+        " because the container can't be inspected; remove the container, or detach it with `docker network disconnect`"
     )
     return Finding(ConditionType.NETWORK_READY, Reason.RECREATE_BLOCKED, message, blocks=False)
 

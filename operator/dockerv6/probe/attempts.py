@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from dockerv6.lib.networking import MINIMUM_MTU
 from dockerv6.probe.packets import (
     ICMPV6,
     TCP,
@@ -27,9 +28,6 @@ from dockerv6.probe.packets import (
 
 OpenSocket = Callable[[int, int, int], socket.socket]
 """Creates a non-blocking socket of a family, type and protocol in some network namespace. Raises `OSError`."""
-
-MINIMUM_MTU = 1280
-"""Bytes that every link must pass (RFC 8200, 5)."""
 
 _SMALL = 64
 _FAR = 64  # the hop limit of hosts

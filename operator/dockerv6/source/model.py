@@ -133,11 +133,11 @@ class Snapshot:
         """The same with other resources in place of those with the same kinds and names."""
         replaced = {(str(each.resource.kind), each.resource.metadata.name) for each in given}
         kept = (r for r in self.resources if (str(r.resource.kind), r.resource.metadata.name) not in replaced)
-        mended = [each for each in self.invalid if (each.kind, each.name) in replaced]
-        past = {diagnostic for each in mended for diagnostic in each.diagnostics}
+        replaced_entries = [each for each in self.invalid if (each.kind, each.name) in replaced]
+        past = {diagnostic for each in replaced_entries for diagnostic in each.diagnostics}
         return replace(
             self,
             resources=(*kept, *given),
-            invalid=tuple(each for each in self.invalid if each not in mended),
+            invalid=tuple(each for each in self.invalid if each not in replaced_entries),
             diagnostics=tuple(each for each in self.diagnostics if each not in past),
         )

@@ -64,7 +64,7 @@ MAX_NODES = 400_000
 MAX_PROBLEMS = 100
 """Errors after which the rest of a file is not read."""
 
-_Node = TypeVar("_Node", bound=NodeEvent)
+_NodeEvent = TypeVar("_NodeEvent", bound=NodeEvent)
 
 _PER_DOCUMENT = 10
 """Nodes that a document costs beside those in it."""
@@ -289,7 +289,7 @@ class _Composer:
                         if key in inner:
                             marks[key] = inner[key]
 
-    def _anchored(self, event: _Node, build: Callable[[_Node], object]) -> object:
+    def _anchored(self, event: _NodeEvent, build: Callable[[_NodeEvent], object]) -> object:
         count, deepest = self._count, self._deepest
         self._deepest = self._depth
         value = build(event)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dockerv6.lib.text import encodable
-from dockerv6.store.model import SUSPENDED, Document, Event, EventType, StoredObject
+from dockerv6.store.model import SUSPENDED, Event, EventType, JsonObject, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, StoreConflict
 from dockerv6.store.tables import decode, encode
 
@@ -21,7 +21,7 @@ class StoreCache:
         self._statuses: dict[ObjectKey, str] = {}  # as JSON text, which takes a fifth of the memory and is rarely read
         self._records: dict[ObjectKey, str] = {}  # by scope and name, as JSON text
 
-    def load(self, objects: Iterable[StoredObject], records: Iterable[tuple[str, str, Document]]) -> None:
+    def load(self, objects: Iterable[StoredObject], records: Iterable[tuple[str, str, JsonObject]]) -> None:
         """Replace the contents; a record is its scope, its name and its value. If that fails, they stay."""
         new = StoreCache()
         new.put(objects)
@@ -67,7 +67,7 @@ class StoreCache:
         """Get a record's JSON text; None when there is none."""
         return self._records.get((scope, name))
 
-    def records(self, scope: str) -> Mapping[str, Document]:
+    def records(self, scope: str) -> Mapping[str, JsonObject]:
         """Get all records of a scope, by name."""
         return {name: decode(self._records[each, name]) for each, name in sorted(self._records) if each == scope}
 
@@ -121,7 +121,7 @@ class MemoryStore:
         self._contents.put(staged.values())
         return tuple(staged.values())
 
-    async def put_status(self, kind: str, name: str, status: Document) -> None:
+    async def put_status(self, kind: str, name: str, status: JsonObject) -> None:
         """Replace an object's status."""
         self._contents.put_status(kind, name, encode(status, sort_keys=True))
 
@@ -152,16 +152,16 @@ class MemoryStore:
         """Delete events last seen before (Unix seconds)."""
         self._events = {key: event for key, event in self._events.items() if event.last_seen >= before}
 
-    async def record(self, scope: str, name: str) -> Document | None:
+    async def record(self, scope: str, name: str) -> JsonObject | None:
         """Get a small durable record."""
         text = self._contents.record(scope, name)
         return None if text is None else decode(text)
 
-    async def records(self, scope: str) -> Mapping[str, Document]:
+    async def records(self, scope: str) -> Mapping[str, JsonObject]:
         """Get all records of a scope, by name."""
         return self._contents.records(scope)
 
-    async def put_record(self, scope: str, name: str, value: Document) -> None:
+    async def put_record(self, scope: str, name: str, value: JsonObject) -> None:
         """Write a record."""
         self._contents.put_record(scope, name, encode(value, sort_keys=True))
 

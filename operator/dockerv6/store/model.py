@@ -18,7 +18,7 @@ SUSPENDED = "suspended"
 RUNNING, SOURCES = "running", "sources"
 """The record with what the daemon reads, by its absolute path the identity of each root; and whether it deletes."""
 
-Document = Mapping[str, object]
+JsonObject = Mapping[str, object]
 """A JSON object."""
 
 
@@ -28,7 +28,7 @@ class StoredObject:
 
     kind: str
     name: str
-    document: Document  # the whole accepted resource: apiVersion, kind, metadata, spec
+    document: JsonObject  # the whole accepted resource: apiVersion, kind, metadata, spec
     digest: str  # of spec and metadata: changes when the user's request changes
     generation: int  # grows with each accepted change of the digest
     file: str  # path of the source file; "" for a resource that the operator created (the default pool)
@@ -37,7 +37,7 @@ class StoredObject:
     missing_since: float | None = None  # when its source first lacked it; a deletion counts after a grace period
     deleting_since: float | None = None  # a tombstone: finalizers run until the object is removed
     problem: str = ""  # why the accepted version is not that of its source; it stays applied
-    status: Document = field(default_factory=dict)
+    status: JsonObject = field(default_factory=dict)
     revision: int = 0  # for compare-and-swap; 0: not written yet
     problem_reason: str = Reason.INVALID_SPEC  # of `problem`: the reason of the condition Accepted
     source_commit: str = ""  # of the Git source that the accepted version was read from; "": it is from a directory

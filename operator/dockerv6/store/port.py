@@ -9,7 +9,7 @@ Errors::
 from collections.abc import Mapping
 from typing import Protocol
 
-from dockerv6.store.model import Document, Event, EventType, StoredObject
+from dockerv6.store.model import Event, EventType, JsonObject, StoredObject
 
 EVENTS_KEPT = 10_000
 """How many events are kept; those with the oldest ``last_seen`` are dropped first."""
@@ -47,7 +47,7 @@ class Store(Protocol):
             StoreConflict: a revision is stale.
         """
 
-    async def put_status(self, kind: str, name: str, status: Document) -> None:
+    async def put_status(self, kind: str, name: str, status: JsonObject) -> None:
         """Replace an object's status; the last writer wins. An absent object is success."""
 
     async def remove(self, kind: str, name: str) -> None:
@@ -62,13 +62,13 @@ class Store(Protocol):
     async def expire_events(self, before: float) -> None:
         """Delete events last seen before (Unix seconds)."""
 
-    async def record(self, scope: str, name: str) -> Document | None:
+    async def record(self, scope: str, name: str) -> JsonObject | None:
         """Get a small durable record, such as a sysctl's prior value (scope "sysctl")."""
 
-    async def records(self, scope: str) -> Mapping[str, Document]:
+    async def records(self, scope: str) -> Mapping[str, JsonObject]:
         """Get all records of a scope, by name."""
 
-    async def put_record(self, scope: str, name: str, value: Document) -> None:
+    async def put_record(self, scope: str, name: str, value: JsonObject) -> None:
         """Write a record."""
 
     async def drop_record(self, scope: str, name: str) -> None:

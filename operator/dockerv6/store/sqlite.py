@@ -15,7 +15,7 @@ from dockerv6.lib.database import CachedTables, Database
 from dockerv6.lib.rows import DecodedRows, last_revision, set_revision, take_revisions
 from dockerv6.lib.text import encodable
 from dockerv6.store.memory import StoreCache
-from dockerv6.store.model import SUSPENDED, Document, Event, EventType, StoredObject
+from dockerv6.store.model import SUSPENDED, Event, EventType, JsonObject, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, StoreConflict, StoreError
 from dockerv6.store.tables import (
     SCHEMA,
@@ -29,7 +29,7 @@ from dockerv6.store.tables import (
     write_object,
 )
 
-_Contents = tuple[DecodedRows[StoredObject], DecodedRows[tuple[str, str, Document]]]
+_StoreContents = tuple[DecodedRows[StoredObject], DecodedRows[tuple[str, str, JsonObject]]]
 
 
 class SqliteStore(CachedTables):
@@ -72,7 +72,7 @@ class SqliteStore(CachedTables):
             raise
         return tuple(written)
 
-    async def put_status(self, kind: str, name: str, status: Document) -> None:
+    async def put_status(self, kind: str, name: str, status: JsonObject) -> None:
         """Replace an object's status; an equal one writes nothing."""
         text = encode(status, sort_keys=True)
         if self._database.idle and self._cache.status(kind, name) in (None, text):
@@ -124,16 +124,16 @@ class SqliteStore(CachedTables):
         """Delete events last seen before (Unix seconds)."""
         await self._execute("DELETE FROM store_events WHERE last_seen < ?", (before,))
 
-    async def record(self, scope: str, name: str) -> Document | None:
+    async def record(self, scope: str, name: str) -> JsonObject | None:
         """Get a small durable record."""
         text = self._cache.record(scope, name)
         return None if text is None else decode(text)
 
-    async def records(self, scope: str) -> Mapping[str, Document]:
+    async def records(self, scope: str) -> Mapping[str, JsonObject]:
         """Get all records of a scope, by name."""
         return self._cache.records(scope)
 
-    async def put_record(self, scope: str, name: str, value: Document) -> None:
+    async def put_record(self, scope: str, name: str, value: JsonObject) -> None:
         """Write a record; an equal one writes nothing."""
         text = encode(value, sort_keys=True)
         if self._database.idle and self._cache.record(scope, name) == text:
@@ -157,10 +157,10 @@ class SqliteStore(CachedTables):
     async def refresh(self) -> None:
         """Read the cache again."""
 
-        def work(connection: sqlite3.Connection) -> _Contents:
+        def work(connection: sqlite3.Connection) -> _StoreContents:
             return select_objects(connection), select_records(connection)
 
-        def on_done(found: _Contents) -> None:
+        def on_done(found: _StoreContents) -> None:
             objects, records = found
             self._cache.load(objects.values, records.values)
             self._problems = (*objects.problems, *records.problems)

@@ -15,7 +15,7 @@ from typing import Any
 from dockerv6.lib.rows import DecodedRows, Row, checked_integer, checked_text, checked_time, decode_rows, integer_or
 from dockerv6.lib.statefile import Schema, read_state
 from dockerv6.lib.text import encodable
-from dockerv6.store.model import PROBLEMS, WARNINGS, Document, Event, EventType, StoredObject, as_unreadable
+from dockerv6.store.model import PROBLEMS, WARNINGS, Event, EventType, JsonObject, StoredObject, as_unreadable
 
 SCHEMA = Schema(
     "store",
@@ -82,7 +82,7 @@ _INSERT_OBJECT = (
 _BY_KIND_AND_NAME = "WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR name = ?2) "
 
 
-def encode(value: Document, *, sort_keys: bool = False) -> str:
+def encode(value: JsonObject, *, sort_keys: bool = False) -> str:
     """Encode as JSON text. With sorted keys, equal values give equal text.
 
     Raises:
@@ -92,7 +92,7 @@ def encode(value: Document, *, sort_keys: bool = False) -> str:
     return encodable(text)  # a message may name an interface whose name is not UTF-8
 
 
-def decode(text: str) -> Document:
+def decode(text: str) -> JsonObject:
     """Decode the result of `encode`.
 
     Raises:
@@ -114,7 +114,7 @@ def _finite(text: str) -> float:
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
-def _decode_column(value: object) -> Document:
+def _decode_column(value: object) -> JsonObject:
     """Decode a column with JSON.
 
     Raises:
@@ -157,7 +157,7 @@ def read_events(path: Path, kind: str | None = None, name: str | None = None) ->
     return found.values if found is not None else ()
 
 
-def read_records(path: Path, scope: str) -> Mapping[str, Document]:
+def read_records(path: Path, scope: str) -> Mapping[str, JsonObject]:
     """Read the records of a scope, by name. Raises as `read_objects` does."""
     found = read_state(path, SCHEMA, select_records)
     return {name: value for each, name, value in found.values if each == scope} if found is not None else {}
@@ -182,7 +182,7 @@ def read_warnings(path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_messages(read_records(path, WARNINGS).values())))
 
 
-def _messages(records: Iterable[Document]) -> Iterator[str]:
+def _messages(records: Iterable[JsonObject]) -> Iterator[str]:
     """The messages in records of problems or warnings."""
     for record in records:
         messages = record.get("messages")
@@ -205,7 +205,7 @@ def select_events(
     return decode_rows("store_events", rows, _to_event)
 
 
-def select_records(connection: sqlite3.Connection) -> DecodedRows[tuple[str, str, Document]]:
+def select_records(connection: sqlite3.Connection) -> DecodedRows[tuple[str, str, JsonObject]]:
     """Select the scope, the name and the value of every record."""
     rows = connection.execute("SELECT scope, name, value FROM store_records")
     return decode_rows("store_records", rows, _to_record, _empty_record)
@@ -269,7 +269,7 @@ def _time_or_epoch(value: object) -> float:
         return 0.0
 
 
-def decode_status(text: object) -> Document:
+def decode_status(text: object) -> JsonObject:
     """Decode the column ``status``; empty if it is damaged: the next reconcile writes it."""
     try:
         return _decode_column(text)
@@ -291,11 +291,11 @@ def _to_event(row: Row) -> Event:
     return Event(kind, name, EventType(type_), reason, message, checked_integer(count), first_seen, last_seen)
 
 
-def _to_record(row: Row) -> tuple[str, str, Document]:
+def _to_record(row: Row) -> tuple[str, str, JsonObject]:
     scope, name, text = row
     return checked_text(scope), checked_text(name), _decode_column(text)
 
 
-def _empty_record(row: Row) -> tuple[str, str, Document]:
+def _empty_record(row: Row) -> tuple[str, str, JsonObject]:
     """A record whose value is damaged reads as empty: that a record exists has a meaning of its own."""
     return checked_text(row[0]), checked_text(row[1]), {}

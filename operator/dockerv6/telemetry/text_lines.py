@@ -1,4 +1,7 @@
-"""Formats of log lines for people and for systemd's journal, with secrets hidden. `json_lines` is that for programs."""
+"""Formats of log lines for people and for systemd's journal, with secrets hidden.
+
+`json_lines` has the format for programs.
+"""
 
 import json
 import logging

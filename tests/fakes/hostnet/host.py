@@ -10,8 +10,8 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.hostnet import sysctl
-from dockerv6.hostnet.links import BRIDGE
 from dockerv6.hostnet.model import (
+    BRIDGE,
     BridgePort,
     ChangeKind,
     ContainerSockets,
@@ -26,9 +26,9 @@ from dockerv6.hostnet.model import (
     interface_sysctl,
 )
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
-from dockerv6.hostnet.sysctl import ACCEPT_ALWAYS
 from tests.fakes.hostnet.kernel import FakePrefixes, FakeSysctls, Notifications
 
+_ACCEPT_ALWAYS = "2"  # of accept_ra: also while forwarding is on
 _NO_ADDRESSES: tuple[object, ...] = ((), frozenset(), frozenset())
 
 
@@ -401,7 +401,7 @@ class FakeHostNet:
             lambda route: (
                 route.protocol is RouteProtocol.RA
                 and route.interface is not None
-                and self._sysctls.read(interface_sysctl(route.interface, "accept_ra")) != ACCEPT_ALWAYS
+                and self._sysctls.read(interface_sysctl(route.interface, "accept_ra")) != _ACCEPT_ALWAYS
             )
         )
 

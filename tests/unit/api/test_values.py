@@ -15,7 +15,7 @@ from dockerv6.api.values import (
     Address6,
     AddressOrPrefix6,
     Duration,
-    Interface,
+    InterfaceField,
     Prefix4,
     Prefix6,
     Subnet6,
@@ -49,8 +49,8 @@ def refused(kind: Any, value: object) -> FieldError:
         (AddressOrPrefix6, "2001:db8::/32", IPv6Network("2001:db8::/32")),
         (Prefix4, "192.0.2.0/24", IPv4Network("192.0.2.0/24")),
         (Address4, "192.0.2.1", IPv4Address("192.0.2.1")),
-        (Interface, "br-0123456789ab", "br-0123456789ab"),
-        (Interface, "eth0.100", "eth0.100"),
+        (InterfaceField, "br-0123456789ab", "br-0123456789ab"),
+        (InterfaceField, "eth0.100", "eth0.100"),
     ],
 )
 def test_text_is_parsed_and_a_parsed_value_is_kept(kind: Any, text: str, value: object) -> None:
@@ -99,10 +99,10 @@ def test_an_address_is_read_as_its_full_length_prefix() -> None:
         (Prefix4, "192.0.2.0", "no prefix length", ""),
         (Prefix4, "192.0.2.0/33", "not an IPv4 prefix", ""),
         (Address4, "fd00::1", "not an IPv4 address", ""),
-        (Interface, "", "interface", ""),
-        (Interface, "a b", "interface", ""),
-        (Interface, "eth0:1", "interface", ""),
-        (Interface, "a-very-long-name", "16 bytes", "shorten it, for example to a-very-long-nam"),
+        (InterfaceField, "", "interface", ""),
+        (InterfaceField, "a b", "interface", ""),
+        (InterfaceField, "eth0:1", "interface", ""),
+        (InterfaceField, "a-very-long-name", "16 bytes", "shorten it, for example to a-very-long-nam"),
         (Duration, 90, "no unit", "write 90s, or another unit: d, h, m, s, ms"),
         (Duration, "1 h", "not a duration", ""),
         (Duration, "-1s", "not a duration", ""),
@@ -120,7 +120,7 @@ def test_an_invalid_value_has_a_remedy(kind: Any, value: object, message: str, r
     "name", ["*", "eth*", "@x", "$x", '"', "\\", "!a", "a+", "a/b", "%d", "\n", "a\n", "\x7f", "é", "a" * 300 + "*"]
 )
 def test_an_interface_name_has_letters_digits_and_three_other_characters(name: str) -> None:
-    finding = refused(Interface, name)
+    finding = refused(InterfaceField, name)
     assert "use letters, digits, '_', '.' and '-'" in finding.message
     assert len(finding.message) < 200
     assert "eth0" in finding.remedy
@@ -128,7 +128,7 @@ def test_an_interface_name_has_letters_digits_and_three_other_characters(name: s
 
 @pytest.mark.parametrize("name", [".", "..", "all", "default"])
 def test_names_that_the_kernel_uses_itself_are_no_interface(name: str) -> None:
-    assert "reserved by the kernel" in refused(Interface, name).message
+    assert "reserved by the kernel" in refused(InterfaceField, name).message
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dockerv6.cli.main import main
 from dockerv6.ipam.sqlite import SqliteLedger
 from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.lib.timeformat import rfc3339
-from dockerv6.store.model import PROBLEMS, RUNNING, SOURCES, SUSPENDED, Document, EventType, StoredObject
+from dockerv6.store.model import PROBLEMS, RUNNING, SOURCES, SUSPENDED, EventType, JsonObject, StoredObject
 from dockerv6.store.sqlite import SqliteStore
 
 NOW = 1_700_000_000.0
@@ -130,8 +130,8 @@ class Daemon:
 
         self._with_store(write)
 
-    def record(self, scope: str, name: str) -> Document | None:
-        found: list[Document | None] = []
+    def record(self, scope: str, name: str) -> JsonObject | None:
+        found: list[JsonObject | None] = []
 
         async def read(store: SqliteStore) -> None:
             found.append(await store.record(scope, name))
@@ -161,7 +161,7 @@ class Daemon:
 
 
 def stored(
-    name: str = "blog", kind: str = NETWORK, *, status: Document | None = None, **fields: object
+    name: str = "blog", kind: str = NETWORK, *, status: JsonObject | None = None, **fields: object
 ) -> StoredObject:
     """A resource that was accepted two hours ago."""
     metadata: dict[str, object] = {"name": name}
@@ -195,7 +195,7 @@ def condition(type_: str, status: str, reason: str, message: str = "so it is", a
     }
 
 
-def ready(status: str = "True", *, observed: int = 1, reason: str = "ReconcileSucceeded", **more: object) -> Document:
+def ready(status: str = "True", *, observed: int = 1, reason: str = "ReconcileSucceeded", **more: object) -> JsonObject:
     """A status with the condition Ready."""
     return {"observedGeneration": observed, "conditions": [condition("Ready", status, reason)], **more}
 

@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.controller.host import FIREWALL, FORWARDING, HOST_FILTER, reconcile
+from dockerv6.controller.host import FIREWALL, FORWARDING_KEY, HOST_FILTER, reconcile
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.hostnet.model import Interface
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
-from dockerv6.planning.host.sysctls import FORWARDING as SYSCTL
+from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.reconciler.handler import Key, TemporaryError
 from tests.simulation.coupled import OUR_TABLE
 from tests.simulation.resources import network, policy
@@ -154,27 +154,27 @@ async def test_a_firewall_that_fails_is_tried_again(error: Exception, delay: flo
 
 async def test_forwarding_is_turned_on_again_after_its_guards() -> None:
     bench = await made("a")
-    bench.host.net.change_sysctl(SYSCTL, "0")
+    bench.host.net.change_sysctl(FORWARDING, "0")
     eth0 = (await bench.host.net.interfaces())[0]
     bench.host.net.add_interface(replace(eth0, autoconfigured=True))
-    await reconcile(FORWARDING, bench.context)
+    await reconcile(FORWARDING_KEY, bench.context)
     assert bench.host.net.writes[-2:] == [("net/ipv6/conf/eth0/accept_ra", "2"), ("net/ipv6/conf/all/forwarding", "1")]
     assert set(bench.context.unreported_repairs) == {"a"}
 
 
 async def test_a_host_without_networks_is_not_made_to_forward() -> None:
     bench = await made()
-    bench.host.net.change_sysctl(SYSCTL, "0")
-    await reconcile(FORWARDING, bench.context)
+    bench.host.net.change_sysctl(FORWARDING, "0")
+    await reconcile(FORWARDING_KEY, bench.context)
     assert bench.host.net.writes == []
 
 
 async def test_a_host_that_denies_is_tried_again() -> None:
     bench = await made("a")
-    bench.host.net.change_sysctl(SYSCTL, "0")
+    bench.host.net.change_sysctl(FORWARDING, "0")
     bench.host.net.deny()
     with pytest.raises(TemporaryError) as failed:
-        await reconcile(FORWARDING, bench.context)
+        await reconcile(FORWARDING_KEY, bench.context)
     assert isinstance(failed.value.__cause__, HostNetPermissionError)
 
 

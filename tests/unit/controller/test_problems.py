@@ -3,7 +3,7 @@ import pytest
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.problems import OpenProblems
 from dockerv6.store.memory import MemoryStore
-from dockerv6.store.model import PROBLEMS, WARNINGS, Document
+from dockerv6.store.model import PROBLEMS, WARNINGS, JsonObject
 from dockerv6.store.port import StoreError
 from tests.fakes.clock import FakeClock
 
@@ -67,7 +67,7 @@ class FullStore(MemoryStore):
         if self.full:
             raise StoreError("disk full")
 
-    async def put_record(self, scope: str, name: str, value: Document) -> None:
+    async def put_record(self, scope: str, name: str, value: JsonObject) -> None:
         self._write()
         await super().put_record(scope, name, value)
 

@@ -6,7 +6,7 @@ from dockerv6.api.conditions import Reason
 from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.cli.state import condition_of
 from dockerv6.reconciler.handler import Key
-from dockerv6.store.model import SUSPENDED, Document
+from dockerv6.store.model import SUSPENDED, JsonObject
 from tests.simulation.preview import preview
 from tests.simulation.resources import network, pool
 from tests.world import Host
@@ -107,7 +107,7 @@ async def test_what_its_file_suspends_is_deleted_and_leaves_its_network() -> Non
 
 
 @pytest.mark.parametrize("record", [{"since": 1.0}, {"since": 1.0, "created": 1.0}], ids=["of no object", "of another"])
-async def test_the_next_resource_of_the_name_is_not_suspended(record: Document) -> None:
+async def test_the_next_resource_of_the_name_is_not_suspended(record: JsonObject) -> None:
     """The command line may record a suspension while the daemon removes the object."""
     host = Host()
     host.files.write(network("other"))
@@ -127,7 +127,7 @@ async def test_the_next_resource_of_the_name_is_not_suspended(record: Document) 
 
 
 @pytest.mark.parametrize("record", [{"since": 1.0}, {"since": 1.0, "created": 1.0}], ids=["of no object", "of another"])
-async def test_a_start_drops_the_suspensions_of_objects_that_are_gone(record: Document) -> None:
+async def test_a_start_drops_the_suspensions_of_objects_that_are_gone(record: JsonObject) -> None:
     host = Host()
     host.files.write(network("blog" if "created" in record else "other"))
     async with host.running() as at_work:

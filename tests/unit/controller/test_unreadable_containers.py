@@ -89,7 +89,7 @@ async def test_no_recreation_loses_what_was_never_known() -> None:
     assert await host.ready("blog") == ("False", "RecreateBlocked")
     condition = await host.condition("blog", "NetworkReady")
     assert condition is not None
-    assert "how db is attached is not known" in condition.message
+    assert "the settings with which db is attached are unknown" in condition.message
     host.engine.unreadable.clear()
     await again(bench)
     assert await host.ready("blog") == READY

@@ -98,7 +98,7 @@ def test_an_invalid_name_is_ignored_and_said(line: str, tmp_path: Path, caplog: 
     before = dict(environment)
     file.apply()
     assert environment == {**before, "DOCKERV6_RESYNC": "5m", "DOCKERV6_LISTEN": "none"}
-    assert "is no name of a variable" in caplog.text
+    assert "is not a valid variable name" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"DOCKERV6_RESYNC=5m\nX=\xff\n", b"DOCKERV6_RESYNC=5m\nX=a\0b\n"])

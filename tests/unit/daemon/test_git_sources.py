@@ -80,7 +80,7 @@ async def test_resources_carry_their_commit(host: Host, followed: Settings, remo
         assert events == [
             f"generation 1 is from commit {first}",
             f"generation 2 is from commit {second}",
-            f"it is not in commit {third} any more, and is deleted",
+            f"the resource is no longer in commit {third}, and is deleted",
         ]
         (name,) = {event.name for event in await it.context.store.events() if event.reason == "CommitCheckedOut"}
         checked_out = [event.message for event in await it.context.store.events("Source", name)]

@@ -198,8 +198,8 @@ def test_the_only_owner_may_divide_a_small_pool_again() -> None:
 def test_skips_prefixes_longer_than_requested() -> None:
     long = IPv6Network("fd00:9::/80")
 
-    assert choose(request(prefixes=(long,))) == PrefixTooShort("default", 64, 80)
-    assert choose(request(prefixes=())) == PrefixTooShort("default", 64, None)
+    assert choose(request(prefixes=(long,))) == PrefixTooShort("default", 64)
+    assert choose(request(prefixes=())) == PrefixTooShort("default", 64)
     assert chosen(request(prefixes=(long, POOL))).subnet_of(POOL)
 
 

@@ -7,7 +7,15 @@ import pytest
 
 from dockerv6.dockerd.model import COMPOSE_PROJECT, PROBE_LABEL, Container, ContainerEndpoint, Network
 from dockerv6.planning import labels
-from dockerv6.planning.inputs import INSTALLATION, MANAGED_BY, NAME, NETWORK_LABEL, POLICY_LABEL, SPEC_HASH, Identity
+from dockerv6.planning.inputs import (
+    INSTALLATION_LABEL,
+    MANAGED_BY,
+    NAME_LABEL,
+    NETWORK_LABEL,
+    POLICY_LABEL,
+    SPEC_HASH,
+    Identity,
+)
 from dockerv6.planning.labels import MAX_REPORTED, MORE, LabelInputs, claimed_networks, ignored_labels
 from dockerv6.planning.policy import assign_networks
 from tests.simulation.resources import network, policy
@@ -155,12 +163,13 @@ def test_a_label_that_a_selector_has_is_one_with_an_effect() -> None:
 def test_labels_that_dockerv6_sets_are_reported_only_where_it_did_not() -> None:
     assert ignored(live(desired())) == ()
     theirs = replace(
-        live(desired()), labels={MANAGED_BY: "dockerv6", NAME: "x", INSTALLATION: "other", POLICY_LABEL: "x"}
+        live(desired()),
+        labels={MANAGED_BY: "dockerv6", NAME_LABEL: "x", INSTALLATION_LABEL: "other", POLICY_LABEL: "x"},
     )
     assert ignored(theirs) == ()  # of another installation
     assert "only dockerv6 sets it" in of_network(MANAGED_BY, "dockerv6")
     assert "only dockerv6 sets it" in of_container(SPEC_HASH)
-    forged = replace(SHOP, labels={MANAGED_BY: "dockerv6", NAME: "x", POLICY_LABEL: "web"})
+    forged = replace(SHOP, labels={MANAGED_BY: "dockerv6", NAME_LABEL: "x", POLICY_LABEL: "web"})
     (found,) = ignored(forged)
     assert "the network has an IPv6Network, which says what applies to it" in found
 

@@ -20,7 +20,7 @@ from dockerv6.cli.options import (
     with_settings,
 )
 from dockerv6.cli.printers.table import plain
-from dockerv6.cli.selection import full_name
+from dockerv6.cli.selection import ResourceKey, full_name
 from dockerv6.cli.state import BlockingClock, StateDirectory, condition_of, conditions_of
 from dockerv6.daemon.settings import Settings
 from dockerv6.store.lock import AlreadyRunning
@@ -28,8 +28,6 @@ from dockerv6.store.model import StoredObject
 
 if TYPE_CHECKING:
     from dockerv6.source.model import Snapshot
-
-Key = tuple[str, str]
 
 
 class ResourceResult(Protocol):
@@ -235,7 +233,7 @@ def apply_statuses(snapshot: "Snapshot", stored: Iterable[StoredObject]) -> tupl
     return tuple(found)
 
 
-def _status_of_file(key: Key, digest: str, stored: StoredObject | None) -> ApplyStatus:
+def _status_of_file(key: ResourceKey, digest: str, stored: StoredObject | None) -> ApplyStatus:
     if stored is None or stored.digest != digest or stored.problem or stored.deleting_since is not None:
         return _in_progress(key, "the daemon has not read its file yet")
     if stored.status.get("observedGeneration") != stored.generation:
@@ -256,5 +254,5 @@ def _status_of_deleted(stored: StoredObject) -> ApplyStatus:
     return ApplyStatus(stored.kind, stored.name, ready=False, reason=reason, message=message, final=bool(held))
 
 
-def _in_progress(key: Key, message: str) -> ApplyStatus:
+def _in_progress(key: ResourceKey, message: str) -> ApplyStatus:
     return ApplyStatus(*key, ready=False, reason=Reason.PROGRESSING, message=message, final=False)

@@ -19,6 +19,7 @@ from dockerv6.cli.options import (
 )
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import (
+    ResourceKey,
     ResourceRef,
     complete,
     full_name,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
     from dockerv6.source.resource_files import ResourceFiles
     from dockerv6.store.model import StoredObject
-
-Key = tuple[str, str]
 
 _GRACE = 5.0  # seconds until the daemon takes a missing file for a deletion, `planning.admission.PruneRules`
 
@@ -144,7 +143,7 @@ def command(
             wait_for(state, clock, tuple(found), AwaitedState(DELETE), timeout or None, look)
 
 
-def _stored(state: StateDirectory) -> "Mapping[Key, StoredObject]":
+def _stored(state: StateDirectory) -> "Mapping[ResourceKey, StoredObject]":
     """All resources as the daemon knows them."""
     try:
         return {(each.kind, each.name): each for each in state.objects()}
@@ -152,7 +151,7 @@ def _stored(state: StateDirectory) -> "Mapping[Key, StoredObject]":
         return {}
 
 
-def _refuse_suspended(state: StateDirectory, keys: "list[Key]") -> None:
+def _refuse_suspended(state: StateDirectory, keys: "list[ResourceKey]") -> None:
     """Refuse to delete what `dockerv6 suspend` suspended: its deletion would wait until it is resumed."""
     suspended = state.records(SUSPENDED) if keys else {}
     for kind, name in keys:
@@ -162,12 +161,12 @@ def _refuse_suspended(state: StateDirectory, keys: "list[Key]") -> None:
 
 
 def _look(
-    clock: BlockingClock, before: "Mapping[Key, StoredObject]", describe: "Callable[[StoredObject], str]"
-) -> "Callable[[Mapping[Key, StoredObject]], None]":
+    clock: BlockingClock, before: "Mapping[ResourceKey, StoredObject]", describe: "Callable[[StoredObject], str]"
+) -> "Callable[[Mapping[ResourceKey, StoredObject]], None]":
     """A function that ends the wait if it would last for ever, and says why it lasts longer than the grace period."""
-    started, said = clock.monotonic(), dict[Key, str]()
+    started, said = clock.monotonic(), dict[ResourceKey, str]()
 
-    def look(left: "Mapping[Key, StoredObject]") -> None:
+    def look(left: "Mapping[ResourceKey, StoredObject]") -> None:
         for key, stored in left.items():
             obstacle = _obstacle(stored, before.get(key))
             if obstacle:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from textwrap import wrap
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,7 +12,8 @@ from dockerv6.api.kinds import GROUP, KINDS, VERSION, KindInfo
 from dockerv6.cli.options import ExampleCommand
 from dockerv6.cli.selection import parse_kind
 
-Schema = Mapping[str, object]
+if TYPE_CHECKING:
+    from dockerv6.api.crd import JsonSchema
 
 _WIDTH = 100
 _MAX_DEPTH = 32
@@ -53,7 +54,7 @@ def command(*, path: str, recursive: bool) -> None:
         click.echo(line)
 
 
-def explanation(info: KindInfo, path: str, schema: Schema, *, recursive: bool) -> Iterator[str]:
+def explanation(info: KindInfo, path: str, schema: "JsonSchema", *, recursive: bool) -> Iterator[str]:
     """The lines, with kubectl's headings."""
     yield from (f"GROUP:      {GROUP}", f"KIND:       {info.kind}", f"VERSION:    {VERSION}", "")
     names = path.split(".")[1:]
@@ -73,14 +74,14 @@ def explanation(info: KindInfo, path: str, schema: Schema, *, recursive: bool) -
         yield from (*_text(field, "    "), "")
 
 
-def _tree(fields: Mapping[str, Schema], indent: str, depth: int) -> Iterator[str]:
+def _tree(fields: "Mapping[str, JsonSchema]", indent: str, depth: int) -> Iterator[str]:
     for name, field in fields.items():
         yield f"{indent}{name}\t<{_type(field)}>{_required(field)}"
         if depth < _MAX_DEPTH:
             yield from _tree(_fields(field), f"{indent}  ", depth + 1)
 
 
-def _resolve(path: str) -> tuple[KindInfo, Schema]:
+def _resolve(path: str) -> "tuple[KindInfo, JsonSchema]":
     """The kind, and the schema of the kind or of one of its fields.
 
     Raises:
@@ -101,7 +102,7 @@ def _resolve(path: str) -> tuple[KindInfo, Schema]:
     return info, schema
 
 
-def _kind_schema(info: KindInfo) -> Schema:
+def _kind_schema(info: KindInfo) -> "JsonSchema":
     from dockerv6.api.crd import status_schema, structural  # noqa: PLC0415 - loads the models
     from dockerv6.api.scheme import MODELS  # noqa: PLC0415 - as above
 
@@ -112,40 +113,40 @@ def _kind_schema(info: KindInfo) -> Schema:
         "apiVersion": text | {"description": f"Always {GROUP}/{VERSION}."},
         "kind": text | {"description": f"Always {info.kind}."},
     }
-    properties = {**envelope, **cast("Mapping[str, Schema]", whole["properties"]), "status": status}
+    properties = {**envelope, **cast("Mapping[str, JsonSchema]", whole["properties"]), "status": status}
     return {**whole, "properties": properties, "required": ["apiVersion", "kind", "metadata"]}
 
 
-def _fields(schema: Schema) -> dict[str, Schema]:
+def _fields(schema: "JsonSchema") -> "dict[str, JsonSchema]":
     """The fields of a mapping, or of the items of a list, each with whether it is required."""
-    inner = cast("Schema", schema.get("items", schema))
+    inner = cast("JsonSchema", schema.get("items", schema))
     required = cast("list[str]", inner.get("required", []))
-    properties = cast("Mapping[str, Schema]", inner.get("properties", {}))
+    properties = cast("Mapping[str, JsonSchema]", inner.get("properties", {}))
     return {name: {**field, "x-required": name in required} for name, field in properties.items()}
 
 
-def _type(schema: Schema) -> str:
+def _type(schema: "JsonSchema") -> str:
     """``string``, ``[]Object``, ``map[string]string``."""
     if "items" in schema:
-        return f"[]{_type(cast('Schema', schema['items']))}"
+        return f"[]{_type(cast('JsonSchema', schema['items']))}"
     if "additionalProperties" in schema:
-        return f"map[string]{_type(cast('Schema', schema['additionalProperties']))}"
+        return f"map[string]{_type(cast('JsonSchema', schema['additionalProperties']))}"
     kind = str(schema.get("type", "any"))
     return "Object" if kind == "object" else kind
 
 
-def _required(schema: Schema) -> str:
+def _required(schema: "JsonSchema") -> str:
     return " -required-" if schema.get("x-required") else ""
 
 
-def _enum(schema: Schema, indent: str) -> Iterator[str]:
-    values = schema.get("enum", cast("Schema", schema.get("items", {})).get("enum"))
+def _enum(schema: "JsonSchema", indent: str) -> Iterator[str]:
+    values = schema.get("enum", cast("JsonSchema", schema.get("items", {})).get("enum"))
     if isinstance(values, list):
         yield f"{indent}enum: {', '.join(map(str, values))}"
 
 
-def _text(schema: Schema, indent: str) -> list[str]:
-    inner = cast("Schema", schema.get("items", {}))
+def _text(schema: "JsonSchema", indent: str) -> list[str]:
+    inner = cast("JsonSchema", schema.get("items", {}))
     described = schema.get("description") or inner.get("description") or "<no description>"
     text = " ".join(str(described).replace("`", "").split())
     return wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)

@@ -11,7 +11,15 @@ from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import RESOURCE_FORMATS, ResourcePrinter, TableOptions, document
 from dockerv6.cli.printers.outputs import Output, OutputType, rendered, sorted_by
 from dockerv6.cli.printers.table import plain
-from dockerv6.cli.selection import ResourceRef, complete, labels_of, not_found, parse_references, parse_selector
+from dockerv6.cli.selection import (
+    ResourceKey,
+    ResourceRef,
+    complete,
+    labels_of,
+    not_found,
+    parse_references,
+    parse_selector,
+)
 from dockerv6.cli.state import BlockingClock, StateDirectory, warn_if_stale
 from dockerv6.store.model import StoredObject
 
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     from dockerv6.api.kinds import KindInfo
 
 Matches = Callable[[Mapping[str, str]], bool]
-Found = tuple[StoredObject, ...]
+Selected = tuple[StoredObject, ...]
 
 EVENTS = frozenset({"events", "event", "ev"})
 """kubectl's names of events, which the verb ``events`` shows."""
@@ -100,7 +108,7 @@ def command(
         }
         useless = [option for option, value in given.items() if value]
         if useless:
-            raise click.UsageError(f"events have no labels and one kind: leave out {', '.join(useless)}")
+            raise click.UsageError(f"events have no labels, and all are of one kind: remove {', '.join(useless)}")
         ctx.invoke(
             events.command,
             wanted=wanted[1:],
@@ -134,12 +142,12 @@ def command(
 
 def _read(
     state: StateDirectory, references: tuple[ResourceRef, ...], matches: Matches, *, missing_is_error: bool = True
-) -> Found:
+) -> Selected:
     """The referenced resources. A name that does not exist is an error, even when labels would exclude it."""
     only = references[0] if len(references) == 1 else None
     stored = state.objects(only.info.kind, only.name) if only else state.objects()
     by_key = {(each.kind, each.name): each for each in stored}
-    found: dict[tuple[str, str], StoredObject] = {}
+    found: dict[ResourceKey, StoredObject] = {}
     for ref in references:
         kind, name = ref.info.kind, ref.name
         if name is not None and (kind, name) not in by_key and missing_is_error:
@@ -153,7 +161,7 @@ def _many(references: tuple[ResourceRef, ...]) -> bool:
 
 
 def _show(
-    found: Found, references: tuple[ResourceRef, ...], output: Output, printer: ResourcePrinter, now: float
+    found: Selected, references: tuple[ResourceRef, ...], output: Output, printer: ResourcePrinter, now: float
 ) -> None:
     if output.whole:
         named = len(references) == 1 and references[0].name is not None
@@ -183,7 +191,7 @@ def _follow(
     kinds: dict[str, KindInfo] = {ref.info.kind: ref.info for ref in references}
     _read(state, references, matches)  # an error for a name that does not exist at the start
 
-    def read() -> dict[tuple[str, str], StoredObject]:
+    def read() -> dict[ResourceKey, StoredObject]:
         names = {(ref.info.kind, ref.name) for ref in references}
         return {
             (each.kind, each.name): each
@@ -191,7 +199,7 @@ def _follow(
             if names & {(each.kind, None), (each.kind, each.name)} and matches(labels_of(each))
         }
 
-    before: dict[tuple[str, str], StoredObject] = {}
+    before: dict[ResourceKey, StoredObject] = {}
     for present in state.watch(read, clock):
         for kind, info in kinds.items():
             changed = [each for key, each in present.items() if key[0] == kind and before.get(key) != each]

@@ -14,7 +14,7 @@ from dockerv6.cli.state import StateDirectory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dockerv6.store.model import Document, StoredObject
+    from dockerv6.store.model import JsonObject, StoredObject
 
 
 @click.command(
@@ -62,7 +62,7 @@ def _show(resources: "list[StoredObject]", networks: tuple[str, ...], now: float
         click.echo(f"Docker networks that belong to no resource: {plain(', '.join(networks))}")
 
 
-def _names(record: "Document | None") -> tuple[str, ...]:
+def _names(record: "JsonObject | None") -> tuple[str, ...]:
     names = (record or {}).get("names")
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
@@ -79,7 +79,7 @@ def _row(stored: "StoredObject", now: float) -> list[str]:
     ]
 
 
-def _store_confirmation(file: Path, confirmed: "Mapping[str, Document]") -> None:
+def _store_confirmation(file: Path, confirmed: "Mapping[str, JsonObject]") -> None:
     """Store what is confirmed. The daemon may be running."""
     import asyncio  # noqa: PLC0415 - only a confirmation writes
 

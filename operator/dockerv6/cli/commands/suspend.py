@@ -111,7 +111,7 @@ def write_records(settings: Settings, selected: tuple[StoredObject, ...], *, sin
 
 
 def tell_daemon(settings: Settings, selected: tuple[StoredObject, ...]) -> None:
-    """Have the running daemon take over what was recorded. Says it if there is none, or if it can't be told."""
+    """Have the running daemon take over what was recorded. Prints a message if none runs or it can't be notified."""
     if StateDirectory(Path(settings.state_dir)).daemon() is None:
         click.echo("no dockerv6 is running: this takes effect when it is started", err=True)
         return
@@ -126,4 +126,7 @@ def tell_daemon(settings: Settings, selected: tuple[StoredObject, ...]) -> None:
     except click.UsageError as error:
         problem = error.message
     if problem:
-        click.echo(f"Warning: the daemon can't be told now ({plain(problem)}); it notices at its next resync", err=True)
+        click.echo(
+            f"Warning: the daemon could not be notified ({plain(problem)}); the change takes effect at its next resync",
+            err=True,
+        )

@@ -5,14 +5,12 @@ from importlib.metadata import version
 import click
 
 from dockerv6.cli.options import ExampleCommand, setting_option
-from dockerv6.cli.printers.objects import encode
+from dockerv6.cli.printers.objects import Json, encode
 from dockerv6.cli.printers.table import plain
 from dockerv6.daemon.settings import Settings
 
 _TIMEOUT = 5.0  # seconds
 _OK = 200
-
-Json = dict[str, object]
 
 
 @click.command(

@@ -16,13 +16,20 @@ from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_opt
 from dockerv6.cli.printers.jsonpath import parse_path, value_text
 from dockerv6.cli.printers.objects import document
 from dockerv6.cli.printers.table import plain
-from dockerv6.cli.selection import ResourceRef, complete, full_name, parse_kind, parse_references, short_name
+from dockerv6.cli.selection import (
+    ResourceKey,
+    ResourceRef,
+    complete,
+    full_name,
+    parse_kind,
+    parse_references,
+    short_name,
+)
 from dockerv6.cli.state import BlockingClock, StateDirectory, condition_of, conditions_of, problem_summary
 from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.store.model import StoredObject
 
-Key = tuple[str, str]
-Objects = Mapping[Key, StoredObject]
+Objects = Mapping[ResourceKey, StoredObject]
 
 STATUSES = ("True", "False", "Unknown")
 
@@ -234,8 +241,8 @@ def wait_for(
     references: tuple[ResourceRef, ...],
     awaiting: AwaitedState,
     timeout: float | None,
-    look: Callable[[Mapping[Key, StoredObject]], None] = lambda _: None,
-) -> Mapping[Key, StoredObject | None]:
+    look: Callable[[Mapping[ResourceKey, StoredObject]], None] = lambda _: None,
+) -> Mapping[ResourceKey, StoredObject | None]:
     """Wait until all resources have reached a state. Returns them.
 
     Args:
@@ -249,7 +256,7 @@ def wait_for(
     Raises:
         click.ClickException: the time is over; the message says what each of the others is like.
     """
-    awaited: list[Key] = []
+    awaited: list[ResourceKey] = []
     present: Objects = {}
     daemon: int | None = None
     for present in state.watch(
@@ -257,7 +264,7 @@ def wait_for(
     ):
         awaited = _keys(references, present, awaited if awaiting.deletion else [])
         daemon = state.daemon()
-        current = daemon is not None or awaiting.deletion  # what no daemon keeps up may be true no more
+        current = daemon is not None or awaiting.deletion  # without a daemon, the stored state may be outdated
         if (awaited or awaiting.deletion) and current and all(awaiting.met(present.get(key)) for key in awaited):
             return {key: present.get(key) for key in awaited}
         look({key: present[key] for key in awaited if key in present and not awaiting.met(present[key])})
@@ -305,7 +312,7 @@ def _reader(state: StateDirectory, awaiting: AwaitedState) -> Callable[[], Objec
     return read
 
 
-def _keys(references: tuple[ResourceRef, ...], present: Objects, before: list[Key]) -> list[Key]:
+def _keys(references: tuple[ResourceRef, ...], present: Objects, before: list[ResourceKey]) -> list[ResourceKey]:
     """The resources to wait for: named ones, of whole kinds the present ones, and those from before."""
     keys = dict.fromkeys(before)
     for ref in references:

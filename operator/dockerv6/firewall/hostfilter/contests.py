@@ -94,8 +94,8 @@ class Contests:
         if len(times) >= MOST:
             known.conceded |= {rule}
             logger.warning(
-                "another program puts its rule `-A %s %s` (%s) back whenever dockerv6's accept rule is moved because of"
-                " it; the accept rule is no longer moved for it, until it is deleted once or dockerv6 is restarted",
+                "another program adds its rule `-A %s %s` (%s) again each time dockerv6 moves its accept rule behind"
+                " it. dockerv6 leaves the accept rule where it is until that rule is deleted or dockerv6 is restarted",
                 name,
                 rule,
                 variant,

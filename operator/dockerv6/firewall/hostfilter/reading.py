@@ -19,7 +19,7 @@ from dockerv6.firewall.nftables.session import ABSENT
 from dockerv6.firewall.nftables.sets import name_of
 from dockerv6.firewall.port import FirewallBusy, FirewallError
 from dockerv6.firewall.walk import legacy
-from dockerv6.firewall.walk.chains import BaseChain, Evidence, FilterTable, Lookup, Place, WalkRule
+from dockerv6.firewall.walk.chains import BaseChain, Evidence, FilterTable, Lookup, TableChain, WalkRule
 from dockerv6.firewall.walk.evaluator import Walk
 from dockerv6.firewall.walk.machine import NftWalkRule
 from dockerv6.firewall.walk.packet import Flow, Paths
@@ -41,9 +41,6 @@ _XTABLES = frozenset({FILTER, MANGLE, NAT, "raw", "security"})
 
 _TABLE_NAME, _TABLE_FLAGS, _DORMANT = 1, 2, 0x1  # NFTA_TABLE_*, NFT_TABLE_F_DORMANT
 _RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE, _SET_TABLE = 1, 2, 3, 1  # NFTA_RULE_*, NFTA_SET_TABLE
-
-_Key = tuple[int, str]
-"""A table: family and name."""
 
 
 @dataclass(slots=True)
@@ -213,7 +210,7 @@ class PacketWalk:
 
     reader: FilterReader = field(default_factory=FilterReader)
     _scene: object = None
-    _verdicts: dict[Flow, tuple[FlowVerdict, tuple[Place | Lookup, ...]]] = field(default_factory=dict)
+    _verdicts: dict[Flow, tuple[FlowVerdict, tuple[TableChain | Lookup, ...]]] = field(default_factory=dict)
     _evidence: Evidence = field(default_factory=Evidence)
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from ipaddress import IPv6Network
 from dockerv6.firewall.hostfilter.drops import is_accept_rule
 from dockerv6.firewall.hostfilter.place import FORWARD, USER
 from dockerv6.firewall.model import DEFAULT_MARK, FilterVariant
+from dockerv6.firewall.walk.chains import TableChain
 from dockerv6.firewall.xtables.rule import FILTER, NAT, NOT, ListedRule, XtablesChain, XtablesRule
 
 DOCKER = "DOCKER"
@@ -25,10 +26,7 @@ _ENGINE_FORWARD = (FILTER, "DOCKER-FORWARD")
 _UNIQUE_LOCAL = IPv6Network("fc00::/7")
 """It serves networks in this prefix only (state.go)."""
 
-Place = tuple[str, str]
-"""A chain, by table and name."""
-
-FilterTables = Mapping[Place, XtablesChain]
+FilterTables = Mapping[TableChain, XtablesChain]
 """The chains of the tables filter and nat of one variant."""
 
 Form = tuple[str, str, str, frozenset[str]]
@@ -94,7 +92,7 @@ class IPv6NatRules:
 
     variant: FilterVariant
     rules: tuple[ListedRule, ...]
-    chains: tuple[Place, ...]
+    chains: tuple[TableChain, ...]
     networks: tuple[str, ...]
     engine_rules: bool
 
@@ -124,7 +122,7 @@ def find_rules(tables: FilterTables, variant: FilterVariant) -> IPv6NatRules | N
         return None
     networks = {_bridge(each.rule) for each in rules if form(each) in OWN}
     theirs = {each for each in rules if form(each) in OWN}
-    chains: list[Place] = []
+    chains: list[TableChain] = []
     modern = _ENGINE_FORWARD in tables
     engine_rules = modern or _has_engine_order(tables) or any(form(each) in ENGINE for each in rules)
     if modern:
@@ -182,7 +180,7 @@ def _rules(tables: FilterTables, chain: str) -> tuple[ListedRule, ...]:
     return tables[FILTER, chain].rules if (FILTER, chain) in tables else ()
 
 
-def _places(listed: ListedRule) -> set[Place]:
+def _places(listed: ListedRule) -> set[TableChain]:
     return {(listed.table, listed.chain), (listed.table, listed.rule.target_name)}
 
 

@@ -126,7 +126,7 @@ _NAMES = frozenset({Field.IIF, Field.OIF, Field.IIF_KIND, Field.OIF_KIND})
 
 @dataclass(frozen=True, slots=True)
 class AnonymousSet:
-    """The values that a rule compares a field with, of which there are several: a set that belongs to the rule."""
+    """Several values that a rule compares a field with: an anonymous set of that rule."""
 
     field: Field
     values: tuple[bytes, ...]

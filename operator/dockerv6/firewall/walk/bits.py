@@ -6,7 +6,7 @@ from functools import lru_cache, reduce
 from operator import and_
 
 Answer = bool | None
-"""None: it can't be told."""
+"""None: unknown."""
 
 
 def every(*answers: Answer) -> Answer:

@@ -45,7 +45,7 @@ class RuleOutcome:
     doubt: str = ""
 
 
-Place = tuple[str, str]
+TableChain = tuple[str, str]
 """Table and chain."""
 
 Lookup = tuple[str, str, Bits | None]
@@ -77,7 +77,7 @@ class FilterTable:
         return intern(f"{self.family} {self.name} ({self.variant})")
 
     def find(self, name: str, key: Bits | None) -> Found:
-        """Look up as much of a key as a set has; in one that was not read, it can't be told.
+        """Look up as much of a key as a set has; in one that was not read, the answer is unknown.
 
         Without a key, the first elements are found.
         """
@@ -104,7 +104,7 @@ class Reliance:
         added: table and name of sets to which packets of the flow were added.
     """
 
-    chains: dict[Place, Sequence[WalkRule]] = field(default_factory=dict)
+    chains: dict[TableChain, Sequence[WalkRule]] = field(default_factory=dict)
     lookups: dict[Lookup, Found] = field(default_factory=dict)
     named: set[IPv6Address] = field(default_factory=set)
     elements: dict[Lookup, Found] = field(default_factory=dict)
@@ -126,22 +126,22 @@ class Reliance:
 class Evidence:
     """What the verdicts on many flows were made from. They rely on the same things, so each is kept once."""
 
-    _chains: dict[Place, tuple[Place, Sequence[WalkRule]]] = field(default_factory=dict)
+    _chains: dict[TableChain, tuple[TableChain, Sequence[WalkRule]]] = field(default_factory=dict)
     _lookups: dict[Lookup, tuple[Lookup, Found]] = field(default_factory=dict)
 
-    def changed(self, tables: Mapping[str, FilterTable]) -> frozenset[Place | Lookup]:
+    def changed(self, tables: Mapping[str, FilterTable]) -> frozenset[TableChain | Lookup]:
         """What the tables, by their texts, don't have as it was; of two equal chains the reader keeps one."""
         chains = (at for at, rules in self._chains.values() if tables[at[0]].chains.get(at[1], ()) is not rules)
         lookups = (at for at, found in self._lookups.values() if tables[at[0]].find(at[1], at[2]) != found)
         return frozenset((*chains, *lookups))
 
-    def keep(self, reliance: Reliance) -> tuple[Place | Lookup, ...]:
+    def keep(self, reliance: Reliance) -> tuple[TableChain | Lookup, ...]:
         """Keep what a verdict relies on; returns the keys of it."""
         chains = (self._chains.setdefault(at, (at, rules))[0] for at, rules in reliance.chains.items())
         lookups = (self._lookups.setdefault(at, (at, found))[0] for at, found in reliance.lookups.items())
         return (*chains, *lookups)
 
-    def drop_others(self, keys: frozenset[Place | Lookup]) -> None:
+    def drop_others(self, keys: frozenset[TableChain | Lookup]) -> None:
         """Keep only what has one of the keys."""
         self._chains = {at: kept for at, kept in self._chains.items() if at in keys}
         self._lookups = {at: kept for at, kept in self._lookups.items() if at in keys}

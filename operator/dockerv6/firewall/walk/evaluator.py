@@ -2,7 +2,7 @@
 
 A match that can't be decided has two results, and both are followed. Ways that meet again at the same rule with the
 same packet are one way, so what is undecided costs little. A flow passes if all ways pass, and is dropped if all are
-dropped; otherwise it can't be told, because of the match that was not decided.
+dropped; otherwise its verdict is unknown, because of the match that was not decided.
 
 Within a hook, base chains run in the order of their priorities. A drop is final; an accept ends the base chain only.
 Connection tracking sees packets at priority -200 (NF_IP6_PRI_CONNTRACK). All chains that translate run one after the

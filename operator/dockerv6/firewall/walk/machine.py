@@ -44,7 +44,7 @@ _LOSING = {"queue": "queue", "tproxy": "tproxy", "synproxy": "synproxy", "fwd": 
 _constant = lru_cache(maxsize=1024)(decode_data)
 """The value or the verdict in an attribute of a rule: every packet that passes the rule asks for it."""
 
-Result = Answer | tuple[RuleOutcome, ...]
+StepResult = Answer | tuple[RuleOutcome, ...]
 """Whether the rule goes on (None: perhaps), or how it ends."""
 
 
@@ -110,7 +110,7 @@ class _Run:
 
     # ---- registers
 
-    def _load(self, register: int, value: Bits | None, what: str) -> Result:
+    def _load(self, register: int, value: Bits | None, what: str) -> StepResult:
         if value is None:
             return False
         at, value = _place(register), value.padded()
@@ -140,7 +140,7 @@ class _Run:
 
     # ---- expressions
 
-    def _step(self, each: NftExpression) -> Result:
+    def _step(self, each: NftExpression) -> StepResult:
         handler = _HANDLERS.get(each.name)
         if handler is not None:
             return handler(self, each)
@@ -155,7 +155,7 @@ class _Run:
         self._doubted(each.name)
         return None
 
-    def _meta(self, each: NftExpression) -> Result:
+    def _meta(self, each: NftExpression) -> StepResult:
         key = each.number(2)
         if 3 in each.attributes:  # noqa: PLR2004 - NFTA_META_SREG
             if key == loads.META_MARK:
@@ -164,7 +164,7 @@ class _Run:
         what = f"meta {loads.META.get(key, key)}"
         return self._load(each.number(1), loads.meta(key, self.packet, self._around), what)
 
-    def _ct(self, each: NftExpression) -> Result:
+    def _ct(self, each: NftExpression) -> StepResult:
         key = each.number(2)
         if 4 in each.attributes:  # noqa: PLR2004 - NFTA_CT_SREG
             if key == loads.CT_MARK and self.packet.tracking is Tracking.TRACKED:
@@ -173,7 +173,7 @@ class _Run:
         direction = each.number(3) if 3 in each.attributes else None  # noqa: PLR2004 - NFTA_CT_DIRECTION
         return self._load(each.number(1), loads.conntrack(key, direction, self.packet), f"ct {loads.CT.get(key, key)}")
 
-    def _payload(self, each: NftExpression) -> Result:
+    def _payload(self, each: NftExpression) -> StepResult:
         if 5 not in each.attributes:  # noqa: PLR2004 - NFTA_PAYLOAD_SREG
             what = loads.payload_text(each, self.packet)
             return self._load(each.number(1), loads.payload(each, self.packet), what)
@@ -184,10 +184,10 @@ class _Run:
             self.packet = replace(self.packet, transport=self.packet.transport.replaced(offset, value))
         return True
 
-    def _fib(self, each: NftExpression) -> Result:
+    def _fib(self, each: NftExpression) -> StepResult:
         return self._load(each.number(1), loads.fib(each, self.packet, self._around), "fib")
 
-    def _exthdr(self, each: NftExpression) -> Result:
+    def _exthdr(self, each: NftExpression) -> StepResult:
         if 7 in each.attributes or 1 not in each.attributes:  # noqa: PLR2004 - NFTA_EXTHDR_SREG: it is written
             return self.packet.protocol == TCP  # only TCP options can be written
         value = loads.extension_header(each, self.packet)
@@ -197,20 +197,20 @@ class _Run:
         self._doubted("a TCP option")
         return None
 
-    def _immediate(self, each: NftExpression) -> Result:
+    def _immediate(self, each: NftExpression) -> StepResult:
         data = _constant(each.attributes.get(2, b""))
         if data.verdict is None:
             return self._load(each.number(1), exact(data.value), "a constant")
         return self._verdict(*data.verdict)
 
-    def _verdict(self, code: int, chain: str) -> Result:
+    def _verdict(self, code: int, chain: str) -> StepResult:
         action = _VERDICTS.get(code)
         if action is None:
             self._doubted("queue")
             return (self._outcome(Action.LOST),)
         return (self._outcome(action, chain),)
 
-    def _cmp(self, each: NftExpression) -> Result:
+    def _cmp(self, each: NftExpression) -> StepResult:
         value, operation = _constant(each.attributes.get(3, b"")).value, each.number(2)
         register = self._read(each.number(1), len(value))
         self._note(each.number(1), value)
@@ -225,7 +225,7 @@ class _Run:
                 answer = negated(register.within(least, value), operation == _GREATER)
         return self._decided(answer, self._name(each.number(1)))
 
-    def _range(self, each: NftExpression) -> Result:
+    def _range(self, each: NftExpression) -> StepResult:
         first, last = (_constant(each.attributes.get(kind, b"")).value for kind in (3, 4))
         self._note(each.number(1), first)
         answer = self._read(each.number(1), len(first)).within(first, last)
@@ -235,12 +235,12 @@ class _Run:
         if self._loaded.get(_place(register)) in loads.ADDRESSES:
             self._around.reliance.name(value)
 
-    def _decided(self, answer: Answer, what: str) -> Result:
+    def _decided(self, answer: Answer, what: str) -> StepResult:
         if answer is None:
             self._doubted(what)
         return answer
 
-    def _bitwise(self, each: NftExpression) -> Result:
+    def _bitwise(self, each: NftExpression) -> StepResult:
         size, operation = each.number(3), each.number(6)
         mask, inverted = (_constant(each.attributes.get(kind, b"")).value for kind in (4, 5))
         value = self._read(each.number(1), size)
@@ -248,11 +248,11 @@ class _Run:
         result = value.masked(mask, inverted) if operation == _MASK_XOR and len(mask) == size else unknown(size)
         return self._load(each.number(2), result, what)
 
-    def _byteorder(self, each: NftExpression) -> Result:
+    def _byteorder(self, each: NftExpression) -> StepResult:
         value = self._read(each.number(1), each.number(4))
         return self._load(each.number(2), loads.to_network_order(value, each.number(5)), self._name(each.number(1)))
 
-    def _lookup(self, each: NftExpression) -> Result:
+    def _lookup(self, each: NftExpression) -> StepResult:
         name, inverted = each.text(1), bool(each.number(5) & _INVERTED)
         found = self._around.find(name, self._read(each.number(2), _LARGEST_KEY))
         what = f"{self._name(each.number(2))} in set {name}"
@@ -264,7 +264,7 @@ class _Run:
             return self._decided(negated(found.answer, inverted), what)
         return self._mapped(found, each.number(3), what)
 
-    def _mapped(self, found: Found, register: int, what: str) -> Result:
+    def _mapped(self, found: Found, register: int, what: str) -> StepResult:
         """Load what a map has, or follow a verdict map."""
         if found.answer is False:
             return False
@@ -279,7 +279,7 @@ class _Run:
         self._load(register, alike([exact(each.value) for each in found.elements]), what)
         return self._decided(found.answer, what)
 
-    def _verdicts(self, found: Found, what: str) -> Result:
+    def _verdicts(self, found: Found, what: str) -> StepResult:
         possible = dict.fromkeys(each.verdict for each in found.elements if each.verdict is not None)
         if found.answer is None or len(possible) > 1:
             self._doubted(what)
@@ -288,7 +288,7 @@ class _Run:
             results.append(self._outcome(Action.CONTINUE))
         return tuple(results)
 
-    def _dynset(self, each: NftExpression) -> Result:
+    def _dynset(self, each: NftExpression) -> StepResult:
         """Adding an element succeeds; expressions, and deleting one, may not."""
         self._around.reliance.added.add((str(self._around.table), each.text(1)))
         if each.number(3) < 2 and not {7, 10} & each.attributes.keys() and not each.number(9) & _INVERTED:  # noqa: PLR2004
@@ -296,7 +296,7 @@ class _Run:
         self._doubted(f"set {each.text(1)}, which rules change")
         return None
 
-    def _objref(self, each: NftExpression) -> Result:
+    def _objref(self, each: NftExpression) -> StepResult:
         kind = each.number(1)
         if 4 in each.attributes or kind in {_QUOTA, _LIMIT, _CONNLIMIT}:  # noqa: PLR2004 - NFTA_OBJREF_SET_NAME
             self._doubted("a named object")
@@ -306,15 +306,15 @@ class _Run:
             return (self._outcome(Action.LOST),)
         return True
 
-    def _reject(self, _: NftExpression) -> Result:
+    def _reject(self, _: NftExpression) -> StepResult:
         return (self._outcome(Action.DROP),)
 
-    def _notrack(self, _: NftExpression) -> Result:
+    def _notrack(self, _: NftExpression) -> StepResult:
         if self.packet.tracking is Tracking.BEFORE:
             self.packet = replace(self.packet, tracking=Tracking.UNTRACKED)
         return True
 
-    def _nat(self, each: NftExpression) -> Result:
+    def _nat(self, each: NftExpression) -> StepResult:
         if each.number(2) not in {NFPROTO_IPV6, 1}:
             return True
         first, last, low, high = (
@@ -325,24 +325,24 @@ class _Run:
         self.packet = translations.translate(self.packet, target, destination=each.number(1) == 1)
         return (self._outcome(Action.TRANSLATED),)
 
-    def _masq(self, each: NftExpression) -> Result:
+    def _masq(self, each: NftExpression) -> StepResult:
         low, high = (self._read(each.number(k), 2) if k in each.attributes else None for k in (2, 3))
         target = translations.Target(None, None, low, high or low)
         self.packet = translations.masquerade(self.packet, self._around.paths, target)
         return (self._outcome(Action.TRANSLATED),)
 
-    def _redir(self, each: NftExpression) -> Result:
+    def _redir(self, each: NftExpression) -> StepResult:
         low, high = (self._read(each.number(k), 2) if k in each.attributes else None for k in (1, 2))
         target = translations.Target(None, None, low, high or low)
         self.packet = translations.redirect(self.packet, self._around.paths, target)
         return (self._outcome(Action.TRANSLATED),)
 
-    def _match(self, each: NftExpression) -> Result:
+    def _match(self, each: NftExpression) -> StepResult:
         name = each.text(1)
         answer = run_match(name, each.number(2), each.attributes.get(3, b""), self.packet, self._around)
         return self._decided(answer, f"-m {name}")
 
-    def _target(self, each: NftExpression) -> Result:
+    def _target(self, each: NftExpression) -> StepResult:
         name, data = each.text(1), each.attributes.get(3, b"")
         outcomes = run_target(name, each.number(2), data, self.packet, self._around)
         if len(outcomes) == 1 and outcomes[0].action is Action.CONTINUE:
@@ -351,7 +351,7 @@ class _Run:
         return tuple(replace(each, doubt=each.doubt or self._doubt) for each in outcomes)
 
 
-def _ending(result: Result) -> tuple[RuleOutcome, ...]:
+def _ending(result: StepResult) -> tuple[RuleOutcome, ...]:
     return result if isinstance(result, tuple) else ()
 
 
@@ -364,6 +364,6 @@ _EXPRESSIONS = (
     *("meta", "ct", "payload", "fib", "exthdr", "immediate", "cmp", "range", "bitwise", "byteorder", "lookup"),
     *("dynset", "objref", "reject", "notrack", "nat", "masq", "redir", "match", "target"),
 )
-_HANDLERS: Mapping[str, Callable[[_Run, NftExpression], Result]] = {
+_HANDLERS: Mapping[str, Callable[[_Run, NftExpression], StepResult]] = {
     name: getattr(_Run, f"_{name}") for name in _EXPRESSIONS
 }

@@ -14,7 +14,7 @@ from dockerv6.firewall.nftables.sets import raw_elements
 from dockerv6.firewall.walk.bits import Answer, Bits, every
 
 LARGEST = 65_536
-"""Elements. A larger set is not read, and what is looked up in it can't be told."""
+"""Elements. A larger set is not read, and a look-up in it has no certain answer."""
 
 _GUESSED = 2_048
 """Elements that a key of which bits are unknown is compared with at most."""
@@ -56,7 +56,7 @@ class Found:
 
 
 UNTOLD = Found(None)
-"""It can't be told."""
+"""The answer is unknown."""
 
 NOT_FOUND = Found(answer=False)
 
@@ -68,7 +68,6 @@ class WalkSet:
     elements: Sequence[FoundElement] | None  # None: too many
     key_size: int = 0
     fields: tuple[int, ...] = ()
-    intervals: bool = False
     catchall: FoundElement | None = None
     _single: dict[bytes, FoundElement] = field(default_factory=dict)
     _starts: list[bytes] = field(default_factory=list)
@@ -76,7 +75,7 @@ class WalkSet:
     _masked: dict[int, dict[int, FoundElement]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make the indexes by which a key is found that is known."""
+        """Build the indexes for keys whose bits are all known."""
         for each in self.elements or ():
             if each.first == each.last:
                 self._single[each.first] = each
@@ -119,7 +118,7 @@ class WalkSet:
         return self._ranges[at] if at >= 0 and key <= self._ranges[at].last else None
 
     def _possible(self, key: Bits) -> Found:
-        """The elements that a key may match of which bits are unknown."""
+        """The elements that a key with unknown bits may match."""
         if self.elements is None or len(self.elements) > _GUESSED:
             return UNTOLD
         answers = [(self._matches(each, key), each) for each in self.elements]
@@ -164,7 +163,6 @@ def decode_set(attributes: Mapping[int, bytes], messages: Iterable[bytes]) -> Wa
         tuple(ranges),
         size,
         fields if intervals else (),
-        intervals,
         None if catchall is None else _element(catchall),
     )
 

@@ -29,7 +29,7 @@ class FlowVerdict:
     """What became of a flow.
 
     Attributes:
-        passes: False: `place` drops it. None: it can't be told, `doubt` says why.
+        passes: False: `place` drops it. None: unknown, `doubt` says why.
         place: what drops it, or may do so.
         doubt: the match that can't be decided.
         packet: as it came to `place`.

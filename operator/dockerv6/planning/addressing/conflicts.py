@@ -13,7 +13,7 @@ from dockerv6.planning.firewall.bridge_names import left_behind
 from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.host.interfaces import external_interfaces
 from dockerv6.planning.host.parents import shared_link
-from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
+from dockerv6.planning.inputs import NAME_LABEL, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
 
 _BITS = 128
@@ -174,7 +174,7 @@ def _moves(live: Network, want: NetworkSpec) -> bool:
 
 def _name_taken(desired: Desired, other: Network) -> Finding:
     if desired.identity.labelled(other):
-        owner = other.labels.get(NAME)
+        owner = other.labels.get(NAME_LABEL)
         message = (
             f"Docker network {other.name} belongs to IPv6Network {owner}; choose another networkName for one of them"
         )

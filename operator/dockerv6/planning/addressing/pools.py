@@ -11,7 +11,7 @@ from dockerv6.api.pool import GENERATED_LENGTH, IPv6Pool
 from dockerv6.lib.prefixes import is_ula, ula_prefix
 from dockerv6.planning.addressing.tracked_prefixes import pool_part
 from dockerv6.planning.addressing.translation import PREFIX_RETRY
-from dockerv6.planning.inputs import POOL, Desired, Holdings, Observed
+from dockerv6.planning.inputs import POOL_LABEL, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
 
 DEFAULT_COOLDOWN = 3600.0
@@ -124,7 +124,7 @@ def _seen_before(desired: Desired, observed: Observed, holdings: Holdings, pool:
         *(
             config.subnet
             for network in observed.networks
-            if desired.identity.labelled(network) and network.labels.get(POOL) == pool
+            if desired.identity.labelled(network) and network.labels.get(POOL_LABEL) == pool
             for config in network.ipv6
         ),
         *(allocation.prefix for allocation in holdings.allocations if allocation.pool == pool),

@@ -7,11 +7,10 @@ from math import inf
 
 from dockerv6.api.pool import SHORTEST_TRACKED
 from dockerv6.hostnet.model import HostPrefix, PrefixOrigin, Route
+from dockerv6.lib.networking import ANYWHERE
 
 GLOBAL = IPv6Network("2000::/3")
 """The global unicast addresses that IANA assigns (RFC 4291, 2.4), including 2001:db8::/32 (RFC 3849)."""
-
-ANYWHERE = IPv6Network("::/0")
 
 _BITS = 128
 

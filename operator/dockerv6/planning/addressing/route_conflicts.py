@@ -5,7 +5,7 @@ and what containers send to the internet to the default route. Both ways are loo
 priority (ip-rule(8)), and in the first table that has a route, the longest prefix, then the lowest metric. Routes and
 rules that reject (`unreachable`, `blackhole`, `prohibit`) take packets as well; `throw` ends the lookup in a table.
 
-What can't be told: what a rule chooses for some packets only.
+What stays unknown: what a rule chooses for some packets only.
 """
 
 from bisect import bisect_left, bisect_right
@@ -282,7 +282,7 @@ def _rejecting(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator
 
 
 def _chosen_for_containers(rule: RoutingRule, bridge: str, subnet: IPv6Network) -> bool | None:
-    """Whether a rule is for all packets that containers send; None: for none of them, or it can't be told."""
+    """Whether a rule is for all packets that containers send; None: for none of them, or it is unknown."""
     if not rule.conditions:
         return True
     if rule.conditions == _ALL_BUT_MARKED:

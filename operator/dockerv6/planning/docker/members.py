@@ -87,7 +87,7 @@ def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]
     by_id = {c.id: c for c in observed.containers}
     labelled = [c for c in matching_members(desired, observed.containers) if has_labels(c.labels, wanted)]
     members = labelled
-    if all(key.startswith(_OF_COMPOSE) for key in wanted):  # whoever selects a project does not mean those
+    if all(key.startswith(_OF_COMPOSE) for key in wanted):  # a selector of a project does not mean those
         members = [c for c in labelled if _network_mode(c, by_id) not in _NETWORK_MODES_WITHOUT_NETWORKS]
     attached = {a.container_id for a in observed.attachments}
     excluded = ["; ".join(why) for c in members if (why := exclusion(c, desired.resource, by_id, attached))]

@@ -17,7 +17,16 @@ from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network, NetworkSpec, SubnetConfig
 from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.prefixes import first_address
-from dockerv6.planning.inputs import INSTALLATION, MANAGED_BY, NAME, POOL, SPEC_HASH, Desired, Identity, Observed
+from dockerv6.planning.inputs import (
+    INSTALLATION_LABEL,
+    MANAGED_BY,
+    NAME_LABEL,
+    POOL_LABEL,
+    SPEC_HASH,
+    Desired,
+    Identity,
+    Observed,
+)
 from dockerv6.planning.plan import Finding
 
 MTU = "com.docker.network.driver.mtu"
@@ -62,11 +71,11 @@ def network_spec(
         options=options,
         labels=dict(spec.labels),
     )
-    ours = {MANAGED_BY: identity.instance, NAME: resource.metadata.name}
+    ours = {MANAGED_BY: identity.instance, NAME_LABEL: resource.metadata.name}
     if identity.installation:
-        ours[INSTALLATION] = identity.installation
+        ours[INSTALLATION_LABEL] = identity.installation
     if spec.addressing.pool is not None:
-        ours[POOL] = spec.addressing.pool
+        ours[POOL_LABEL] = spec.addressing.pool
     return replace(network, labels={**network.labels, **ours})
 
 
@@ -151,7 +160,7 @@ def _subnet_differences(want: NetworkSpec, live: Network) -> list[str]:
 
 def _comparable_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """The labels without the spec hash, and without the installation, which networks of former versions lack."""
-    return {k: v for k, v in labels.items() if k not in (SPEC_HASH, INSTALLATION)}
+    return {k: v for k, v in labels.items() if k not in (SPEC_HASH, INSTALLATION_LABEL)}
 
 
 def own_network(desired: Desired, observed: Observed) -> Network | None:
@@ -175,7 +184,7 @@ _UNKNOWN_RELEASE = (0, 0)  # a development build
 def address_findings(addressing: Addressing, want: NetworkSpec, observed: Observed) -> tuple[Finding, ...]:
     """Addresses that this engine would change or refuse, and containers that have another one than they asked for.
 
-    Engines before 28.0 compute addresses in 64 bits (moby 45402 and 21199, mended by moby 49223). In a subnet that is
+    Engines before 28.0 compute addresses in 64 bits (moby 45402 and 21199, fixed by moby 49223). In a subnet that is
     larger than a /64, an address outside of its first /64 becomes one inside of it: `--ip6 fd00:0:0:5::9` in fd00::/48
     gives fd00::9 (measured with 20.10). Before 27.2, they refuse an `ip_range` of a /64 or larger (moby 48322).
     """

@@ -8,10 +8,7 @@ While no interface has the name, rules for it concern nobody, so they can come b
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Network
 
-from dockerv6.hostnet.model import Interface
-
-BRIDGE = "bridge"
-"""The kind of a bridge interface (IFLA_INFO_KIND)."""
+from dockerv6.hostnet.model import BRIDGE, Interface
 
 
 def not_bridges(names: Iterable[str], interfaces: Mapping[str, Interface]) -> frozenset[str]:

@@ -98,7 +98,7 @@ def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRul
 
 
 def flow_findings(rules: RulesView, owner: str) -> tuple[Finding, ...]:
-    """One finding for all flows of an owner that are dropped; if there are none, for those that can't be told."""
+    """One finding for all flows of an owner that are dropped; if there are none, for those whose fate is unknown."""
     waiting = any(not each.has_accept_rule for each in rules.filter.forward_drops)  # for our own step
     problems = () if waiting else rules.flow_problems.get(owner, ())
     dropped = tuple(each for each in problems if each.certain)

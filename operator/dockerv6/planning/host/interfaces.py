@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.hostnet.model import BRIDGE, Interface, Route, RouteProtocol
 from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.planning.inputs import HostView
 
@@ -55,7 +55,7 @@ def other_ports(host: HostView) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for port in host.interfaces.values():
         bridge = by_index.get(port.master) if port.master is not None else None
-        if bridge is not None and bridge.kind == "bridge" and not _is_containers(port, by_index):
+        if bridge is not None and bridge.kind == BRIDGE and not _is_containers(port, by_index):
             found.setdefault(bridge.name, []).append(port.name)
     return {bridge: tuple(sorted(ports)) for bridge, ports in found.items()}
 
@@ -72,7 +72,7 @@ def _is_containers(port: Interface, by_index: Mapping[int, Interface]) -> bool:
 def advertised_bridges(host: HostView) -> frozenset[str]:
     """The bridges that have a default route of a router advertisement."""
     by_ra = {r.interface for r in host.routes if r.protocol is RouteProtocol.RA and is_default_route(r)}
-    return frozenset(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name in by_ra)
+    return frozenset(i.name for i in host.interfaces.values() if i.kind == BRIDGE and i.name in by_ra)
 
 
 def uplink_bridges(host: HostView) -> tuple[str, ...]:
@@ -88,14 +88,14 @@ def uplink_bridges(host: HostView) -> tuple[str, ...]:
         for route in host.routes
         if is_default_route(route) and (route.protocol is not RouteProtocol.RA or route.interface not in spared)
     }
-    return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name in uplinks))
+    return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == BRIDGE and i.name in uplinks))
 
 
 @memoize_by_identity
 def guest_bridges(host: HostView) -> tuple[str, ...]:
     """All other bridges: containers or virtual machines are attached to them."""
     uplinks = frozenset(uplink_bridges(host))
-    return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name not in uplinks))
+    return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == BRIDGE and i.name not in uplinks))
 
 
 @memoize_by_identity

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import TypeVar
 
+from dockerv6.api.addressing import LONGEST_SUBNET
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Container
-from dockerv6.hostnet.model import Interface, RouteProtocol
+from dockerv6.hostnet.model import BRIDGE, Interface, RouteProtocol
 from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.firewall.contributions import ProxiedSubnet
@@ -30,10 +31,7 @@ ProxyEntry = tuple[str, IPv6Address]
 NO_NEIGHBOURS = frozenset({"dummy", "wireguard", "sit", "ip6tnl", "ipip", "gre", "ip6gre", "vti", "vti6", "xfrm"})
 """Kinds of interfaces (IFLA_INFO_KIND) without neighbour discovery."""
 
-Row = TypeVar("Row", tuple[int, IPv6Address], tuple[int, str, IPv6Address])
-
-LONGEST_SUBNET = 126
-"""Bits. A longer prefix has no room for a gateway and a container."""
+AddressRow = TypeVar("AddressRow", tuple[int, IPv6Address], tuple[int, str, IPv6Address])
 
 _LISTED = 3
 """Addresses that a message lists; the others are counted."""
@@ -252,7 +250,7 @@ def _unusable(name: str, host: HostView) -> str:
     if interface.master is not None:
         masters = (i.name for i in host.interfaces.values() if i.index == interface.master)
         return f"interface {name} is a port of {next(masters, 'another interface')}; name that one"
-    if interface.kind == "bridge" and name in guest_bridges(host):
+    if interface.kind == BRIDGE and name in guest_bridges(host):
         return f"{name} is a bridge without a default route, so only guests are attached to it; name an uplink"
     if name not in host.proxy_ndp:
         return f"interface {name} has no IPv6; check that its disable_ipv6 is 0 and its MTU at least 1280"
@@ -270,7 +268,7 @@ def _container_addresses(proxied: ProxiedSubnet, containers: tuple[Container, ..
     return [address for _, address in _within(proxied.subnet, _running(containers))]
 
 
-def _within(prefix: IPv6Network, ascending: Sequence[Row]) -> Sequence[Row]:
+def _within(prefix: IPv6Network, ascending: Sequence[AddressRow]) -> Sequence[AddressRow]:
     """The rows whose address is in the prefix; each row starts with its address as a number."""
     first, after = int(prefix.network_address), int(prefix.broadcast_address) + 1
     return ascending[bisect_left(ascending, (first,)) : bisect_left(ascending, (after,))]

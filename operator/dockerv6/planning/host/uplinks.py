@@ -6,12 +6,11 @@ They are reported in HostReady and block nothing.
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.api.addressing import MINIMUM_MTU
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.traffic import Egress
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.networking import MINIMUM_MTU, EgressMode
 from dockerv6.lib.text import shell_quoted, small_number
 from dockerv6.planning.docker.network_spec import MTU
 from dockerv6.planning.host.interfaces import default_route_interfaces

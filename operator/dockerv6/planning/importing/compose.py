@@ -104,7 +104,7 @@ class _ComposeReader:
         users = self._users(services)
         for key in users.keys() - declared.keys() - {"default"}:
             for service in users[key]:
-                message = f"{key!r} is no network of this file; {did_you_mean(key, map(str, declared))}"
+                message = f"{key!r} is not a network of this file; {did_you_mean(key, map(str, declared))}"
                 self._error(("services", service, "networks"), message, "declare it below networks")
         networks: list[Network] = []
         skipped: dict[str, str] = {}

@@ -27,12 +27,11 @@ from dockerv6.planning.importing.model import (
     ImportNote,
     resource_names,
 )
-from dockerv6.planning.inputs import MANAGED_BY, NAME
+from dockerv6.planning.inputs import MANAGED_BY, NAME_LABEL
 
 IPV6NAT = "docker-ipv6nat"
 _ULA = "fc00::/7"
 _NO_NETWORK = {"host": "the host's own network stack", "none": "no network at all"}
-_GWBRIDGE = "docker_gwbridge"
 _DRIVERS = frozenset(map(str, Driver))
 
 
@@ -117,7 +116,7 @@ def _obstacles(network: Network, context: ImportContext) -> Iterator[str]:
     if network.problem:
         yield f"the engine's answer about it can't be read: {network.problem}"
     if MANAGED_BY in network.labels:
-        yield f"dockerv6 created it for IPv6Network {network.labels.get(NAME, '?')}, which manages it"
+        yield f"dockerv6 created it for IPv6Network {network.labels.get(NAME_LABEL, '?')}, which manages it"
     if name in context.claimed:
         yield f"IPv6Network {context.claimed[name]} is for this network already"
     if name in context.policies and context.policy is ManagementPolicy.OBSERVE:

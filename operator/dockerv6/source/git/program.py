@@ -33,7 +33,7 @@ FETCH_LIMIT = 600.0
 """Seconds of a fetch."""
 
 MAX_MEMORY = 128 * 1024**2
-"""Bytes of memory of each process of git. Whoever pushes a file chooses what its decompression needs."""
+"""Bytes of memory of each process of git. The author of a file chooses what its decompression needs."""
 
 MAX_CLONE = 2 * 1024**3
 """Bytes of a clone. A fetch that makes it larger is ended, so that a repository can't fill the disk."""

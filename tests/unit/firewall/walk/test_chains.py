@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dockerv6.firewall.walk.bits import Bits, exact
-from dockerv6.firewall.walk.chains import Evidence, FilterTable, Lookup, Place, Reliance, Surroundings
+from dockerv6.firewall.walk.chains import Evidence, FilterTable, Lookup, Reliance, Surroundings, TableChain
 from dockerv6.firewall.walk.packet import Paths
 from dockerv6.firewall.walk.sets import FoundElement, WalkSet
 
@@ -75,6 +75,6 @@ def test_a_key_of_which_bits_are_unknown_is_found_as_well() -> None:
     evidence, key = Evidence(), Bits(b"\0", b"\xf0")
     around = Surroundings("forward", Paths(), table(b"\x01"))
     around.find("banned", key)
-    kept: tuple[Place | Lookup, ...] = evidence.keep(around.reliance)
+    kept: tuple[TableChain | Lookup, ...] = evidence.keep(around.reliance)
     assert kept == ((INET, "banned", key),)
     assert evidence.changed({INET: table(b"\x02")}) == {(INET, "banned", key)}

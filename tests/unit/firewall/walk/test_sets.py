@@ -88,7 +88,7 @@ def test_what_is_told_of_a_partly_known_key_holds_for_every_such_key(
     ranges: list[tuple[int, int]], value: int, known: int
 ) -> None:
     listed = tuple(FoundElement(bytes((min(each),)) + _PAD, bytes((max(each),)) + _PAD) for each in ranges)
-    some = WalkSet(listed, 4, (1,), intervals=True)
+    some = WalkSet(listed, 4, (1,))
     told = some.find(Bits(bytes((value & known,)) + _PAD, bytes((known,)) + b"\xff" * 3)).answer
     each = {some.find(exact(bytes((key,)) + _PAD)).answer for key in range(256) if key & known == value & known}
     assert told is None or each == {told}

@@ -18,7 +18,7 @@ from dockerv6.dockerd.model import (
 from dockerv6.planning.docker.network_spec import MTU
 from dockerv6.planning.importing.model import Import, ImportContext, ImportedNetwork, ImportNote
 from dockerv6.planning.importing.networks import import_ipv6nat, import_networks
-from dockerv6.planning.inputs import MANAGED_BY, NAME
+from dockerv6.planning.inputs import MANAGED_BY, NAME_LABEL
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, foreign
 
 BRIDGE = "com.docker.network.bridge"
@@ -99,7 +99,7 @@ NO_IPV6 = Network("1" * 64, "old", "bridge", ipam=(SubnetConfig(IPv4Network("192
         (Network("1", "weave", "weave:latest"), "does not serve the driver weave:latest"),
         (foreign("bad", "fd99::/64", 1), "can't be read: Options"),
         (
-            foreign("own", "fd99::/64", 1, **{MANAGED_BY: "dockerv6", NAME: "mine"}),
+            foreign("own", "fd99::/64", 1, **{MANAGED_BY: "dockerv6", NAME_LABEL: "mine"}),
             "IPv6Network mine, which manages it",
         ),
         (foreign("seen", "fd99::/64", 1), "IPv6Network watcher is for this network already"),
@@ -298,7 +298,7 @@ def test_a_host_of_docker_ipv6nat_gets_a_policy_and_the_others_one_by_one() -> N
     networks = [
         replace(foreign("a"), options=options(host_binding_ipv6="2001:db8::7")),
         foreign("public", "2001:db8:1::/64", 2),
-        foreign("mine", "fd98::/64", 3, **{MANAGED_BY: "dockerv6", NAME: "mine"}),
+        foreign("mine", "fd98::/64", 3, **{MANAGED_BY: "dockerv6", NAME_LABEL: "mine"}),
         NO_IPV6,
     ]
     context = replace(LIVE, translates=False, taken=frozenset({"docker-ipv6nat"}))
