@@ -1,5 +1,6 @@
 """What to reach: targets that a user writes, and the routers and resolvers in files of the system."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +12,7 @@ AnyAddress = IPv4Address | IPv6Address
 
 _BRACKETED = re.compile(r"\[([^\]]+)\](?::(.*))?")
 _NAME = re.compile(r"(?![\d.]+$)(?!.{254})(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
-_NAMESERVER = re.compile(r"^nameserver\s+(\S+)", re.MULTILINE)
+_NAMESERVER = re.compile(rb"^nameserver[ \t]+(\S+)", re.MULTILINE)
 _RTF_GATEWAY = 0x2  # linux/ipv6_route.h
 
 
@@ -60,7 +61,7 @@ def parse_target(text: str) -> ProbeTarget:
 
 def next_hops(table: Path) -> Iterator[IPv6Address]:
     """The routers of the default routes (net/ipv6/route.c, rt6_info_route)."""
-    for line in table.read_text(encoding="ascii").splitlines():
+    for line in table.read_bytes().splitlines():  # the last column is a name, which may be any bytes
         destination, length, _, _, hop, _, _, _, flags, _ = line.split()
         if int(length, 16) == 0 and int(destination, 16) == 0 and int(flags, 16) & _RTF_GATEWAY:
             yield IPv6Address(int(hop, 16))
@@ -69,11 +70,11 @@ def next_hops(table: Path) -> Iterator[IPv6Address]:
 def nameservers(file: Path) -> tuple[AnyAddress, ...]:
     """The nameservers in a resolv.conf(5); what is no address is left out, as by resolvers."""
     try:
-        written = _NAMESERVER.findall(file.read_text(errors="replace"))
+        written = _NAMESERVER.findall(file.read_bytes())
     except FileNotFoundError:
         return ()
     found = []
     for each in written:
         with suppress(ValueError):
-            found.append(ip_address(each))
+            found.append(ip_address(os.fsdecode(each)))
     return tuple(found)

@@ -59,7 +59,7 @@ def test_what_is_accepted_can_be_asked_for(text: str) -> None:
         dns_query(1, target.host)
 
 
-def test_routers_are_those_of_default_routes(tmp_path: Path) -> None:
+def test_routers_are_those_of_default_routes_whatever_the_names_of_interfaces(tmp_path: Path) -> None:
     table = tmp_path / "ipv6_route"
     zero = "0" * 32
     rows = [
@@ -67,12 +67,16 @@ def test_routers_are_those_of_default_routes(tmp_path: Path) -> None:
         f"{zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200       lo",
         f"20010db8000000000000000000000000 40 {zero} 00 20010db8000000000000000000000001 0 1 0 3 eth0",
     ]
-    table.write_text("\n".join(rows) + "\n")
-    assert list(next_hops(table)) == [IPv6Address("fe80::1")]
+    more = f"{zero} 00 {zero} 00 fe800000000000000000000000000002 00000400 00000001 00000000 00000003 ".encode()
+    names = (b"\xc3\xa9th0", b"\xff", "wan\u2028".encode(), b"wan\x85")
+    table.write_bytes("\n".join(rows).encode() + b"".join(b"\n" + more + name for name in names) + b"\n")
+    assert list(next_hops(table)) == [IPv6Address("fe80::1"), *[IPv6Address("fe80::2")] * len(names)]
 
 
 def test_nameservers_are_read_as_resolvers_read_them(tmp_path: Path) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text("# nameserver 192.0.2.9\nnameserver 192.0.2.1\nnameserver nonsense\nnameserver 2001:db8::1 # x\n")
     assert nameservers(file) == (IPv4Address("192.0.2.1"), _ADDRESS)
+    file.write_bytes(b"# \xff\nnameserver\nnameserver\tfe80::1%w\xc3\xa9\n")
+    assert nameservers(file) == (IPv6Address("fe80::1%w\u00e9"),)
     assert nameservers(tmp_path / "missing") == ()
