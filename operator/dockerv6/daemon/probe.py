@@ -28,7 +28,14 @@ from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.host.interfaces import external_addresses, is_default_route
 from dockerv6.planning.inputs import HostView
 from dockerv6.probe.attempts import MINIMUM_MTU, ProbeOutcome, Prober
-from dockerv6.probe.targets import AnyAddress, ProbeRequest, ProbeTarget, nameservers, next_hops
+from dockerv6.probe.targets import (
+    AnyAddress,
+    ProbeRequest,
+    ProbeTarget,
+    may_be_outside,
+    nameservers,
+    next_hops,
+)
 from dockerv6.store.tables import read_objects
 
 EMBEDDED_DNS = IPv4Address("127.0.0.11")
@@ -204,9 +211,9 @@ class _Probe:
         name, address = f"{network.name}: outside", target.address
         if address is None:
             outcome, addresses = await prober.resolve(inside.resolver, target.host)
-            if not addresses:
+            address = next(filter(may_be_outside, addresses), None)  # resolvers with a list of names may answer ::
+            if address is None:
                 return [await self.explained(name, outcome.message, network, FindingId.PROBE_DNS_FAILED)]
-            address = addresses[0]
 
         def ping(sender: Prober) -> Awaitable[ProbeOutcome]:
             if address != _BEYOND:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from dockerv6.daemon.findings import FindingId
-from dockerv6.daemon.probe import _Outside, _Probe
+from dockerv6.daemon.probe import EMBEDDED_DNS, _Inside, _Outside, _Probe
 from dockerv6.daemon.probe_ports import ProbedNetwork
+from dockerv6.hostnet.model import Interface
 from dockerv6.probe.attempts import ProbeOutcome
+from dockerv6.probe.targets import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dockerv6.daemon.findings import HostCheck
     from dockerv6.firewall.model import FlowProblem
 
 _NETWORK = ProbedNetwork("blog", {"egress": "Routed", "subnet": "2001:db8:5::/64"})
@@ -27,6 +31,47 @@ def _probe(*, chosen: bool, walks: list[str]) -> _Probe:
         return {}
 
     return _Probe(cast("Any", None), _Outside((), chosen, None, frozenset()), walk)
+
+
+class _Prober:
+    """A prober at any place; what is asked for passes unless it is in ``lost``, and names have the addresses."""
+
+    def __init__(self, *lost: str, addresses: tuple[str, ...] = ()) -> None:
+        self._lost = lost
+        self._addresses = tuple(map(IPv6Address, addresses))
+
+    async def ping(self, target: IPv6Address, _: int = 64) -> ProbeOutcome:
+        return self._outcome("ping", target)
+
+    async def path_mtu(self, target: IPv6Address, _: int) -> ProbeOutcome:
+        return self._outcome("path MTU", target)
+
+    async def connect(self, target: IPv6Address, _: int) -> ProbeOutcome:
+        return self._outcome("connect", target)
+
+    async def resolve(self, _: object, name: str) -> tuple[ProbeOutcome, tuple[IPv6Address, ...]]:
+        return self._outcome("resolve", name), self._addresses
+
+    def _outcome(self, what: str, target: object) -> ProbeOutcome:
+        passed = what not in self._lost
+        return ProbeOutcome(passed, f"{what} {target}: {'answered' if passed else 'nothing came back'}")
+
+
+_ETH0 = Interface(2, "eth0", "veth", up=True, mtu=1500)
+_INSIDE = _Inside("probe", cast("Any", None), EMBEDDED_DNS, _ETH0, IPv6Address("fd00::2"))
+
+
+def _reached(target: str, inside: _Prober, host: _Prober) -> list[HostCheck]:
+    probe = _probe(chosen=True, walks=[])
+    probe._host = cast("Any", host)
+    return asyncio.run(probe._target(_NETWORK, cast("Any", inside), parse_target(target), _INSIDE))
+
+
+def test_an_address_of_a_name_is_tried_only_if_it_may_be_outside() -> None:
+    found = _reached("www.example.org", _Prober(addresses=("::", "2001:db8::1")), _Prober())
+    assert {each.message for each in found} == {"ping 2001:db8::1: answered", "path MTU 2001:db8::1: answered"}
+    (blocked,) = _reached("www.example.org", _Prober(addresses=("::", "::1")), _Prober())
+    assert blocked.id == FindingId.PROBE_DNS_FAILED
 
 
 @pytest.mark.parametrize(("chosen", "finding"), [(False, None), (True, FindingId.PROBE_OUTSIDE_UNREACHABLE)])

@@ -40,7 +40,9 @@ def test_a_target_is_a_host_with_or_without_a_port(
     [
         *("", ":", ":80", "www:", "www:0", "www:65536", "www:http", "www:²", "[2001:db8::1]:", "[www]:80", "[::1"),
         *("192.0.2.1", "192.0.2.1:80", "10", "1.2", "fe80::1", "fe80::1%eth0", "::", "ff02::1", "a..b", "a b", "-x/y"),
+        *("::1", "[::1]:80", "::ffff:192.0.2.1", "2001:db8::1%eth0", "[2001:db8::1%eth0]:80"),
         *("http://www.example.org", "www.example.org/path", "a" * 64, ".".join(["a" * 63] * 5), "www:" + "9" * 5000),
+        "[2001:db8::1]:0000019999999",
     ],
 )
 def test_anything_else_is_refused_with_the_reason(text: str) -> None:
@@ -55,6 +57,7 @@ def test_what_is_accepted_can_be_asked_for(text: str) -> None:
     except ValueError as error:
         assert repr(text) in str(error)  # noqa: PT017 - most texts are refused
         return
+    assert target.port is None or 0 < target.port < 1 << 16
     if target.address is None:
         dns_query(1, target.host)
 
