@@ -226,6 +226,8 @@ class _Probe:
         port = target.port
         if port is not None:
             found.append(await self._tried(network, prober, lambda each: each.connect(address, port)))
+            if found[0].id == FindingId.PROBE_OUTSIDE_UNREACHABLE and found[1].id is None:
+                found[0] = ok(name, f"{address} does not answer echo requests; its port {port} does")
         if reached and address != _BEYOND:
             found.append(self._path_mtu(network, await prober.path_mtu(address, inside.interface.mtu)))
         return found

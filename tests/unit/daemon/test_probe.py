@@ -74,6 +74,17 @@ def test_an_address_of_a_name_is_tried_only_if_it_may_be_outside() -> None:
     assert blocked.id == FindingId.PROBE_DNS_FAILED
 
 
+def test_a_host_whose_port_answers_need_not_answer_pings() -> None:
+    target = "[2001:db8::1]:443"
+    pinged, connected = _reached(target, _Prober("ping"), _Prober("ping"))
+    assert (pinged.id, pinged.message) == (None, "2001:db8::1 does not answer echo requests; its port 443 does")
+    assert connected.id is None
+    lost = _reached(target, _Prober("ping", "connect"), _Prober("ping", "connect"))
+    assert [each.id for each in lost] == [FindingId.PROBE_OUTSIDE_UNREACHABLE] * 2
+    blocked, _ = _reached(target, _Prober("ping"), _Prober())  # it answers the host
+    assert blocked.id == FindingId.PROBE_EGRESS_BLOCKED
+
+
 @pytest.mark.parametrize(("chosen", "finding"), [(False, None), (True, FindingId.PROBE_OUTSIDE_UNREACHABLE)])
 def test_a_resolver_that_refuses_tcp_is_reached_and_a_refused_target_is_a_failure(
     *, chosen: bool, finding: FindingId | None
