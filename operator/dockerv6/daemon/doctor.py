@@ -16,7 +16,8 @@ from dockerv6.controller.world import World
 from dockerv6.daemon import checks, engine_process, engine_settings
 from dockerv6.daemon.engine_process import EngineProcessError
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok
-from dockerv6.daemon.probe import networks_of, probe
+from dockerv6.daemon.probe import probe
+from dockerv6.daemon.probe_networks import networks_of
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo

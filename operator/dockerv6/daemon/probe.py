@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from dockerv6.api.kinds import NETWORK
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
-from dockerv6.daemon.probe_ports import ProbedNetwork, describe, published
+from dockerv6.daemon.probe_networks import ProbedNetwork, describe
+from dockerv6.daemon.probe_ports import published
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.port import EngineError
 from dockerv6.dockerd.throwaway import StartedContainer, ThrowawayContainers
@@ -23,7 +23,6 @@ from dockerv6.hostnet.namespaces import NetworkNamespace
 from dockerv6.hostnet.routes import RouteReader
 from dockerv6.hostnet.sockets import ContainerProcesses
 from dockerv6.lib.networking import EgressMode
-from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.host.interfaces import external_addresses, is_default_route
 from dockerv6.planning.inputs import HostView
@@ -36,7 +35,6 @@ from dockerv6.probe.targets import (
     nameservers,
     next_hops,
 )
-from dockerv6.store.tables import read_objects
 
 EMBEDDED_DNS = IPv4Address("127.0.0.11")
 """The engine's resolver in each container of a network that is not the default bridge."""
@@ -55,14 +53,6 @@ _BEYOND = IPv6Address("2000::1")
 _ADDRESS_PATIENCE, _PAUSE = 10.0, 0.1  # seconds; duplicate address detection of the bridge and of the container
 
 PacketWalk = Callable[[], Awaitable[Mapping[str, Sequence[FlowProblem]]]]
-
-
-def networks_of(database: Path) -> tuple[ProbedNetwork, ...]:
-    """The IPv6Networks with their status. Raises `StateFileError`."""
-    try:
-        return tuple(ProbedNetwork(each.name, each.status) for each in read_objects(database, NETWORK))
-    except StateFileMissingError:
-        return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 from dockerv6.daemon.findings import FindingId
 from dockerv6.daemon.probe import EMBEDDED_DNS, _Inside, _Outside, _Probe
-from dockerv6.daemon.probe_ports import ProbedNetwork
+from dockerv6.daemon.probe_networks import ProbedNetwork
 from dockerv6.hostnet.model import Interface
 from dockerv6.probe.attempts import ProbeOutcome
 from dockerv6.probe.targets import parse_target

@@ -12,7 +12,8 @@ import pytest
 
 from dockerv6.daemon import probe_ports
 from dockerv6.daemon.findings import FindingId, HostCheck, fail
-from dockerv6.daemon.probe_ports import ProbedNetwork, published
+from dockerv6.daemon.probe_networks import ProbedNetwork
+from dockerv6.daemon.probe_ports import published
 from dockerv6.probe.attempts import ProbeOutcome
 
 _HOST = IPv6Address("2001:db8::1")
