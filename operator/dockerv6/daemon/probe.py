@@ -5,13 +5,13 @@ import fcntl
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
-from dockerv6.daemon.probe_networks import ProbedNetwork, describe
+from dockerv6.daemon.probe_networks import ProbedNetwork, describe, remedy_of
 from dockerv6.daemon.probe_ports import published
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.port import EngineError
@@ -23,6 +23,7 @@ from dockerv6.hostnet.namespaces import NetworkNamespace
 from dockerv6.hostnet.routes import RouteReader
 from dockerv6.hostnet.sockets import ContainerProcesses
 from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.tasks import together
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.host.interfaces import external_addresses, is_default_route
 from dockerv6.planning.inputs import HostView
@@ -109,8 +110,7 @@ async def probe(
                     await containers.remove_all()
                 await containers.close()
     except (EngineError, OSError) as error:
-        message = str(error) if isinstance(error, EngineError) else f"{error.strerror}: {error.filename or 'probe'}"
-        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", message, "run it as root, on the host of the engine")]
+        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", _told(error), *remedy_of(error))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,7 @@ class _Probe:
         if not network.text("networkID"):
             message = "it has no Docker network yet"
             return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", message, describe(network))]
+        checks: list[HostCheck] = []
         try:
             container = await self._containers.start(network.text("networkID"))
             namespace, resolvers = await _entered(container)
@@ -157,12 +158,15 @@ class _Probe:
                 found = await _own_address(namespace)
                 if found is None:
                     message = f"container {container.name} got no usable IPv6 address in {_ADDRESS_PATIENCE:.0f} s"
-                    checks = [fail(FindingId.PROBE_NO_ADDRESS, f"{network.name}: address", message, describe(network))]
+                    checks.append(
+                        fail(FindingId.PROBE_NO_ADDRESS, f"{network.name}: address", message, describe(network))
+                    )
                 else:
-                    checks = await self._from_inside(network, _Inside(container.name, namespace, resolvers[0], *found))
+                    checks += await self._from_inside(network, _Inside(container.name, namespace, resolvers[0], *found))
             await self._containers.remove_all()
-        except EngineError as error:
-            return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", str(error), describe(network))]
+        except (EngineError, OSError) as error:  # the other networks may be fine
+            name = f"{network.name}: probe"
+            checks.append(fail(FindingId.PROBE_IMPOSSIBLE, name, _told(error), *remedy_of(error), describe(network)))
         return checks
 
     async def _from_inside(self, network: ProbedNetwork, inside: _Inside) -> list[HostCheck]:
@@ -183,7 +187,7 @@ class _Probe:
             if not self._outside.targets:
                 message = "not tested: this host has no IPv6 default route and no IPv6 resolver"
                 found.append(warn(FindingId.PROBE_NO_TARGET, f"{network.name}: outside", message, _TARGET))
-        return found + [each for several in await asyncio.gather(*work) for each in several]
+        return found + [each for several in await together(*work) for each in several]
 
     async def _gateway(self, network: ProbedNetwork, prober: Prober) -> list[HostCheck]:
         name, gateway = f"{network.name}: gateway", network.text("gateway")
@@ -273,7 +277,7 @@ class _Probe:
 
     async def explained(self, name: str, message: str, network: ProbedNetwork, finding: FindingId) -> HostCheck:
         """A failure, with the rules that the packet walk found in the way, and its commands."""
-        if self._walked is None:
+        if self._walked is None or self._walked.cancelled():  # with a probe that waited for it
             self._walked = asyncio.ensure_future(self._walk())
         found = (await self._walked).get(network.name, ())[:_SHOWN]
         commands = tuple(dict.fromkeys(command for each in found for command in each.commands))
@@ -299,14 +303,23 @@ async def _entered(container: StartedContainer) -> tuple[NetworkNamespace, Seque
             " dockerv6 runs in a container without the host's PID namespace (--pid=host), or its program ended at once"
         )
     try:
-        namespace = NetworkNamespace.of_process(process)
-        namespace.run(lambda: None)
-        return namespace, nameservers(Path(f"/proc/{process}/root/etc/resolv.conf")) or (_NO_RESOLVER,)
+        with ExitStack() as opened:
+            namespace = opened.enter_context(closing(NetworkNamespace.of_process(process)))
+            namespace.run(lambda: None)
+            resolvers = nameservers(Path(f"/proc/{process}/root/etc/resolv.conf")) or (_NO_RESOLVER,)
+            opened.pop_all()  # the caller closes it
+            return namespace, resolvers
     except OSError as error:
         raise EngineError(
             f"the network namespace of a container can't be entered ({error.strerror}): this needs root with"
             " CAP_SYS_ADMIN and CAP_SYS_PTRACE"
         ) from error
+
+
+def _told(error: EngineError | OSError) -> str:
+    if isinstance(error, EngineError):
+        return str(error)
+    return ": ".join(str(each) for each in (error.strerror, error.filename) if each) or type(error).__name__
 
 
 async def _own_address(namespace: NetworkNamespace) -> tuple[Interface, IPv6Address] | None:

@@ -38,3 +38,8 @@ def networks_of(database: Path) -> tuple[ProbedNetwork, ...]:
 def describe(network: ProbedNetwork) -> str:
     """The command that shows what the daemon knows of a network."""
     return f"dockerv6 describe ipv6network/{network.name}"
+
+
+def remedy_of(error: Exception) -> tuple[str, ...]:
+    """What to do if a probe can't be made; nothing, if the error itself says what."""
+    return ("run it as root, on the host of the engine",) if isinstance(error, PermissionError) else ()

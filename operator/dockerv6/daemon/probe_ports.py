@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ipaddress import IPv6Address
 
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
-from dockerv6.daemon.probe_networks import ProbedNetwork
+from dockerv6.daemon.probe_networks import ProbedNetwork, remedy_of
 from dockerv6.hostnet.namespaces import NetworkNamespace
+from dockerv6.lib.tasks import together
 from dockerv6.lib.text import shell_quoted
 from dockerv6.probe.attempts import Prober
 
@@ -42,10 +43,10 @@ async def published(
             async with slots:
                 return await _port(network, port, prober, address or host_end, explain)
 
-        return list(await asyncio.gather(*(tried(*each) for each in ports)))
+        return await together(*(tried(*each) for each in ports))
     except OSError as error:
         message = f"published ports are not tested, because a network namespace can't be created: {error.strerror}"
-        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", message, "run it as root, on the host of the engine")]
+        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", message, *remedy_of(error))]
     finally:
         if namespace is not None:
             namespace.close()

@@ -109,3 +109,7 @@ def test_without_the_privilege_nothing_is_said_of_ports(monkeypatch: pytest.Monk
     (found,) = _tried({"port": 8081})
     assert found.id == FindingId.PROBE_IMPOSSIBLE
     assert "Operation not permitted" in found.message
+    assert found.remedy == ("run it as root, on the host of the engine",)
+    monkeypatch.setattr(_Namespace, "refusal", errno.ENOSPC)
+    (full,) = _tried({"port": 8081})
+    assert full.remedy == ()
