@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,11 +125,11 @@ async def _examine(settings: Settings, request: ProbeRequest | None) -> tuple[Ho
             containers = await _try("docker-ipv6nat", lambda: running_suspects(sources.engine), []) or ()
             found += unread or [checks.docker_ipv6nat(presence, containers)]
         if request is not None:
-            found += await _probe(sources, request)
+            found += await _probe(sources, request, info)
         return tuple(found)
 
 
-async def _probe(sources: _Sources, request: ProbeRequest) -> list[HostCheck]:
+async def _probe(sources: _Sources, request: ProbeRequest, info: EngineInfo | None) -> list[HostCheck]:
     found: list[HostCheck] = []
     host = await _try("probe", sources.world.host_view.get, found)
     networks = await _try("probe", partial(asyncio.to_thread, networks_of, sources.settings.database), found)
@@ -143,7 +143,11 @@ async def _probe(sources: _Sources, request: ProbeRequest) -> list[HostCheck]:
 
     if host is None or networks is None:
         return found
-    return await probe(sources.settings, request, networks, host, walk)
+    engine = None
+    if info is not None:
+        with suppress(EngineProcessError, OSError):  # the check of its settings says why
+            engine = await asyncio.to_thread(engine_process.find, info, sources.settings.docker_host)
+    return await probe(sources.settings, request, networks, host, walk, engine)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from dockerv6.daemon.engine_process import EngineProcess
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
 from dockerv6.daemon.probe_networks import ProbedNetwork, describe, remedy_of
 from dockerv6.daemon.probe_ports import published
@@ -79,6 +80,7 @@ async def probe(
     known: Sequence[ProbedNetwork],
     host: HostView,
     walk: PacketWalk,
+    engine: EngineProcess | None,
 ) -> list[HostCheck]:
     """Probe networks one after the other. Temporary containers are removed at the end, also after an error.
 
@@ -88,6 +90,7 @@ async def probe(
         known: all networks.
         host: the host's network stack.
         walk: finds the rules that drop flows, by owner.
+        engine: its process; None: it can't be seen.
     """
     unknown = [name for name in request.networks if name not in {each.name for each in known}]
     if unknown:
@@ -102,7 +105,7 @@ async def probe(
             try:
                 await containers.remove_all()  # left by a run that was killed
                 outside = _outside(request, host)
-                prober = _Probe(containers, outside, walk)
+                prober = _Probe(containers, outside, walk, engine)
                 found = [each for network in networks for each in await prober.network(network)]
                 return found + await published(networks, outside.address, prober.explained)
             finally:
@@ -139,10 +142,13 @@ def _lock(state_dir: Path) -> Iterator[None]:
 
 
 class _Probe:
-    def __init__(self, containers: ThrowawayContainers, outside: _Outside, walk: PacketWalk) -> None:
+    def __init__(
+        self, containers: ThrowawayContainers, outside: _Outside, walk: PacketWalk, engine: EngineProcess | None
+    ) -> None:
         self._containers = containers
         self._outside = outside
         self._walk = walk
+        self._engine = engine
         self._walked: asyncio.Future[Mapping[str, Sequence[FlowProblem]]] | None = None
         self._host = Prober(_host_socket, "this host", outside.own)
 
@@ -255,12 +261,14 @@ class _Probe:
 
     async def _dns(self, network: ProbedNetwork, prober: Prober, inside: _Inside, asked: str) -> list[HostCheck]:
         name, found = f"{network.name}: DNS", []
+        unit, config = (self._engine.unit, self._engine.config) if self._engine else ("", "daemon.json")
         if inside.resolver == EMBEDDED_DNS:
             outcome, addresses = await prober.resolve(EMBEDDED_DNS, inside.name)
             if inside.address not in addresses:
                 expected = f"expected {inside.address}: the engine's resolver does not know its container"
                 message = f"{outcome.message}; {expected}"
-                return [fail(FindingId.PROBE_DNS_FAILED, name, message, "journalctl --unit docker")]
+                log = f"journalctl --unit {shell_quoted(unit)}" if unit else "read the log of the engine"
+                return [fail(FindingId.PROBE_DNS_FAILED, name, message, log)]
             found.append(ok(name, outcome.message))
         if asked:
             outcome, _ = await prober.resolve(inside.resolver, asked)
@@ -271,7 +279,7 @@ class _Probe:
                 compared = [(await self._host.resolve(each, asked))[0] for each in upstream]
                 message = "; ".join([outcome.message, *(each.message for each in compared)])
                 mine = self._outside.chosen or not compared or compared[0].passed
-                remedy = "check which resolvers the engine uses: /etc/resolv.conf, and `dns` in /etc/docker/daemon.json"
+                remedy = f"check which resolvers the engine uses: {_HOST_RESOLVERS}, and `dns` in {config}"
                 found.append((fail if mine else warn)(FindingId.PROBE_DNS_FAILED, name, message, remedy))
         return found
 

@@ -6,12 +6,14 @@ import asyncio
 import errno
 import os
 from ipaddress import IPv6Address
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from dockerv6.daemon import probe as probes
+from dockerv6.daemon.engine_process import EngineProcess
 from dockerv6.daemon.findings import FindingId
 from dockerv6.daemon.probe import EMBEDDED_DNS, _Inside, _Outside, _Probe
 from dockerv6.daemon.probe_networks import ProbedNetwork
@@ -24,7 +26,6 @@ from dockerv6.probe.targets import ProbeRequest, parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from dockerv6.daemon.findings import HostCheck
     from dockerv6.firewall.model import FlowProblem
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 _NETWORK = ProbedNetwork("blog", {"egress": "Routed", "subnet": "2001:db8:5::/64"})
 
 
-def _probe(*, chosen: bool, walks: list[str]) -> _Probe:
+def _probe(*, chosen: bool, walks: list[str], engine: EngineProcess | None = None) -> _Probe:
     async def walk() -> Mapping[str, Sequence[FlowProblem]]:
         await asyncio.sleep(0)
         walks.append("walk")
         return {}
 
-    return _Probe(cast("Any", None), _Outside((), chosen, None, frozenset()), walk)
+    return _Probe(cast("Any", None), _Outside((), chosen, None, frozenset()), walk, engine)
 
 
 class _Prober:
@@ -61,7 +62,7 @@ class _Prober:
         return self._outcome("resolve", name), self._addresses
 
     def _outcome(self, what: str, target: object) -> ProbeOutcome:
-        passed = what not in self._lost
+        passed = what not in self._lost and target not in self._lost
         return ProbeOutcome(passed, f"{what} {target}: {'answered' if passed else 'nothing came back'}")
 
 
@@ -91,6 +92,28 @@ def test_a_host_whose_port_answers_need_not_answer_pings() -> None:
     assert [each.id for each in lost] == [FindingId.PROBE_OUTSIDE_UNREACHABLE] * 2
     blocked, _ = _reached(target, _Prober("ping"), _Prober())  # it answers the host
     assert blocked.id == FindingId.PROBE_EGRESS_BLOCKED
+
+
+@pytest.mark.parametrize(
+    ("engine", "log", "config"),
+    [
+        (EngineProcess(1, Path("/d"), (), {}, Path("/srv/d.json"), "d2.service"), "d2.service", "/srv/d.json"),
+        (EngineProcess(1, Path("/d"), (), {}, Path("/srv/d.json"), ""), "log of the engine", "/srv/d.json"),
+        (None, "log of the engine", "daemon.json"),
+    ],
+)
+def test_the_remedies_of_a_resolver_name_the_unit_and_the_file_of_the_engine(
+    engine: EngineProcess | None, log: str, config: str
+) -> None:
+    probe = _probe(chosen=True, walks=[], engine=engine)
+
+    def asked(prober: _Prober) -> HostCheck:
+        return asyncio.run(probe._dns(_NETWORK, cast("Any", prober), _INSIDE, "www.example.org"))[-1]
+
+    assert asked(_Prober("resolve")).remedy[0].endswith(log)
+    probe._host = cast("Any", _Prober("resolve"))
+    (remedy,) = asked(_Prober("www.example.org", addresses=(str(_INSIDE.address),))).remedy
+    assert remedy.endswith(f"`dns` in {config}")
 
 
 @pytest.mark.parametrize(("chosen", "finding"), [(False, None), (True, FindingId.PROBE_OUTSIDE_UNREACHABLE)])
@@ -179,7 +202,7 @@ def _probed(monkeypatch: pytest.MonkeyPatch, state_dir: Path, *networks: str) ->
     settings = cast("Any", SimpleNamespace(state_dir=state_dir, docker_host=None))
     host = cast("Any", SimpleNamespace(routes=(), interfaces={}))
     request = ProbeRequest(targets=(parse_target("2001:db8::1"),))
-    return asyncio.run(probes.probe(settings, request, known, host, cast("Any", None)))
+    return asyncio.run(probes.probe(settings, request, known, host, cast("Any", None), None))
 
 
 def test_an_error_of_the_host_ends_the_probe_of_its_network_only(
