@@ -107,6 +107,7 @@ SHOWS = frozenset(
         "ip -d link",
         "ip6tables --version",
         "journalctl --unit docker",
+        "journalctl --unit {}",
         "ss -lntu",
         "ss -lntup",
         "ss -xap | grep @dockerv6",

@@ -183,6 +183,25 @@ def test_without_a_route_nothing_is_sent(inside_netns: Namespace) -> None:
     assert (resolved.passed, addresses) == (False, ())
 
 
+def test_a_resolver_with_a_zone_is_asked_through_that_interface_of_the_sockets_namespace(
+    inside_netns: Namespace,
+) -> None:
+    namespace = NetworkNamespace.create()
+    host_end, _, _ = namespace.join()
+    inside_netns.exec("ip", "-6", "address", "add", "fe80::53/64", "dev", host_end, "nodad")
+    add = ("ip", "-6", "address", "add", "fe80::54/64", "dev", "uplink", "nodad")
+    namespace.run(lambda: subprocess.run(add, check=True))
+    prober = Prober(namespace.open_socket, "client")
+    for zone in ("uplink", namespace.run(lambda: socket.if_nametoindex("uplink"))):
+        outcome, _ = asyncio.run(prober.resolve(IPv6Address(f"fe80::53%{zone}"), "www.example.org"))
+        assert "refused" in outcome.message  # it got there, and nothing listens
+    here = Prober(_host_socket, "this host")
+    for missing in ("uplink", "9" * 5000):
+        outcome, _ = asyncio.run(here.resolve(IPv6Address(f"fe80::53%{missing}"), "www.example.org"))
+        assert "No such device" in outcome.message
+    namespace.close()
+
+
 def test_another_user_can_not_enter_a_namespace(inside_netns: Namespace) -> None:
     program = (
         "from dockerv6.hostnet.namespaces import NetworkNamespace\n"

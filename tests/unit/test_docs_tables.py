@@ -52,3 +52,9 @@ def test_the_index_of_decisions_lists_every_record_with_its_title_and_status() -
     assert [
         row for row in (ROOT / "docs" / "adr" / "README.md").read_text().splitlines() if row.startswith("| [")
     ] == rows
+
+
+def test_no_record_of_a_decision_repeats_itself() -> None:
+    for path in sorted((ROOT / "docs" / "adr").glob("0*.md")):
+        lines = [line for line in path.read_text().splitlines() if len(line) > 60]
+        assert [line for line in lines if lines.count(line) > 1] == [], path.name

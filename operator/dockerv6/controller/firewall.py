@@ -248,7 +248,7 @@ class FirewallReconciler:
         self.invalidate_filter()
 
     async def follow_flows(self) -> None:
-        """Find out which flows pass the filters of the host; the status of each owner tells. Raises `FirewallError`.
+        """Find out which flows pass the host's filters. The status of each owner shows it. Raises `FirewallError`.
 
         The flows are those of our table, and the kernel may have another one by the time it is walked through. If that
         drops flows, they are followed again.

@@ -106,7 +106,14 @@ class PacketWalks:
         return any(each.certain for found in self.flow_problems.values() for each in found)
 
     def problems(self, table: Ruleset) -> Mapping[str, tuple[FlowProblem, ...]]:
-        """The latest problems, but for what our own table dropped before it was this one."""
+        """What the latest walk found.
+
+        That walk may have read an older version of our table. Then the drops by our table are left out for the owners
+        that had some.
+
+        Args:
+            table: the present version of our table.
+        """
         outdated = self._outdated(table)
         if not outdated:
             return self.flow_problems
@@ -116,7 +123,7 @@ class PacketWalks:
         }
 
     def _outdated(self, table: Ruleset) -> frozenset[str]:
-        """Owners whose flows our table dropped before it was this one."""
+        """The owners whose flows an older version of our table dropped, if the latest walk read that version."""
         if table is self._table:
             return frozenset()
         problems = (each for found in self.flow_problems.values() for each in found)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from dockerv6.controller.world import World
 from dockerv6.daemon import checks, engine_process, engine_settings
 from dockerv6.daemon.engine_process import EngineProcessError
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok
-from dockerv6.daemon.probe import networks_of, probe
+from dockerv6.daemon.probe import probe
+from dockerv6.daemon.probe_networks import networks_of
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo
@@ -124,11 +125,11 @@ async def _examine(settings: Settings, request: ProbeRequest | None) -> tuple[Ho
             containers = await _try("docker-ipv6nat", lambda: running_suspects(sources.engine), []) or ()
             found += unread or [checks.docker_ipv6nat(presence, containers)]
         if request is not None:
-            found += await _probe(sources, request)
+            found += await _probe(sources, request, info)
         return tuple(found)
 
 
-async def _probe(sources: _Sources, request: ProbeRequest) -> list[HostCheck]:
+async def _probe(sources: _Sources, request: ProbeRequest, info: EngineInfo | None) -> list[HostCheck]:
     found: list[HostCheck] = []
     host = await _try("probe", sources.world.host_view.get, found)
     networks = await _try("probe", partial(asyncio.to_thread, networks_of, sources.settings.database), found)
@@ -142,7 +143,11 @@ async def _probe(sources: _Sources, request: ProbeRequest) -> list[HostCheck]:
 
     if host is None or networks is None:
         return found
-    return await probe(sources.settings, request, networks, host, walk)
+    engine = None
+    if info is not None:
+        with suppress(EngineProcessError, OSError):  # the check of its settings says why
+            engine = await asyncio.to_thread(engine_process.find, info, sources.settings.docker_host)
+    return await probe(sources.settings, request, networks, host, walk, engine)
 
 
 @asynccontextmanager

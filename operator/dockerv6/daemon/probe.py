@@ -5,14 +5,15 @@ import fcntl
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from dockerv6.api.kinds import NETWORK
+from dockerv6.daemon.engine_process import EngineProcess
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
-from dockerv6.daemon.probe_ports import ProbedNetwork, describe, published
+from dockerv6.daemon.probe_networks import ProbedNetwork, describe, remedy_of
+from dockerv6.daemon.probe_ports import published
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.port import EngineError
 from dockerv6.dockerd.throwaway import StartedContainer, ThrowawayContainers
@@ -23,13 +24,19 @@ from dockerv6.hostnet.namespaces import NetworkNamespace
 from dockerv6.hostnet.routes import RouteReader
 from dockerv6.hostnet.sockets import ContainerProcesses
 from dockerv6.lib.networking import MINIMUM_MTU, EgressMode
-from dockerv6.lib.statefile import StateFileMissingError
+from dockerv6.lib.tasks import together
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.host.interfaces import external_addresses, is_default_route
 from dockerv6.planning.inputs import HostView
 from dockerv6.probe.attempts import ProbeOutcome, Prober
-from dockerv6.probe.targets import AnyAddress, ProbeRequest, ProbeTarget, nameservers, next_hops
-from dockerv6.store.tables import read_objects
+from dockerv6.probe.targets import (
+    AnyAddress,
+    ProbeRequest,
+    ProbeTarget,
+    may_be_outside,
+    nameservers,
+    next_hops,
+)
 
 EMBEDDED_DNS = IPv4Address("127.0.0.11")
 """The engine's resolver in each container of a network that is not the default bridge."""
@@ -48,14 +55,6 @@ _BEYOND = IPv6Address("2000::1")
 _ADDRESS_PATIENCE, _PAUSE = 10.0, 0.1  # seconds; duplicate address detection of the bridge and of the container
 
 FollowFlows = Callable[[], Awaitable[Mapping[str, Sequence[FlowProblem]]]]
-
-
-def networks_of(database: Path) -> tuple[ProbedNetwork, ...]:
-    """The IPv6Networks with their status. Raises `StateFileError`."""
-    try:
-        return tuple(ProbedNetwork(each.name, each.status) for each in read_objects(database, NETWORK))
-    except StateFileMissingError:
-        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,7 @@ async def probe(
     known: Sequence[ProbedNetwork],
     host: HostView,
     walk: FollowFlows,
+    engine: EngineProcess | None,
 ) -> list[HostCheck]:
     """Probe networks one after the other. Temporary containers are removed at the end, also after an error.
 
@@ -90,6 +90,7 @@ async def probe(
         known: all networks.
         host: the host's network stack.
         walk: finds the rules that drop flows, by owner.
+        engine: its process; None: it can't be seen.
     """
     unknown = [name for name in request.networks if name not in {each.name for each in known}]
     if unknown:
@@ -104,7 +105,7 @@ async def probe(
             try:
                 await containers.remove_all()  # left by a run that was killed
                 outside = _outside(request, host)
-                prober = _Probe(containers, outside, walk)
+                prober = _Probe(containers, outside, walk, engine)
                 found = [each for network in networks for each in await prober.network(network)]
                 return found + await published(networks, outside.address, prober.explained)
             finally:
@@ -112,8 +113,7 @@ async def probe(
                     await containers.remove_all()
                 await containers.close()
     except (EngineError, OSError) as error:
-        message = str(error) if isinstance(error, EngineError) else f"{error.strerror}: {error.filename or 'probe'}"
-        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", message, "run it as root, on the host of the engine")]
+        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", _told(error), *remedy_of(error))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +142,13 @@ def _lock(state_dir: Path) -> Iterator[None]:
 
 
 class _Probe:
-    def __init__(self, containers: ThrowawayContainers, outside: _Outside, walk: FollowFlows) -> None:
+    def __init__(
+        self, containers: ThrowawayContainers, outside: _Outside, walk: FollowFlows, engine: EngineProcess | None
+    ) -> None:
         self._containers = containers
         self._outside = outside
         self._walk = walk
+        self._engine = engine
         self._walked: asyncio.Future[Mapping[str, Sequence[FlowProblem]]] | None = None
         self._host = Prober(_host_socket, "this host", outside.own)
 
@@ -153,6 +156,7 @@ class _Probe:
         if not network.text("networkID"):
             message = "it has no Docker network yet"
             return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", message, describe(network))]
+        checks: list[HostCheck] = []
         try:
             container = await self._containers.start(network.text("networkID"))
             namespace, resolvers = await _entered(container)
@@ -160,12 +164,15 @@ class _Probe:
                 found = await _own_address(namespace)
                 if found is None:
                     message = f"container {container.name} got no usable IPv6 address in {_ADDRESS_PATIENCE:.0f} s"
-                    checks = [fail(FindingId.PROBE_NO_ADDRESS, f"{network.name}: address", message, describe(network))]
+                    checks.append(
+                        fail(FindingId.PROBE_NO_ADDRESS, f"{network.name}: address", message, describe(network))
+                    )
                 else:
-                    checks = await self._from_inside(network, _Inside(container.name, namespace, resolvers[0], *found))
+                    checks += await self._from_inside(network, _Inside(container.name, namespace, resolvers[0], *found))
             await self._containers.remove_all()
-        except EngineError as error:
-            return [fail(FindingId.PROBE_IMPOSSIBLE, f"{network.name}: probe", str(error), describe(network))]
+        except (EngineError, OSError) as error:  # the other networks may be fine
+            name = f"{network.name}: probe"
+            checks.append(fail(FindingId.PROBE_IMPOSSIBLE, name, _told(error), *remedy_of(error), describe(network)))
         return checks
 
     async def _from_inside(self, network: ProbedNetwork, inside: _Inside) -> list[HostCheck]:
@@ -186,7 +193,7 @@ class _Probe:
             if not self._outside.targets:
                 message = "not tested: this host has no IPv6 default route and no IPv6 resolver"
                 found.append(warn(FindingId.PROBE_NO_TARGET, f"{network.name}: outside", message, _TARGET))
-        return found + [each for several in await asyncio.gather(*work) for each in several]
+        return found + [each for several in await together(*work) for each in several]
 
     async def _gateway(self, network: ProbedNetwork, prober: Prober) -> list[HostCheck]:
         name, gateway = f"{network.name}: gateway", network.text("gateway")
@@ -204,9 +211,9 @@ class _Probe:
         name, address = f"{network.name}: outside", target.address
         if address is None:
             outcome, addresses = await prober.resolve(inside.resolver, target.host)
-            if not addresses:
+            address = next(filter(may_be_outside, addresses), None)  # resolvers with a list of names may answer ::
+            if address is None:
                 return [await self.explained(name, outcome.message, network, FindingId.PROBE_DNS_FAILED)]
-            address = addresses[0]
 
         def ping(sender: Prober) -> Awaitable[ProbeOutcome]:
             if address != _BEYOND:
@@ -219,6 +226,8 @@ class _Probe:
         port = target.port
         if port is not None:
             found.append(await self._tried(network, prober, lambda each: each.connect(address, port)))
+            if found[0].id == FindingId.PROBE_OUTSIDE_UNREACHABLE and found[1].id is None:
+                found[0] = ok(name, f"{address} does not answer echo requests; its port {port} does")
         if reached and address != _BEYOND:
             found.append(self._path_mtu(network, await prober.path_mtu(address, inside.interface.mtu)))
         return found
@@ -252,12 +261,14 @@ class _Probe:
 
     async def _dns(self, network: ProbedNetwork, prober: Prober, inside: _Inside, asked: str) -> list[HostCheck]:
         name, found = f"{network.name}: DNS", []
+        unit, config = (self._engine.unit, self._engine.config) if self._engine else ("", "daemon.json")
         if inside.resolver == EMBEDDED_DNS:
             outcome, addresses = await prober.resolve(EMBEDDED_DNS, inside.name)
             if inside.address not in addresses:
                 expected = f"expected {inside.address}: the engine's resolver does not know its container"
                 message = f"{outcome.message}; {expected}"
-                return [fail(FindingId.PROBE_DNS_FAILED, name, message, "journalctl --unit docker")]
+                log = f"journalctl --unit {shell_quoted(unit)}" if unit else "read the log of the engine"
+                return [fail(FindingId.PROBE_DNS_FAILED, name, message, log)]
             found.append(ok(name, outcome.message))
         if asked:
             outcome, _ = await prober.resolve(inside.resolver, asked)
@@ -268,13 +279,13 @@ class _Probe:
                 compared = [(await self._host.resolve(each, asked))[0] for each in upstream]
                 message = "; ".join([outcome.message, *(each.message for each in compared)])
                 mine = self._outside.chosen or not compared or compared[0].passed
-                remedy = "check which resolvers the engine uses: /etc/resolv.conf, and `dns` in /etc/docker/daemon.json"
+                remedy = f"check which resolvers the engine uses: {_HOST_RESOLVERS}, and `dns` in {config}"
                 found.append((fail if mine else warn)(FindingId.PROBE_DNS_FAILED, name, message, remedy))
         return found
 
     async def explained(self, name: str, message: str, network: ProbedNetwork, finding: FindingId) -> HostCheck:
         """A failure, with the rules that the packet walk found in the way, and its commands."""
-        if self._walked is None:
+        if self._walked is None or self._walked.cancelled():  # with a probe that waited for it
             self._walked = asyncio.ensure_future(self._walk())
         found = (await self._walked).get(network.name, ())[:_SHOWN]
         commands = tuple(dict.fromkeys(command for each in found for command in each.commands))
@@ -300,14 +311,23 @@ async def _entered(container: StartedContainer) -> tuple[NetworkNamespace, Seque
             " dockerv6 runs in a container without the host's PID namespace (--pid=host), or its program ended at once"
         )
     try:
-        namespace = NetworkNamespace.of_process(process)
-        namespace.run(lambda: None)
-        return namespace, nameservers(Path(f"/proc/{process}/root/etc/resolv.conf")) or (_NO_RESOLVER,)
+        with ExitStack() as opened:
+            namespace = opened.enter_context(closing(NetworkNamespace.of_process(process)))
+            namespace.run(lambda: None)
+            resolvers = nameservers(Path(f"/proc/{process}/root/etc/resolv.conf")) or (_NO_RESOLVER,)
+            opened.pop_all()  # the caller closes it
+            return namespace, resolvers
     except OSError as error:
         raise EngineError(
             f"the network namespace of a container can't be entered ({error.strerror}): this needs root with"
             " CAP_SYS_ADMIN and CAP_SYS_PTRACE"
         ) from error
+
+
+def _told(error: EngineError | OSError) -> str:
+    if isinstance(error, EngineError):
+        return str(error)
+    return ": ".join(str(each) for each in (error.strerror, error.filename) if each) or type(error).__name__
 
 
 async def _own_address(namespace: NetworkNamespace) -> tuple[Interface, IPv6Address] | None:

@@ -2,40 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from dockerv6.daemon.findings import FindingId, HostCheck, fail, ok, warn
+from dockerv6.daemon.probe_networks import ProbedNetwork, remedy_of
 from dockerv6.hostnet.namespaces import NetworkNamespace
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.tasks import together
 from dockerv6.lib.text import shell_quoted
 from dockerv6.probe.attempts import Prober
 
-
-@dataclass(frozen=True, slots=True)
-class ProbedNetwork:
-    """An IPv6Network, from its status."""
-
-    name: str
-    status: Mapping[str, object]
-
-    def text(self, key: str) -> str:
-        """A field of the status; "": there is none."""
-        return str(self.status.get(key) or "")
-
-    @property
-    def leads_out(self) -> bool:
-        """Whether containers are meant to reach the outside."""
-        return self.text("egress") != EgressMode.NONE
-
-
 Explain = Callable[[str, str, ProbedNetwork, FindingId], Awaitable[HostCheck]]
 """Adds to a failure what the packet walk says: the check's name, its message, the network, the finding."""
-
-
-def describe(network: ProbedNetwork) -> str:
-    """The command that shows what the daemon knows of a network."""
-    return f"dockerv6 describe ipv6network/{network.name}"
 
 
 async def published(
@@ -66,10 +43,10 @@ async def published(
             async with slots:
                 return await _port(network, port, prober, address or host_end, explain)
 
-        return list(await asyncio.gather(*(tried(*each) for each in ports)))
+        return await together(*(tried(*each) for each in ports))
     except OSError as error:
         message = f"published ports are not tested, because a network namespace can't be created: {error.strerror}"
-        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", message, "run it as root, on the host of the engine")]
+        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", message, *remedy_of(error))]
     finally:
         if namespace is not None:
             namespace.close()

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv6Address, IPv6Interface
 from socket import AF_INET6, AF_UNSPEC
 from typing import Self, TypeVar
 
@@ -20,6 +20,7 @@ from dockerv6.hostnet import addresses, links
 from dockerv6.hostnet.model import MAIN_TABLE
 from dockerv6.hostnet.routes import ROUTE, RTN_UNICAST
 from dockerv6.lib.netlink import NESTED, NETLINK_ROUTE, NLM_F_CREATE, NLM_F_EXCL, attribute, command
+from dockerv6.lib.prefixes import GLOBAL_ID_BYTES, ula_prefix
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ class NetworkNamespace:
             OSError: the kernel refuses.
         """
         name = f"d6p{secrets.token_hex(4)}"
-        prefix = IPv6Network(((0xFD << 120) | (secrets.randbits(40) << 80), 64))
+        prefix = next(ula_prefix(os.urandom(GLOBAL_ID_BYTES)).subnets(new_prefix=64))
         peer = links.LINK.pack(AF_UNSPEC, 0, 0, 0, 0) + attribute(links.IFLA_IFNAME, _INSIDE.encode() + b"\0")
         peer += attribute(_IFLA_NET_NS_FD, struct.pack("=I", self._descriptor))
         info = attribute(_INFO_KIND, b"veth\0") + attribute(

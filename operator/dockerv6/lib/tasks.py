@@ -66,6 +66,19 @@ class Backoff:
         return delay * (1 - self.jitter * random.random())
 
 
+async def together(*work: Coroutine[object, object, T]) -> list[T]:
+    """The results, in this order. If one raises, the others are cancelled, and have ended before its error is raised.
+
+    As with `asyncio.TaskGroup`, but without its groups of exceptions: the first one is raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [each.result() for each in tasks]
+
+
 class Supervisor:
     """Runs the background tasks of a component: logs their crashes, restarts them, and stops them together.
 

@@ -6,9 +6,12 @@ namespace where it was created, so the event loop need not enter it.
 
 import asyncio
 import errno
+import fcntl
 import os
+import re
 import secrets
 import socket
+import struct
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +38,8 @@ _ATTEMPTS, _INTERVAL = 3, 1.2
 """A lost packet, a neighbour that must be found first or an NDP proxy entry that is just added should not count."""
 _LATE = 0.2  # seconds for messages about what is known already
 _CONNECT, _QUERY = 4.0, 3.0  # seconds; the first retransmissions of TCP are after 1 and 3
+_SIOCGIFINDEX, _IFREQ = 0x8933, struct.Struct("16si20x")  # netdevice(7)
+_INDEX = re.compile(r"[0-9]{1,9}")
 _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE, _IPV6_DONTFRAG, _IPV6_UNICAST_HOPS = 23, 3, 62, 16  # linux/in6.h
 
 
@@ -151,7 +156,7 @@ class Prober:
         identifier = secrets.randbelow(1 << 16)
         try:
             with self._open(family, socket.SOCK_DGRAM, 0) as opened:
-                opened.connect((str(server), 53))
+                opened.connect(_endpoint(opened, server, 53))
                 for _ in range(_ATTEMPTS):
                     await loop.sock_sendall(opened, dns_query(identifier, name))
                     with suppress(TimeoutError):
@@ -211,6 +216,20 @@ class _Answers:
                 self.tcp_errors.append((source, found))
             elif found.protocol == ICMPV6 and found.source_port == self._identifier:
                 (self.too_big if found.mtu else self.errors).append((source, found))
+
+
+def _endpoint(opened: socket.socket, server: IPv4Address | IPv6Address, port: int) -> tuple[str | int, ...]:
+    """For `connect`. A zone is the name or the number of an interface in the socket's namespace. Raises `OSError`."""
+    host, _, zone = str(server).partition("%")
+    if not zone:
+        return host, port
+    try:
+        answer = fcntl.ioctl(opened, _SIOCGIFINDEX, _IFREQ.pack(os.fsencode(zone), 0))
+    except OSError:
+        if not _INDEX.fullmatch(zone):
+            raise
+        return host, port, 0, int(zone)
+    return host, port, 0, _IFREQ.unpack(answer)[1]
 
 
 _ERRNOS = {

@@ -12,7 +12,8 @@ import pytest
 
 from dockerv6.daemon import probe_ports
 from dockerv6.daemon.findings import FindingId, HostCheck, fail
-from dockerv6.daemon.probe_ports import ProbedNetwork, published
+from dockerv6.daemon.probe_networks import ProbedNetwork
+from dockerv6.daemon.probe_ports import published
 from dockerv6.probe.attempts import ProbeOutcome
 
 _HOST = IPv6Address("2001:db8::1")
@@ -108,3 +109,7 @@ def test_without_the_privilege_nothing_is_said_of_ports(monkeypatch: pytest.Monk
     (found,) = _tried({"port": 8081})
     assert found.id == FindingId.PROBE_IMPOSSIBLE
     assert "Operation not permitted" in found.message
+    assert found.remedy == ("run it as root, on the host of the engine",)
+    monkeypatch.setattr(_Namespace, "refusal", errno.ENOSPC)
+    (full,) = _tried({"port": 8081})
+    assert full.remedy == ()

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.lib.tasks import Backoff, CancellationToken, OperationCancelled, Supervisor, to_cancellable_thread
+from dockerv6.lib.tasks import (
+    Backoff,
+    CancellationToken,
+    OperationCancelled,
+    Supervisor,
+    to_cancellable_thread,
+    together,
+)
 from tests.fakes.clock import FakeClock
 
 
@@ -18,6 +25,28 @@ def clock() -> FakeClock:
 @pytest.fixture
 def supervisor(clock: FakeClock) -> Supervisor:
     return Supervisor(clock=clock, random=Random(0), backoff=Backoff(initial=1, maximum=8, jitter=0))
+
+
+async def test_what_is_done_together_has_ended_before_the_error_of_one_is_raised() -> None:
+    ended: list[str] = []
+
+    async def failing() -> int:
+        await asyncio.sleep(0)
+        raise KeyError("one")
+
+    async def lasting() -> int:
+        try:
+            await asyncio.sleep(1e9)
+        finally:
+            await asyncio.sleep(0)
+            ended.append("the other")
+        return 1
+
+    with pytest.raises(KeyError, match="one"):
+        await together(lasting(), failing())
+    assert ended == ["the other"]
+    assert await together(asyncio.sleep(0.01, 1), asyncio.sleep(0, 2)) == [1, 2]
+    assert await together() == []
 
 
 class Flaky:

@@ -76,15 +76,20 @@ class FilterTable:
     def __str__(self) -> str:
         return intern(f"{self.family} {self.name} ({self.variant})")
 
-    def find(self, name: str, key: Bits | None) -> Found:
-        """Look up as much of a key as a set has; in one that was not read, the answer is unknown.
-
-        Without a key, the first elements are found.
-        """
+    def find(self, name: str, key: Bits) -> Found:
+        """Look up as much of a key as a set has; in one that was not read, the answer is unknown."""
         known = self.sets.get(name)
-        if key is None:
-            return Found(None, tuple((known.elements or ())[:_ELEMENTS]) if known is not None else ())
         return UNTOLD if known is None else known.find(self.fitting(name, key))
+
+    def first_elements(self, name: str) -> Found:
+        """The first elements of a set; none of one that was not read."""
+        known = self.sets.get(name)
+        return Found(None, tuple((known.elements or ())[:_ELEMENTS]) if known is not None else ())
+
+    def repeat(self, lookup: Lookup) -> Found:
+        """Find again what was found in this table, perhaps in an earlier reading of it."""
+        _, name, key = lookup
+        return self.first_elements(name) if key is None else self.find(name, key)
 
     def fitting(self, name: str, key: Bits) -> Bits:
         """As much of a key as a set has. Registers hold more."""
@@ -132,7 +137,7 @@ class Evidence:
     def changed(self, tables: Mapping[str, FilterTable]) -> frozenset[TableChain | Lookup]:
         """What the tables, by their texts, don't have as it was; of two equal chains the reader keeps one."""
         chains = (at for at, rules in self._chains.values() if tables[at[0]].chains.get(at[1], ()) is not rules)
-        lookups = (at for at, found in self._lookups.values() if tables[at[0]].find(at[1], at[2]) != found)
+        lookups = (at for at, found in self._lookups.values() if tables[at[0]].repeat(at) != found)
         return frozenset((*chains, *lookups))
 
     def keep(self, reliance: Reliance) -> tuple[TableChain | Lookup, ...]:
@@ -168,7 +173,7 @@ class Surroundings:
 
     def name_elements(self, name: str) -> None:
         """Note some elements of a set of addresses."""
-        found = self.reliance.elements[str(self.table), intern(name), None] = self.table.find(name, None)
+        found = self.reliance.elements[str(self.table), intern(name), None] = self.table.first_elements(name)
         for each in found.elements:
             self.reliance.name(each.first)
 

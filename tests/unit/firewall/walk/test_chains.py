@@ -78,3 +78,14 @@ def test_a_key_of_which_bits_are_unknown_is_found_as_well() -> None:
     kept: tuple[TableChain | Lookup, ...] = evidence.keep(around.reliance)
     assert kept == ((INET, "banned", key),)
     assert evidence.changed({INET: table(b"\x02")}) == {(INET, "banned", key)}
+
+
+def test_the_first_elements_of_a_set_are_looked_up_again_like_a_key() -> None:
+    around = Surroundings("forward", Paths(), table(b"1", b"2"))
+    around.name_elements("banned")
+    evidence = Evidence()
+    kept = evidence.keep(Reliance(lookups=around.reliance.elements))
+    assert kept == ((INET, "banned", None),)
+    assert evidence.changed({INET: table(b"1", b"2")}) == frozenset()
+    assert evidence.changed({INET: table(b"1")}) == {(INET, "banned", None)}
+    assert table(b"1").first_elements("unread").elements == ()
