@@ -305,7 +305,7 @@ class TestFormats:
         assert run(["events", "v6net", "--for", "v6net/net9"]).exit_code == 2
         for option in ("-l=a=b", "--show-labels", "--show-kind", "-L=app"):
             result = run(["get", "events", option])
-            assert (result.exit_code, "leave out --" in result.stderr) == (2, True)
+            assert (result.exit_code, "remove --" in result.stderr) == (2, True)
         assert run(["get", "events", "nope", "--ignore-not-found"]).exit_code == 2
         sorted_ = run(["get", "events", "--sort-by=.count", "-o", "custom-columns=R:.reason,N:.count", "--no-headers"])
         assert sorted_.stdout.splitlines() == ["Odd    1", "Even   2"]

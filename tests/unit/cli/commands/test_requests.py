@@ -93,7 +93,7 @@ class TestSuspendAndResume:
         running.accept(stored())
         result = run(["suspend", "v6net/blog", "--listen", listen])
         assert result.exit_code == 0
-        assert "it notices at its next resync" in result.stderr
+        assert "takes effect at its next resync" in result.stderr
 
     def test_what_its_file_suspends_stays_so(self, running: Daemon, requests: type[Requests]) -> None:
         running.accept(stored(spec={"suspend": True}), stored("shop"))

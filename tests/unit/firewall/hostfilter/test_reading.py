@@ -1,4 +1,4 @@
-"""Reading the host's filters: what can't be read can't be told, and what was read is kept."""
+"""Reading the host's filters: what can not be read has no certain verdict, and what was read is kept."""
 
 from __future__ import annotations
 

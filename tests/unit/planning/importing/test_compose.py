@@ -132,7 +132,7 @@ def test_dollars_that_compose_escaped_are_text() -> None:
         ({"services": {"web": {"extends": {"service": "x"}}}}, "services.web.extends", "docker compose config"),
         ({"name": "${NAME}", "services": {}}, "name", "only Compose can replace"),
         ({"services": {"web": {"networks": ["$NET"]}}}, "services.web.networks[0]", "only Compose can replace"),
-        ({"services": {"w": {"networks": {"gone": {}}}}}, "services.w.networks", "no network of this file"),
+        ({"services": {"w": {"networks": {"gone": {}}}}}, "services.w.networks", "not a network of this file"),
         ({"services": {"w": {"networks": 7}}}, "services.w.networks", "a list or a mapping"),
         ({"networks": {"a": {"enable_ipv6": "${V6:-true}"}}}, "networks.a.enable_ipv6", "only Compose"),
         ({"networks": {"a": {"enable_ipv6": "yes"}}}, "networks.a.enable_ipv6", "must be true or false"),
