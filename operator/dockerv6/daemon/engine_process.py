@@ -10,6 +10,7 @@ from pathlib import Path
 from dockerv6.daemon.engine_settings import EngineSettings
 from dockerv6.dockerd import address
 from dockerv6.dockerd.model import EngineInfo
+from dockerv6.lib.processes import open_files
 
 _DEFAULT = Path("/etc/docker/daemon.json")
 _CONFIG = "--config-file"
@@ -149,15 +150,8 @@ def _with_socket(socket: str) -> Iterator[Path]:
         with suppress(OSError):  # it has ended, or is not ours to see
             status = (directory / "status").read_bytes()  # proc_pid_status(5)
             ours = status.startswith(b"Name:\tdockerd\n") and b"\nUid:\t0\t0\t" in status
-            if ours and any(_target(each) in links for each in (directory / "fd").iterdir()):
+            if ours and not links.isdisjoint(open_files(directory)):
                 yield directory
-
-
-def _target(link: Path) -> str:
-    """Where a link leads; "": it is gone, as a descriptor that was closed meanwhile."""
-    with suppress(OSError):
-        return str(link.readlink())
-    return ""
 
 
 def _split(arguments: list[str]) -> tuple[Path, tuple[str, ...]]:

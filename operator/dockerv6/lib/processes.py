@@ -1,4 +1,4 @@
-"""Which process has a netlink socket."""
+"""Which process has a file or socket open."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,12 +34,23 @@ def process_with(inode: str) -> Process | None:
     namespace. So all file descriptors are looked at, which needs CAP_SYS_PTRACE.
     """
     link = f"socket:[{inode}]"
-    for directory in _numbered(_PROC):
-        with suppress(OSError):  # the process has ended, or is not ours to see
-            if any(str(each.readlink()) == link for each in _numbered(directory / "fd")):
-                return Process(int(directory.name), (directory / "comm").read_text(errors="replace").strip())
+    for directory in _PROC.iterdir():
+        if directory.name.isdigit():
+            with suppress(OSError):  # the process has ended, or is not ours to see
+                if link in open_files(directory):
+                    return Process(int(directory.name), (directory / "comm").read_text(errors="replace").strip())
     return None
 
 
-def _numbered(directory: Path) -> Iterator[Path]:
-    return (each for each in directory.iterdir() if each.name.isdigit())
+def open_files(directory: Path) -> Iterator[str]:
+    """What the file descriptors of a process lead to, without those that are closed meanwhile: proc_pid_fd(5).
+
+    Args:
+        directory: the process in /proc.
+
+    Raises:
+        OSError: the process has ended, or is not ours to see.
+    """
+    for descriptor in (directory / "fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield str(descriptor.readlink())

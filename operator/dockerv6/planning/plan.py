@@ -1,11 +1,11 @@
 """The plan for one resource: steps and findings. ``dockerv6 plan`` prints the value that the daemon executes."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.planning.field_changes import field_changes
-from dockerv6.planning.steps import CreateNetwork, ForgetSubnet, ReleaseSubnet, RemoveNetwork, Step
+from dockerv6.planning.steps import CreateNetwork, FieldValue, ForgetSubnet, ReleaseSubnet, RemoveNetwork, Step
 
 
 class Change(StrEnum):
@@ -136,3 +136,21 @@ class Plan:
                 for f in self.findings
             ],
         }
+
+
+def field_changes(steps: Iterable[Step]) -> list[Mapping[str, FieldValue]]:
+    """The fields that differ, with their values before and after, in the order of the steps.
+
+    A field that has the same value before and after, such as a container that is attached again, is no change.
+    """
+    before: dict[str, FieldValue] = {}
+    after: dict[str, FieldValue] = {}
+    for step in steps:
+        for field, old, new in step.fields():
+            before[field] = old if before.get(field) is None else before[field]
+            after[field] = new if new is not None else after.get(field)
+    return [
+        {"field": field, "before": before[field], "after": after[field]}
+        for field in before
+        if before[field] != after[field]
+    ]

@@ -7,8 +7,7 @@ import jsonschema
 import pytest
 
 from dockerv6.cli.printers.plan import plan_mapping
-from dockerv6.planning.field_changes import field_changes
-from dockerv6.planning.plan import Plan
+from dockerv6.planning.plan import Plan, field_changes
 from dockerv6.planning.steps import BindSubnet, CreateNetwork, RememberNetwork, RemoveNetwork, SetSysctl
 from dockerv6.source.model import Diagnostic, Position, Severity
 from tests.golden.test_plans import PLANS
