@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from errno import EINVAL, EISDIR
@@ -44,6 +45,8 @@ _MAX_PLAN = 64 * 1024 * 1024
 
 _TEMPORARY = "dockerv6-git-"
 """Beginning of the name of a temporary directory for clones."""
+
+_REMOTES_AT_ONCE = 8
 
 _MAX_PREFIX = 200
 """Characters of the name that a temporary file begins with: a name has at most 255 bytes."""
@@ -117,10 +120,15 @@ def fetch_missing(sources: Iterable[GitSource], token: CancellationToken) -> Non
     Raises:
         OperationCancelled: the token was cancelled.
     """
-    for source in sources:
-        checkout = GitCheckout(source)
-        if not checkout.state.commit:
-            checkout.sync(token)
+    checkouts = [GitCheckout(source) for source in sources]
+    _sync([checkout for checkout in checkouts if not checkout.state.commit], token)
+
+
+def _sync(checkouts: Iterable[GitCheckout], token: CancellationToken) -> None:
+    """Ask all remotes at the same time, because one that hangs takes a minute. Raises `OperationCancelled`."""
+    with ThreadPoolExecutor(_REMOTES_AT_ONCE) as pool:
+        for _ in pool.map(lambda checkout: checkout.sync(token), checkouts):
+            pass
 
 
 def write_plan(saved: SavedPlan, file: Path) -> None:
@@ -170,12 +178,13 @@ def read_sources(settings: Settings, clock: Clock, token: CancellationToken) -> 
         OperationCancelled: the token was cancelled. No git process and no file is left.
     """
     with _temporary_directory() as temporary:
-        checkouts = [GitCheckout(source) for source in settings.git_sources]
-        for index, checkout in enumerate(checkouts):
-            if not checkout.state.commit:
-                source = checkout.source
-                checkouts[index] = GitCheckout(replace(source, directory=temporary / source.directory.name))
-                checkouts[index].sync(token)
+        present = [GitCheckout(source) for source in settings.git_sources]
+        fetched = {
+            source.root: GitCheckout(replace(source, directory=temporary / source.directory.name))
+            for source in (checkout.source for checkout in present if not checkout.state.commit)
+        }
+        _sync(fetched.values(), token)
+        checkouts = [fetched.get(checkout.root, checkout) for checkout in present]
         loader = Loader(
             (*settings.config_dirs, *(checkout.root for checkout in checkouts)),
             clock=clock,

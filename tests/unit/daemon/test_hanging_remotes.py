@@ -19,7 +19,7 @@ import pytest
 from dockerv6.controller import git as controller_git
 from dockerv6.controller.git import GitSources
 from dockerv6.daemon import preview, process
-from dockerv6.daemon.preview import plan_now, read_sources, write_plan
+from dockerv6.daemon.preview import fetch_missing, plan_now, read_sources, write_plan
 from dockerv6.daemon.process import SourcesTooSlow
 from dockerv6.daemon.settings import Settings
 from dockerv6.lib.clock import SystemClock
@@ -120,6 +120,10 @@ def test_a_signal_ends_the_command_its_git_and_its_token(
     assert not list((tmp_path / "tmp").iterdir())
 
 
+def fetched(settings: Settings, token: CancellationToken) -> None:
+    fetch_missing(settings.git_sources, token)
+
+
 @pytest.mark.parametrize("command", [lambda s: process.apply(s, 1), lambda s: process.apply(s, 0.1)])
 def test_the_timeout_of_apply_includes_git(
     hanging: Settings, tmp_path: Path, command: Callable[[Settings], object]
@@ -127,6 +131,23 @@ def test_the_timeout_of_apply_includes_git(
     with pytest.raises(SourcesTooSlow, match="allow more time with --timeout"):
         command(hanging)
     assert secrets(tmp_path) == []
+
+
+@pytest.mark.parametrize("read", [lambda s, token: read_sources(s, SystemClock(), token), fetched])
+def test_remotes_that_were_never_asked_are_asked_at_the_same_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, read: Callable[[Settings, CancellationToken], object]
+) -> None:
+    all_asked = threading.Barrier(3, timeout=60)
+
+    def sync(self: GitCheckout, token: CancellationToken) -> CheckoutState:
+        token.check()
+        all_asked.wait()
+        return self.state
+
+    monkeypatch.setattr(GitCheckout, "sync", sync)
+    git = tuple(parse_git_location(f"/none/{number}.git") for number in range(3))
+    read(replace(settings, git=git), CancellationToken())
+    assert not all_asked.broken
 
 
 def test_what_a_killed_plan_left_is_removed_by_the_next_one(
