@@ -9,7 +9,7 @@ import click
 
 from dockerv6.api.scheme import digest, to_document
 from dockerv6.cli.printers.diagnostics import diagnostic_line
-from dockerv6.cli.printers.objects import encode
+from dockerv6.cli.printers.outputs import encode
 from dockerv6.source.documents import load_text
 from dockerv6.source.load import load_paths
 from dockerv6.source.model import Severity, SourcedResource

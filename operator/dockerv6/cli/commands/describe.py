@@ -8,7 +8,8 @@ import click
 
 from dockerv6.api.kinds import NETWORK, POOL, KindInfo
 from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
-from dockerv6.cli.printers.objects import NONE, EventPrinter, document, encode
+from dockerv6.cli.printers.objects import NONE, EventPrinter, document
+from dockerv6.cli.printers.outputs import encode
 from dockerv6.cli.printers.table import TextTable, age, plain
 from dockerv6.cli.selection import ResourceRef, complete, not_found, parse_references
 from dockerv6.cli.state import StateDirectory, conditions_of, problem_summary, warn_if_stale

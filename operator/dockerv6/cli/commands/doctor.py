@@ -7,7 +7,7 @@ import click
 from dockerv6.api.kinds import API_VERSION
 from dockerv6.cli.engine_fix import complete_ids, explanation_of, fix_findings
 from dockerv6.cli.options import ExampleCommand, click_type, with_settings
-from dockerv6.cli.printers.objects import encode
+from dockerv6.cli.printers.outputs import encode
 from dockerv6.cli.printers.table import plain, width
 from dockerv6.cli.selection import complete_networks
 from dockerv6.daemon.settings import Settings

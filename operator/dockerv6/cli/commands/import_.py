@@ -137,7 +137,7 @@ def _write(found: "Import", directory: Path, form: str) -> list[str]:
         OSError: a file can't be written.
     """
     from dockerv6.cli.printers.imported import resource_texts  # noqa: PLC0415 - loads the planning floor
-    from dockerv6.cli.printers.objects import encode  # noqa: PLC0415 - as above
+    from dockerv6.cli.printers.outputs import encode  # noqa: PLC0415 - as above
 
     suffix = "json" if form == "json" else "yaml"
     texts = resource_texts(found) if form == "yaml" else [encode(each.document, "json") for each in found.resources]

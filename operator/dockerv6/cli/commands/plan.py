@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dockerv6.cli.options import ExampleCommand, with_settings
-from dockerv6.cli.printers.objects import encode
+from dockerv6.cli.printers.outputs import encode
 from dockerv6.cli.selection import complete, not_found, parse_references
 from dockerv6.daemon.settings import Settings
 

@@ -6,7 +6,7 @@ from io import BytesIO
 import click
 
 from dockerv6.cli.options import ExampleCommand, setting_option
-from dockerv6.cli.printers.objects import encode
+from dockerv6.cli.printers.outputs import encode
 
 
 @click.command(

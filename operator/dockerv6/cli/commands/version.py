@@ -5,7 +5,8 @@ from importlib.metadata import version
 import click
 
 from dockerv6.cli.options import ExampleCommand, setting_option
-from dockerv6.cli.printers.objects import Json, encode
+from dockerv6.cli.printers.objects import Json
+from dockerv6.cli.printers.outputs import encode
 from dockerv6.cli.printers.table import plain
 from dockerv6.daemon.settings import Settings
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import PurePath
 from urllib.parse import quote
 
-from dockerv6.cli.printers.objects import encode
+from dockerv6.cli.printers.outputs import encode
 from dockerv6.cli.printers.table import plain
 from dockerv6.source.model import Diagnostic, Severity
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
-from dockerv6.cli.printers.objects import encode
+from dockerv6.cli.printers.outputs import encode
 from dockerv6.cli.printers.table import plain
 from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.importing.model import Import, ImportedNetwork, ImportedPolicy, ImportedResource, ImportNote

@@ -8,7 +8,6 @@ from dockerv6.cli.printers.jsonpath import parse_path, value_text
 from dockerv6.cli.printers.outputs import COLUMNS, Output, rendered
 from dockerv6.cli.printers.table import TextTable, age
 from dockerv6.cli.selection import full_name, labels_of, short_name
-from dockerv6.lib.text import escaped, escaped_json
 from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 from dockerv6.store.model import Event, StoredObject
 
@@ -22,20 +21,6 @@ NONE = "<none>"
 
 DELETED = "<deleted>"
 """The first cell after the name of a watched resource that was deleted."""
-
-
-def encode(value: object, form: str) -> str:
-    """The value as ``json`` or ``yaml`` text without a final newline. Keys keep their order."""
-    if form == "yaml":
-        from dockerv6.cli.printers import core_yaml  # noqa: PLC0415 - only for -o yaml
-
-        text = core_yaml.dump(value, allow_unicode=True)
-        if any(escaped(line) != line for line in text.split("\n")):  # then as \u escapes, in double quotes
-            text = core_yaml.dump(value, allow_unicode=False)
-        return text.rstrip("\n")
-    import json  # noqa: PLC0415 - only for -o json
-
-    return escaped_json(json.dumps(value, indent=4, ensure_ascii=False))
 
 
 def document(stored: StoredObject) -> Json:

@@ -11,7 +11,7 @@ from dockerv6.api.errors import did_you_mean
 from dockerv6.api.kinds import Column
 from dockerv6.cli.printers.jsonpath import JSONPathTemplate, parse_path, parse_template
 from dockerv6.cli.printers.jsonpath_parts import JSONPathError
-from dockerv6.lib.text import escaped
+from dockerv6.lib.text import escaped, escaped_json
 
 JSONPATH, JSONPATH_JSON, JSONPATH_FILE = "jsonpath", "jsonpath-as-json", "jsonpath-file"
 COLUMNS, COLUMNS_FILE = "custom-columns", "custom-columns-file"
@@ -152,8 +152,6 @@ def rendered(documents: Sequence[Mapping[str, object]], output: Output, *, singl
 
     The content is a List, or the document itself when ``single``.
     """
-    from dockerv6.cli.printers.objects import encode  # noqa: PLC0415 - it imports this module
-
     items: list[object] = list(documents)
     content = documents[0] if single else {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}
     if output.template is None:
@@ -161,6 +159,20 @@ def rendered(documents: Sequence[Mapping[str, object]], output: Output, *, singl
     if output.form == JSONPATH_JSON:
         return encode(output.template.find(content), "json") + "\n"
     return printable(output.template.render(content))
+
+
+def encode(value: object, form: str) -> str:
+    """The value as ``json`` or ``yaml`` text without a final newline. Keys keep their order."""
+    if form == "yaml":
+        from dockerv6.cli.printers import core_yaml  # noqa: PLC0415 - only for -o yaml
+
+        text = core_yaml.dump(value, allow_unicode=True)
+        if any(escaped(line) != line for line in text.split("\n")):  # then as \u escapes, in double quotes
+            text = core_yaml.dump(value, allow_unicode=False)
+        return text.rstrip("\n")
+    import json  # noqa: PLC0415 - only for -o json
+
+    return escaped_json(json.dumps(value, indent=4, ensure_ascii=False))
 
 
 def printable(text: str) -> str:

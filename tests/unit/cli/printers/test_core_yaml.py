@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from dockerv6.cli.printers.objects import encode
+from dockerv6.cli.printers.outputs import encode
 from dockerv6.source.yaml import parse
 
 TEXTS = [
