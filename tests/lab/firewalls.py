@@ -63,6 +63,7 @@ def _fill(root: Path) -> None:
         for suffix in ("", "-save", "-restore"):
             (root / "usr/sbin" / f"{name}{suffix}").unlink(missing_ok=True)
             (root / "usr/sbin" / f"{name}{suffix}").symlink_to("xtables-nft-multi")
+    packages.compile_python(root)
     # what maintainer scripts would create
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nmessagebus:x:100:100::/nonexistent:/bin/false\n")
     (root / "etc/group").write_text("root:x:0:\nmessagebus:x:100:\n")
