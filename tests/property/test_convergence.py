@@ -271,6 +271,11 @@ _RENAMED = network(
 
 
 @example((network("a"),), (_RENAMED,), [("create_network", "refused", True), ("connect", "gone", False)])
+@example(
+    (network("a", networkName="shared"),),
+    (network("a", updateStrategy="Recreate"),),
+    [("create_network", "gone", True), ("create_network", "gone", True), ("connect", "refused", False)],
+)
 @examples(100)
 @given(
     resources(),

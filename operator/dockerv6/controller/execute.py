@@ -17,7 +17,14 @@ from dockerv6.controller.endpoints import (
     remembered_endpoints,
 )
 from dockerv6.dockerd.model import Network
-from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
+from dockerv6.dockerd.port import (
+    ContainerNotFound,
+    EngineApiError,
+    EngineConflict,
+    EngineError,
+    EngineTooOld,
+    EngineUnavailable,
+)
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable, OwnersExcluded, RulesetMoved
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
@@ -259,7 +266,13 @@ async def _(step: s.RemoveNetwork, context: Context) -> None:
 
 @execute_step.register
 async def _(step: s.CreateNetwork, context: Context) -> None:
-    network_id = await context.world.engine.create_network(step.spec)
+    existed = bool(context.world.known_networks.named(step.spec.name))
+    try:
+        network_id = await context.world.engine.create_network(step.spec)
+    except EngineError:
+        if not existed:  # an engine that reports an error may have created it nevertheless
+            await context.inventory.record_unconfirmed(step.spec.name)
+        raise
     made = await context.world.refresh_network(network_id)
     await context.inventory.record_created(network_id, step.spec.name)  # later: a sweep drops records of what it misses
     for config in step.spec.ipam:

@@ -150,11 +150,15 @@ async def created_networks(context: Context) -> frozenset[str]:
     """Ids of the existing Docker networks that this installation created.
 
     A network without a record is adopted if it has the labels and the name that a resource asks for: a former version
-    created it, or the operator was killed before it wrote the record.
+    created it, or the operator was killed before it wrote the record. So is one whose creation failed: the engine may
+    report an error, and create the network nevertheless.
     """
     inventory, networks = context.inventory, context.world.known_networks
     for gone in inventory.created_networks - {n.id for n in networks}:
         await inventory.forget_created(gone)
+    for network in networks:
+        if network.name in inventory.unconfirmed_networks and context.settings.identity.labelled(network):
+            await inventory.record_created(network.id, network.name)
     for resource in inventory.networks().values():
         if not resource.observed:
             for network in networks.owned(context.settings.identity, resource, inventory.created_networks):

@@ -33,6 +33,9 @@ TRACKED_PREFIXES = "followed"
 CREATED = "created-network"
 """Store scope: the Docker networks that this installation created, by id."""
 
+UNCONFIRMED = "unconfirmed-network"
+"""Store scope: the Docker networks whose creation failed, by name. The engine may have created them nevertheless."""
+
 INSTALLATION = "installation"
 """Store scope: what is known about the state file itself."""
 
@@ -61,6 +64,8 @@ class Inventory:
         self._tracked: dict[str, TrackedPrefix] = {}
         self.created_networks: frozenset[str] = frozenset()
         """Ids of the Docker networks that this installation created, as recorded."""
+        self.unconfirmed_networks: frozenset[str] = frozenset()
+        """Names of the Docker networks whose creation failed, until one of them is found."""
         self._holdings: Holdings | None = None
         self._suspended: frozenset[str] = frozenset()
         self._networks: dict[str, NetworkResource] | None = None
@@ -95,6 +100,7 @@ class Inventory:
         managed = (self._objects[NETWORK, name] for name, each in self.networks().items() if not each.observed)
         applied = {str(stored.status["networkID"]) for stored in managed if stored.status.get("networkID")}
         self.created_networks = frozenset(await self._store.records(CREATED)) | applied
+        self.unconfirmed_networks = frozenset(await self._store.records(UNCONFIRMED))
 
     async def _notice_loss(self) -> None:
         """Notice that the state file is new, or has damaged rows. It is remembered until it is known to be harmless."""
@@ -334,6 +340,15 @@ class Inventory:
         if network_id not in self.created_networks:
             await self._store.put_record(CREATED, network_id, {"name": name})
             self.created_networks |= {network_id}
+        if name in self.unconfirmed_networks:
+            await self._store.drop_record(UNCONFIRMED, name)
+            self.unconfirmed_networks -= {name}
+
+    async def record_unconfirmed(self, name: str) -> None:
+        """Record that the creation of a Docker network failed, which may exist nevertheless. Raises `StoreError`."""
+        if name not in self.unconfirmed_networks:
+            await self._store.put_record(UNCONFIRMED, name, {})
+            self.unconfirmed_networks |= {name}
 
     async def forget_created(self, network_id: str) -> None:
         """Drop the record of a Docker network that is gone. Raises `StoreError`."""

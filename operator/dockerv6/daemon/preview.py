@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory, gettempdir, mkstemp
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
 from dockerv6.controller.engine_chains import ENGINE_CHAINS
 from dockerv6.controller.garbage import ORPHANS, PRUNE
-from dockerv6.controller.inventory import CREATED, INSTALLATION, TRACKED_PREFIXES
+from dockerv6.controller.inventory import CREATED, INSTALLATION, TRACKED_PREFIXES, UNCONFIRMED
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.controller.sources import ROOTS
@@ -221,6 +221,7 @@ def _opened(directory: Path) -> Iterator[int]:
 
 _SCOPES = (
     CREATED,
+    UNCONFIRMED,
     ENGINE_CHAINS,
     ENDPOINTS,
     TRACKED_PREFIXES,

@@ -4,13 +4,15 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.controller import garbage, host
+from dockerv6.controller.execute import execute_step
 from dockerv6.controller.garbage import GARBAGE, prune_confirmed, record_held, remove_everything, sweep
-from dockerv6.controller.inventory import CREATED
+from dockerv6.controller.inventory import CREATED, UNCONFIRMED
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
-from dockerv6.dockerd.port import EngineConflict
+from dockerv6.dockerd.port import EngineConflict, EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.planning.host.sysctls import FORWARDING
+from dockerv6.planning.steps import CreateNetwork
 from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.resources import network
 from tests.world import Bench, Host
@@ -80,6 +82,36 @@ async def test_what_was_created_is_recorded_and_what_is_gone_is_forgotten() -> N
     await bench.finalize()
     await sweep(bench.context)
     assert await at.store.records(CREATED) == {}
+
+
+def creation(name: str) -> CreateNetwork:
+    ipam = (SubnetConfig(IPv6Network("fd00:f::/64")),)
+    return CreateNetwork(NetworkSpec(name, ipam=ipam, labels={**LABELS, "dockerv6.io/name": name}), "x")
+
+
+async def test_a_network_whose_creation_failed_is_ours_if_it_exists_nevertheless() -> None:
+    """As of an engine that is killed after it created one, whatever name the resource asks for by then."""
+    at = Host()
+    bench = await swept(at)
+    at.engine.fail_next("create_network", EngineUnavailable("gone"), after=True)
+    with pytest.raises(EngineUnavailable):
+        await execute_step(creation("old"), bench.context)
+    assert [each.name for each in await at.ours()] == ["old"]
+    bench = await swept(at)  # a later process
+    assert await sweep(bench.context) is None
+    assert await at.ours() == ()
+    assert await at.store.records(UNCONFIRMED) == {}
+
+
+async def test_a_network_that_others_had_created_before_our_creation_failed_is_theirs() -> None:
+    at = Host()
+    await stray(at, "theirs", created=False)
+    bench = await swept(at)
+    await bench.context.world.engine_state()
+    with pytest.raises(EngineConflict):
+        await execute_step(creation("theirs"), bench.context)
+    assert await sweep(bench.context) is not None
+    assert [each.name for each in await at.ours()] == ["theirs"]
 
 
 async def test_a_network_of_a_former_version_is_adopted_by_the_name_that_its_resource_asks_for() -> None:
