@@ -10,6 +10,7 @@ import hashlib
 import io
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -235,9 +236,20 @@ def served(neighbour: Neighbour) -> Iterator[None]:
             neighbour.namespace.enter([*argv, str(_PORT)]), stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
         )
         try:
+            _wait_served(neighbour)
             yield
         finally:
             end(server)
+
+
+def _wait_served(neighbour: Neighbour) -> None:
+    """Wait until the web server accepts connections: on a busy machine it starts later than the build."""
+    for _ in range(600):
+        with neighbour.namespace.entered(), socket.socket() as client:
+            if client.connect_ex((NEIGHBOUR_ADDRESS_V4, _PORT)) == 0:
+                return
+        time.sleep(0.1)
+    raise BuildError("the web server of the build does not start")
 
 
 def _served_directory() -> Path:
