@@ -44,7 +44,16 @@ class Gate:
 
     def __init__(self, database: Database) -> None:
         self._open = threading.Event()
-        self._held = asyncio.ensure_future(database.read(lambda _: self._open.wait()))
+        self._begun = threading.Event()
+        self._held = asyncio.ensure_future(database.read(self._hold))
+
+    def _hold(self, _: sqlite3.Connection) -> None:
+        self._begun.set()
+        self._open.wait()
+
+    async def closed(self) -> None:
+        """Return when the thread is blocked: what is asked for from now on waits together."""
+        assert await asyncio.to_thread(self._begun.wait, 60)
 
     async def open(self) -> None:
         self._open.set()
@@ -70,7 +79,7 @@ async def test_pending_writes_share_one_commit(database: Database) -> None:
     statements: list[str] = []
     await database.read(lambda connection: connection.set_trace_callback(statements.append))
     gate = Gate(database)
-    await asyncio.sleep(0)
+    await gate.closed()
     writes = [asyncio.ensure_future(keep(database, str(number))) for number in range(50)]
     await asyncio.sleep(0)
 
@@ -84,7 +93,7 @@ async def test_pending_writes_share_one_commit(database: Database) -> None:
 async def test_calls_run_in_order(database: Database) -> None:
     seen: list[list[str]] = []
     gate = Gate(database)
-    await asyncio.sleep(0)
+    await gate.closed()
 
     work = [
         asyncio.ensure_future(call)
@@ -104,7 +113,7 @@ async def test_calls_run_in_order(database: Database) -> None:
 
 async def test_a_failed_write_does_not_affect_its_group(database: Database) -> None:
     gate = Gate(database)
-    await asyncio.sleep(0)
+    await gate.closed()
     writes = [
         asyncio.ensure_future(call)
         for call in (keep(database, "a"), refuse(database, "b"), keep(database, "a"), keep(database, "c"))
@@ -163,7 +172,7 @@ async def test_a_failed_query_has_a_reason(database: Database) -> None:
 async def test_on_done_runs_after_the_caller_was_cancelled(database: Database) -> None:
     applied: list[str] = []
     gate = Gate(database)
-    await asyncio.sleep(0)
+    await gate.closed()
 
     def work(connection: sqlite3.Connection) -> str:
         connection.execute("INSERT INTO test_words VALUES ('a')")
