@@ -109,6 +109,8 @@ async def serving(socket: Path, handler: Callable[[Request], Reply | None]) -> A
         yield stub
     finally:
         server.close()
+        for _ in range(5):  # iterations of the loop until serve() runs for a connection that was accepted just now
+            await asyncio.sleep(0)
         stub.crash()
         # wait for serve(), whose task would otherwise outlive the test's loop
         await stub.idle.wait()
