@@ -1,6 +1,7 @@
 """Executes a plan's steps in order, exactly as `dockerv6 plan` prints them."""
 
 import logging
+from contextlib import suppress
 from functools import singledispatch
 from ipaddress import IPv6Interface, IPv6Network
 
@@ -38,6 +39,7 @@ from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import Failure
 from dockerv6.planning.steps import Step
 from dockerv6.reconciler.handler import Key, TemporaryError
+from dockerv6.store.port import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -266,15 +268,21 @@ async def _(step: s.RemoveNetwork, context: Context) -> None:
 
 @execute_step.register
 async def _(step: s.CreateNetwork, context: Context) -> None:
-    existed = bool(context.world.known_networks.named(step.spec.name))
+    inventory, name = context.inventory, step.spec.name
+    unknown = not context.world.known_networks.named(name)  # else a network of others would be taken for ours
+    first = unknown and name not in inventory.unconfirmed_networks
+    if unknown:
+        with suppress(StoreError):  # a full disk does not keep a network from being created again
+            await inventory.record_request(name)
     try:
         network_id = await context.world.engine.create_network(step.spec)
-    except EngineError:
-        if not existed:  # an engine that reports an error may have created it nevertheless
-            await context.inventory.record_unconfirmed(step.spec.name)
+    except EngineError as error:
+        if first and error.refused:  # after an earlier request, its network may be what has the name
+            with suppress(StoreError):  # the engine's error is what the user needs, and the record expires
+                await inventory.forget_request(name)
         raise
     made = await context.world.refresh_network(network_id)
-    await context.inventory.record_created(network_id, step.spec.name)  # later: a sweep drops records of what it misses
+    await inventory.record_created(network_id, name)  # later: a sweep drops records of what it misses
     for config in step.spec.ipam:
         if made is not None and made.bridge and isinstance(config.subnet, IPv6Network) and config.gateway is not None:
             address = IPv6Interface((int(config.gateway), config.subnet.prefixlen))

@@ -44,6 +44,9 @@ ORPHANS = "orphan"
 
 STRAY_RETRY = 30.0  # seconds between checks for a confirmation to remove networks that were not created here
 
+LONGEST_CREATION = 600.0
+"""Seconds after which a network whose creation was not confirmed is no longer expected to appear."""
+
 GARBAGE = Key("Host", "garbage")
 
 
@@ -150,12 +153,15 @@ async def created_networks(context: Context) -> frozenset[str]:
     """Ids of the existing Docker networks that this installation created.
 
     A network without a record is adopted if it has the labels and the name that a resource asks for: a former version
-    created it, or the operator was killed before it wrote the record. So is one whose creation failed: the engine may
-    report an error, and create the network nevertheless.
+    created it. So is one whose creation was requested and not confirmed: the operator was killed before it wrote the
+    record, or the engine reported an error and created the network nevertheless.
     """
     inventory, networks = context.inventory, context.world.known_networks
     for gone in inventory.created_networks - {n.id for n in networks}:
         await inventory.forget_created(gone)
+    for name, requested in tuple(inventory.unconfirmed_networks.items()):
+        if inventory.now() - requested > LONGEST_CREATION and not networks.named(name):
+            await inventory.forget_request(name)
     for network in networks:
         if network.name in inventory.unconfirmed_networks and context.settings.identity.labelled(network):
             await inventory.record_created(network.id, network.name)

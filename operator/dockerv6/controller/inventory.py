@@ -34,7 +34,7 @@ CREATED = "created-network"
 """Store scope: the Docker networks that this installation created, by id."""
 
 UNCONFIRMED = "unconfirmed-network"
-"""Store scope: the Docker networks whose creation failed, by name. The engine may have created them nevertheless."""
+"""Store scope: the Docker networks whose creation was requested and neither confirmed nor refused, by name."""
 
 INSTALLATION = "installation"
 """Store scope: what is known about the state file itself."""
@@ -64,8 +64,8 @@ class Inventory:
         self._tracked: dict[str, TrackedPrefix] = {}
         self.created_networks: frozenset[str] = frozenset()
         """Ids of the Docker networks that this installation created, as recorded."""
-        self.unconfirmed_networks: frozenset[str] = frozenset()
-        """Names of the Docker networks whose creation failed, until one of them is found."""
+        self.unconfirmed_networks: dict[str, float] = {}
+        """When the creation of a Docker network was requested, or its record was read: system time, by name."""
         self._holdings: Holdings | None = None
         self._suspended: frozenset[str] = frozenset()
         self._networks: dict[str, NetworkResource] | None = None
@@ -100,7 +100,7 @@ class Inventory:
         managed = (self._objects[NETWORK, name] for name, each in self.networks().items() if not each.observed)
         applied = {str(stored.status["networkID"]) for stored in managed if stored.status.get("networkID")}
         self.created_networks = frozenset(await self._store.records(CREATED)) | applied
-        self.unconfirmed_networks = frozenset(await self._store.records(UNCONFIRMED))
+        self.unconfirmed_networks = dict.fromkeys(await self._store.records(UNCONFIRMED), self.now())
 
     async def _notice_loss(self) -> None:
         """Notice that the state file is new, or has damaged rows. It is remembered until it is known to be harmless."""
@@ -335,20 +335,22 @@ class Inventory:
         self._changed()
         return kept.prefix
 
+    async def record_request(self, name: str) -> None:
+        """Record that the creation of a Docker network is requested. Raises `StoreError`."""
+        self.unconfirmed_networks[name] = self.now()
+        await self._store.put_record(UNCONFIRMED, name, {})
+
+    async def forget_request(self, name: str) -> None:
+        """Drop that record: the network is known as created, or does not exist. Raises `StoreError`."""
+        if self.unconfirmed_networks.pop(name, None) is not None:
+            await self._store.drop_record(UNCONFIRMED, name)
+
     async def record_created(self, network_id: str, name: str) -> None:
         """Record that this installation created a Docker network. Raises `StoreError`."""
         if network_id not in self.created_networks:
             await self._store.put_record(CREATED, network_id, {"name": name})
             self.created_networks |= {network_id}
-        if name in self.unconfirmed_networks:
-            await self._store.drop_record(UNCONFIRMED, name)
-            self.unconfirmed_networks -= {name}
-
-    async def record_unconfirmed(self, name: str) -> None:
-        """Record that the creation of a Docker network failed, which may exist nevertheless. Raises `StoreError`."""
-        if name not in self.unconfirmed_networks:
-            await self._store.put_record(UNCONFIRMED, name, {})
-            self.unconfirmed_networks |= {name}
+        await self.forget_request(name)
 
     async def forget_created(self, network_id: str) -> None:
         """Drop the record of a Docker network that is gone. Raises `StoreError`."""

@@ -14,6 +14,7 @@ Errors::
 """
 
 from collections.abc import AsyncGenerator
+from http import HTTPStatus
 from ipaddress import IPv4Network
 from typing import Protocol
 
@@ -22,7 +23,13 @@ from dockerv6.dockerd.refusals import explain
 
 
 class EngineError(Exception):
-    """Any failure of the engine or of the connection to it."""
+    """Any failure of the engine or of the connection to it.
+
+    Attributes:
+        refused: nothing was changed. After another failure, a part of the request or all of it may have been done.
+    """
+
+    refused = False
 
 
 class EngineUnavailable(EngineError):  # noqa: N818 - named for the condition that users see
@@ -45,6 +52,7 @@ class EngineApiError(EngineError):
         super().__init__(message, status)
         self.message = message
         self.status = status
+        self.refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         known = explain(message)
         self.reason = known[0] if known is not None else ""
         if known is not None:
@@ -92,6 +100,8 @@ class StaleNetwork(EngineConflict):
 
 class EngineTooOld(EngineError):  # noqa: N818 - named for the condition that users see
     """The engine's API can't express the request."""
+
+    refused = True
 
 
 class Engine(Protocol):

@@ -30,7 +30,7 @@ class Call(NamedTuple):
 
 
 class _Fault(NamedTuple):
-    error: Exception
+    error: BaseException
     after: bool
 
 
@@ -164,7 +164,7 @@ class FakeEngine(FakeDaemon):
 
     # What tests control
 
-    def fail_next(self, method: str, error: Exception, *, times: int = 1, after: bool = False) -> None:
+    def fail_next(self, method: str, error: BaseException, *, times: int = 1, after: bool = False) -> None:
         """Make the next calls of a method raise.
 
         Args:
