@@ -30,7 +30,7 @@ from tests.lab.process import end, run
 from tests.lab.session import lab_directory, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.lab.engine import Engine
     from tests.lab.lab import EnginePool
@@ -117,6 +117,7 @@ def image_archive(session: Session, settings: Settings, tag: str) -> Path:
         for previous in directory.glob("image-*.tar"):
             if previous.stat().st_mtime < time.time() - _DAY:  # a newer one may be in use by another run
                 previous.unlink(missing_ok=True)
+                shutil.rmtree(previous.with_suffix(".root"), ignore_errors=True)
         station = Station.build(session, settings)
         try:
             load_base(station.engine)
@@ -128,7 +129,21 @@ def image_archive(session: Session, settings: Settings, tag: str) -> Path:
     return archive
 
 
-def unpack_image(pool: EnginePool, archive: Path, target: Path) -> None:
+def installed_host(session: Session, pool: EnginePool) -> list[Path]:
+    """Return the layers of a Debian host with systemd, on which the operator is installed as in the image."""
+    archive = image_archive(session, CELLS["28.5"].settings, TAG)
+    root = archive.with_suffix(".root")
+    with locked(root.with_suffix(".root-lock")):
+        if not root.exists():
+            unfinished = root.with_suffix(".unpacked")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            _unpack_image(pool, archive, unfinished)
+            unfinished.rename(root)
+    return [root, debian_root("systemd", "?essential", "systemd")]
+
+
+def _unpack_image(pool: EnginePool, archive: Path, target: Path) -> None:
     """Unpack the root directory of a container of the image into a directory."""
     station = pool.acquire(CELLS["28.5"].settings)
     try:
@@ -142,17 +157,6 @@ def unpack_image(pool: EnginePool, archive: Path, target: Path) -> None:
         assert reader.returncode == 0
     finally:
         pool.release(station)
-
-
-@contextmanager
-def installed_host(session: Session, pool: EnginePool, archive: Path) -> Iterator[list[Path]]:
-    """The layers of a Debian host with systemd, on which the operator is installed as in the image."""
-    with (
-        tempfile.TemporaryDirectory(dir=session.directory) as directory,
-        debian_root("systemd", "?essential", "systemd") as systemd,
-    ):
-        unpack_image(pool, archive, Path(directory))
-        yield [Path(directory), systemd]
 
 
 def _context_fingerprint() -> str:
@@ -296,9 +300,8 @@ def unpack(debs: list[Path], root: Path) -> None:
             raise BuildError(f"{deb} can't be unpacked: {writer.stderr}")
 
 
-@contextmanager
-def debian_root(name: str, *names: str) -> Iterator[Path]:
-    """Provide a root directory of Debian packages for exclusive use; it is made on first use and kept."""
+def debian_root(name: str, *names: str) -> Path:
+    """Return a root directory of Debian packages, made on first use. It stays as it is: `run_in_root` has a /tmp."""
     root = cache() / f"{name}-{_SUITE}"
     with locked(root.with_suffix(".lock")):
         if not root.exists():
@@ -309,7 +312,22 @@ def debian_root(name: str, *names: str) -> Iterator[Path]:
             with tempfile.TemporaryDirectory(dir=cache()) as debs:
                 unpack(download(names, Path(debs)), unfinished)
             unfinished.rename(root)
-        yield root
+    return root
+
+
+_IN_ROOT = """\
+mount -t overlay overlay -o "lowerdir=$1" "$2"
+mount -t tmpfs tmpfs "$2/tmp"
+root=$2; shift 2
+exec chroot "$root" /usr/bin/env -i PATH=/usr/bin:/usr/sbin LC_ALL=C.UTF-8 "$@"
+"""
+
+
+def run_in_root(layers: Sequence[Path], *argv: str, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
+    """Run a program in directories laid over each other, the uppermost first; none of them changes."""
+    with tempfile.TemporaryDirectory() as root:
+        shell = ["unshare", "--mount", "/bin/sh", "-euc", _IN_ROOT, "sh", ":".join(map(str, layers)), root]
+        return run([*shell, *argv], check=False, timeout=timeout)
 
 
 def _download_distributions(target: Path) -> None:

@@ -13,7 +13,6 @@ from dockerv6.lib.prefixes import is_ula
 from tests.e2e import registry
 from tests.e2e.cluster import eventually, network_yaml
 from tests.lab import packages
-from tests.lab.cells import CELLS
 from tests.lab.engine import Engine
 from tests.lab.image import busybox
 from tests.lab.systemd import SERVICE, ServiceOperator
@@ -113,11 +112,9 @@ class EngineHost(ServiceOperator):
 
 
 @pytest.fixture(scope="module")
-def operator_root(lab_session: Session, engine_pool: EnginePool) -> Iterator[list[Path]]:
+def operator_root(lab_session: Session, engine_pool: EnginePool) -> list[Path]:
     """The layers of a Debian host on which the operator is installed as in the image, with systemd."""
-    archive = registry.image_archive(lab_session, CELLS["28.5"].settings, registry.TAG)
-    with registry.installed_host(lab_session, engine_pool, archive) as layers:
-        yield layers
+    return registry.installed_host(lab_session, engine_pool)
 
 
 @pytest.fixture

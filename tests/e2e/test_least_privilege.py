@@ -24,7 +24,7 @@ from tests.lab.process import run
 from tests.lab.systemd import SERVICE, ServiceOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.e2e.provider import Premises
@@ -58,10 +58,9 @@ def archive(lab_session: Session) -> Path:
 
 
 @pytest.fixture(scope="module")
-def host_root(lab_session: Session, engine_pool: EnginePool, archive: Path) -> Iterator[list[Path]]:
+def host_root(lab_session: Session, engine_pool: EnginePool) -> list[Path]:
     """The layers of a Debian host on which the operator is installed as in the image, with systemd."""
-    with registry.installed_host(lab_session, engine_pool, archive) as layers:
-        yield layers
+    return registry.installed_host(lab_session, engine_pool)
 
 
 @pytest.fixture

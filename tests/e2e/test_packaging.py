@@ -17,7 +17,6 @@ from tests.e2e.cluster import eventually
 from tests.e2e.compose import COMPOSE, ComposeError, Project, operator_project
 from tests.lab.cells import CELLS
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, ping
-from tests.lab.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,25 +175,20 @@ def test_container_without_permission_to_write_sysctls_reports_the_missing_optio
     )
 
 
-@pytest.fixture(scope="module")
-def systemd() -> Iterator[Path]:
-    """A root directory with Debian's systemd, so that machines without systemd can run these tests."""
-    with registry.debian_root("systemd", "?essential", "systemd") as root:
-        yield root
-
-
 @pytest.mark.parametrize(
     "arguments",
     [("verify", "--man=no", "--recursive-errors=yes"), ("security", "--offline=true", "--threshold=26")],
     ids=["verify", "security"],
 )
-def test_systemd_finds_nothing_wrong_with_the_unit(systemd: Path, arguments: tuple[str, ...]) -> None:
-    program = systemd / "opt/dockerv6/bin/dockerv6"
-    program.parent.mkdir(parents=True, exist_ok=True)
+def test_systemd_finds_nothing_wrong_with_the_unit(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """With Debian's systemd, so that machines without it can run this."""
+    program, units = tmp_path / "opt/dockerv6/bin/dockerv6", tmp_path / "etc/systemd/system"
+    for directory in (program.parent, units):
+        directory.mkdir(parents=True)
     program.touch(0o755)
-    shutil.copy(_UNIT, systemd / "etc/systemd/system/dockerv6.service")
-    shutil.copy(_UNIT, systemd / "dockerv6.service")
+    shutil.copy(_UNIT, units / "dockerv6.service")
+    layers = (tmp_path, registry.debian_root("systemd", "?essential", "systemd"))
     verb, *options = arguments
-    done = run(["chroot", str(systemd), "systemd-analyze", verb, *options, "/dockerv6.service"], check=False)
+    done = registry.run_in_root(layers, "systemd-analyze", verb, *options, "/etc/systemd/system/dockerv6.service")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "dockerv6.service:" not in done.stderr

@@ -19,17 +19,26 @@ _ENGINE = re.compile(r"\[.*?(\d\d\.\d+(?:-off|-on)?(?:-(?:nft|legacy)-(?:no)?pro
 # directories whose modules share fixtures on an engine
 _SHARING = ("tests/e2e/matrix/", "tests/e2e/reports/", "tests/contract/")
 
-# tests that run many examples and share nothing: a module of them would keep one process busy alone at the end
-_APART = ("tests/property/",)
+# long tests that share nothing: a module of them would keep one process busy alone at the end
+_APART = (
+    "tests/property/",
+    "tests/e2e/test_doctor_fix.py",
+    "tests/e2e/test_least_privilege.py",
+    "tests/e2e/test_probe.py",
+)
 
-# seconds on a quiet machine: for the setup of a group, and for each of its tests
+# seconds, measured on two cores that did nothing else: for the setup of a group, and for each of its tests
 _COSTS = (
-    ("tests/e2e/test_packaging.py", (20.0, 6.0)),
-    ("tests/e2e/test_demo.py", (2.0, 12.0)),
-    ("tests/e2e/matrix/", (8.0, 0.8)),
-    ("tests/e2e/reports/", (2.0, 3.0)),
-    ("tests/e2e/", (2.0, 2.0)),
-    ("tests/contract/", (2.0, 0.5)),
+    ("tests/e2e/test_compose_life.py", (40.0, 10.0)),
+    ("tests/e2e/test_demo.py", (2.0, 27.0)),
+    ("tests/e2e/test_doctor_fix.py", (2.0, 18.0)),
+    ("tests/e2e/test_least_privilege.py", (2.0, 30.0)),
+    ("tests/e2e/test_packaging.py", (60.0, 14.0)),
+    ("tests/e2e/test_probe.py", (2.0, 19.0)),
+    ("tests/e2e/matrix/", (6.0, 2.5)),
+    ("tests/e2e/reports/", (2.0, 8.0)),
+    ("tests/e2e/", (2.0, 6.0)),
+    ("tests/contract/", (2.0, 2.0)),
     ("tests/property/test_simulation.py::test_everything_else", (0.0, 15.0)),
     ("tests/property/", (0.0, 3.0)),
     ("", (0.0, 0.3)),

@@ -48,10 +48,11 @@ _PASSED = ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "GIT_SSL_CAINFO
 
 # What becomes git: when memory is short, it ends and not this process. When this process ends, even by SIGKILL, timeout
 # gets a signal and ends its group: git's own children, such as git-remote-https, would go on. Not in a function that
-# Popen calls after the fork, since this process has threads; not setpriv(1), which calls capset(2).
+# Popen calls after the fork, since this process has threads; not setpriv(1), which calls capset(2). It does not import
+# signal, which takes as long as all the rest.
 _LAUNCHER = f"""
-import ctypes, os, resource, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+import ctypes, os, resource, sys
+ctypes.CDLL(None).prctl(1, {signal.SIGTERM:d})  # PR_SET_PDEATHSIG
 if os.getppid() != int(sys.argv[1]):
     sys.exit("its parent has ended")
 try:
