@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from dockerv6.firewall.diff import diff
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.iptables.compile import compile_ruleset
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
-from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable, RulesetMoved
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.firewall.xtables import legacy, libiptc
@@ -28,6 +29,8 @@ from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from dockerv6.firewall.ruleset import Ruleset
 
 pytestmark = pytest.mark.usefixtures("private_netns")
 
@@ -199,6 +202,15 @@ async def test_a_repair_rewrites_the_damaged_chain_only(firewall: IptablesFirewa
     assert counted("PREROUTING") == before
 
 
+async def applied(firewall: IptablesFirewall, desired: Ruleset) -> None:
+    """Apply it as the operator does, which plans again if the tables changed meanwhile."""
+    for _ in range(100):
+        with suppress(RulesetMoved, FirewallBusy):
+            await firewall.apply(diff(desired, await firewall.observe()))
+            return
+    pytest.fail("the other writer blocks the change")
+
+
 async def test_other_writers_lose_no_rule_and_block_no_change(firewall: IptablesFirewall, tmp_path: Path) -> None:
     done = threading.Event()
 
@@ -228,7 +240,7 @@ async def test_other_writers_lose_no_rule_and_block_no_change(firewall: Iptables
         rude = writers.submit(write, XTABLES_LOCKFILE=str(tmp_path / "other.lock"))
         try:
             for desired in [DESIRED, SMALL, EMPTY] * 3:
-                await firewall.apply(diff(desired, await firewall.observe()))
+                await applied(firewall, desired)
         finally:
             done.set()
         rude.result()
