@@ -19,7 +19,7 @@ from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnava
 from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import nft
-from tests.host.xtables import VARIANTS, ip6tables, saved_chain
+from tests.host.xtables import VARIANTS, disturb_commits, ip6tables, saved_chain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -275,6 +275,19 @@ async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
     monkeypatch.setattr(libiptc, "LOCK", tmp_path / "nowhere" / "xtables.lock")
     with pytest.raises(FirewallUnavailable, match=r"xtables\.lock"):
         await host.add_accept_rule(drop, MARK)
+
+
+async def test_a_legacy_rule_is_written_again_after_another_program_changed_the_table_without_the_lock(
+    host: LinuxHostFilter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ip6tables("legacy", "-P", "FORWARD", "DROP")
+    drop = await only_drop(host)
+    disturb_commits(monkeypatch, tmp_path / "other.lock", 1)
+    await host.add_accept_rule(drop, MARK)
+    assert saved_chain("legacy", "FORWARD") == [RULE]
+    disturb_commits(monkeypatch, tmp_path / "other.lock", 1)
+    await host.remove_accept_rule(drop, MARK)
+    assert saved_chain("legacy", "FORWARD") == []
 
 
 async def test_the_filter_is_read_while_a_rule_waits_for_the_lock(

@@ -24,6 +24,7 @@ from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.firewall.xtables import legacy, libiptc
 from dockerv6.lib.networking import InterfaceName, TransportProtocol
+from tests.host.xtables import disturb_commits
 from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB
 
 if TYPE_CHECKING:
@@ -214,20 +215,21 @@ async def applied(firewall: IptablesFirewall, desired: Ruleset) -> None:
 async def test_other_writers_lose_no_rule_and_block_no_change(firewall: IptablesFirewall, tmp_path: Path) -> None:
     done = threading.Event()
 
-    def write(**environment: str) -> int:
+    def write(*verbs: str, **environment: str) -> int:
         rounds = 0
         while not done.is_set():
-            subprocess.run(
-                ["ip6tables-legacy", "-w", "-t", "nat", "-A", "INPUT", "-j", "ACCEPT"],
-                env={**os.environ, **environment},
-                check=False,
-                capture_output=True,
-            )
+            for verb in verbs:
+                subprocess.run(
+                    ["ip6tables-legacy", "-w", "-t", "nat", verb, "INPUT", "-j", "ACCEPT"],
+                    env={**os.environ, **environment},
+                    check=False,
+                    capture_output=True,
+                )
             rounds += 1
         return rounds
 
     with ThreadPoolExecutor() as writers:
-        polite = writers.submit(write)
+        polite = writers.submit(write, "-A")
         try:
             for desired in [DESIRED, SMALL, EMPTY] * 3:
                 assert await firewall.apply(diff(desired, await firewall.observe())) == desired
@@ -237,7 +239,8 @@ async def test_other_writers_lose_no_rule_and_block_no_change(firewall: Iptables
     assert len([line for line in saved("nat") if line.startswith("-A INPUT")]) == rounds
     done.clear()
     with ThreadPoolExecutor() as writers:  # a program that takes another lock
-        rude = writers.submit(write, XTABLES_LOCKFILE=str(tmp_path / "other.lock"))
+        # it deletes its rule again: in a table that grows, each change would take longer than the one before
+        rude = writers.submit(write, "-A", "-D", XTABLES_LOCKFILE=str(tmp_path / "other.lock"))
         try:
             for desired in [DESIRED, SMALL, EMPTY] * 3:
                 await applied(firewall, desired)
@@ -245,6 +248,17 @@ async def test_other_writers_lose_no_rule_and_block_no_change(firewall: Iptables
             done.set()
         rude.result()
     assert await firewall.apply(diff(DESIRED, await firewall.observe())) == DESIRED
+
+
+async def test_a_rule_that_is_added_and_deleted_during_a_commit_is_no_refusal(
+    firewall: IptablesFirewall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disturb_commits(monkeypatch, tmp_path / "other.lock", 3)
+    assert await firewall.apply(diff(DESIRED, await firewall.observe())) == DESIRED
+    disturb_commits(monkeypatch, tmp_path / "other.lock", 100)
+    with pytest.raises(FirewallBusy, match="keeps changing the legacy IPv6 tables"):
+        await firewall.apply(diff(SMALL, await firewall.observe()))
+    assert await firewall.observe() == DESIRED
 
 
 async def test_drops_are_added_before_and_removed_after_translations(

@@ -17,10 +17,11 @@ from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallForbidden, FirewallRejected
 from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import private_network
-from tests.host.xtables import OFF, RECORDED, VARIANTS, ip6tables, recorded, restore, saved
+from tests.host.xtables import OFF, RECORDED, VARIANTS, disturb_commits, ip6tables, recorded, restore, saved
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("private_netns")
 
@@ -127,6 +128,15 @@ async def test_rules_that_changed_since_they_were_found_are_not_removed(session:
         await remove(session, presence)
     if variant == "nft":  # one transaction; libiptc has one for each table
         assert saved(variant) == before
+    await remove(session, await found(session))
+    assert await detect(session) is None
+
+
+async def test_rules_are_removed_again_after_another_program_changed_the_table_without_the_lock(
+    session: NftSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore("legacy", recorded(f"{OFF}-beside"))
+    disturb_commits(monkeypatch, tmp_path / "other.lock", 2)
     await remove(session, await found(session))
     assert await detect(session) is None
 

@@ -1,10 +1,19 @@
 """ip6tables in both variants, and recorded rules of docker-ipv6nat, for tests in a network namespace of their own."""
 
+from __future__ import annotations
+
+import os
 import re
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dockerv6.firewall.model import FilterVariant
+from dockerv6.firewall.xtables import libiptc
+
+if TYPE_CHECKING:
+    import iptc
+    import pytest
 
 VARIANTS = {"nft": FilterVariant.XTABLES_NFT, "legacy": FilterVariant.XTABLES_LEGACY}
 
@@ -22,6 +31,31 @@ def ip6tables(variant: str, *arguments: str) -> None:
     """Run ip6tables."""
     done = subprocess.run([f"ip6tables-{variant}", "-w", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def disturb_commits(monkeypatch: pytest.MonkeyPatch, lock: Path, times: int) -> None:
+    """During each of the next commits to a legacy table, another program adds a rule to it and deletes the rule again.
+
+    It takes another lock, so the kernel refuses the commit (EAGAIN), and the table is what it was before.
+    """
+    real, left = libiptc.commit, [None] * times
+
+    def other(verb: str, table: str) -> None:
+        command = ["ip6tables-legacy", "-w", "-t", table, verb, "OUTPUT", "-j", "ACCEPT"]
+        subprocess.run(command, env={**os.environ, "XTABLES_LOCKFILE": str(lock)}, check=True)
+
+    def commit(table: iptc.Table6) -> None:
+        if not left:
+            real(table)
+            return
+        left.pop()
+        other("-A", table.name)
+        try:
+            real(table)
+        finally:
+            other("-D", table.name)
+
+    monkeypatch.setattr(libiptc, "commit", commit)
 
 
 def restore(variant: str, text: str, *options: str, family: str = "ip6") -> None:

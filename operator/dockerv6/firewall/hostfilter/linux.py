@@ -145,7 +145,7 @@ class LinuxHostFilter:
                     await self._add_nft(drop.chain, mark)
                 case FilterVariant.XTABLES_LEGACY:
                     conceded = self._contests.conceded(drop.variant)
-                    placed = await _call(self._writer, lambda: _add_legacy(drop.chain, mark, conceded))
+                    placed = await self._write_legacy(lambda: _add_legacy(drop.chain, mark, conceded))
                     if placed is not None:
                         self._contests.place(drop.variant, drop.chain, *placed)
                 case FilterVariant.NFTABLES:
@@ -158,9 +158,12 @@ class LinuxHostFilter:
                 case FilterVariant.XTABLES_NFT:
                     await self._delete_nft(drop.chain, await self._accept_rule_handles(drop.chain, mark))
                 case FilterVariant.XTABLES_LEGACY:
-                    await _call(self._writer, lambda: _remove_legacy(drop.chain, mark))
+                    await self._write_legacy(lambda: _remove_legacy(drop.chain, mark))
                 case FilterVariant.NFTABLES:
                     return
+
+    async def _write_legacy(self, work: Callable[[], T]) -> T:
+        return await _call(self._writer, lambda: libiptc.write(work))
 
     async def _add_nft(self, name: str, mark: int) -> None:
         """Insert the accept rule unless it is in its place; older copies are deleted after that."""
@@ -234,31 +237,29 @@ def _placed(layout: Layout, name: str, mark: int) -> _Placed:
 
 
 def _add_legacy(name: str, mark: int, conceded: Mapping[str, Collection[XtablesRule]]) -> _Placed | None:
-    """Put the accept rule into its place. Returns how; None: it is there."""
-    with libiptc.locked():
-        layout = Layout(_read_legacy(), conceded)
-        if name not in layout.chains:
-            raise FirewallRejected(f"chain {name} of the legacy IPv6 filter table is gone")
-        if has_accept_rule(layout, name, mark):
-            return None
-        rules, ours, place = placed = _placed(layout, name, mark)
-        with libiptc.opened(FILTER) as table:
-            for at in ours:
-                libiptc.delete(table, name, rules[at].entry)
-            libiptc.insert(table, name, encode(accept_rule(mark)), place.first - sum(at < place.first for at in ours))
-            libiptc.commit(table)
-        return placed
+    """Put the accept rule into its place, under the lock. Returns how; None: it is there."""
+    layout = Layout(_read_legacy(), conceded)
+    if name not in layout.chains:
+        raise FirewallRejected(f"chain {name} of the legacy IPv6 filter table is gone")
+    if has_accept_rule(layout, name, mark):
+        return None
+    rules, ours, place = placed = _placed(layout, name, mark)
+    with libiptc.opened(FILTER) as table:
+        for at in ours:
+            libiptc.delete(table, name, rules[at].entry)
+        libiptc.insert(table, name, encode(accept_rule(mark)), place.first - sum(at < place.first for at in ours))
+        libiptc.commit(table)
+    return placed
 
 
 def _remove_legacy(name: str, mark: int) -> None:
-    with libiptc.locked():
-        chain = LegacyReader().read(FILTER).chains(FILTER, name).get(name, XtablesChain())
-        entries = [each.entry for each in chain.rules if is_accept_rule(each.rule, mark)]
-        if entries:
-            with libiptc.opened(FILTER) as table:
-                for entry in entries:
-                    libiptc.delete(table, name, entry)
-                libiptc.commit(table)
+    chain = LegacyReader().read(FILTER).chains(FILTER, name).get(name, XtablesChain())
+    entries = [each.entry for each in chain.rules if is_accept_rule(each.rule, mark)]
+    if entries:
+        with libiptc.opened(FILTER) as table:
+            for entry in entries:
+                libiptc.delete(table, name, entry)
+            libiptc.commit(table)
 
 
 def _restore_nft(text: str) -> None:

@@ -22,7 +22,7 @@ from dockerv6.firewall.iptables.readback import (
     ruleset_of,
     with_rendered_chains,
 )
-from dockerv6.firewall.port import FirewallBusy, FirewallRejected, RulesetMoved
+from dockerv6.firewall.port import FirewallRejected, RulesetMoved
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.entries import DNAT
@@ -36,16 +36,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_ATTEMPTS = 8
 _MOVED = "the tables don't hold what the change was computed from"
 _TRANSLATIONS = frozenset({EXTERNAL, PUBLISHED_TO, PUBLISHED_PORT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT})
-
-
-class _ChangedMeanwhileError(Exception):
-    """Another process has written the table without taking the lock.
-
-    The kernel refuses then (EAGAIN: the number of rules differs), or takes the rules but not their counters (EINVAL).
-    """
 
 
 class IptablesFirewall:
@@ -165,22 +157,20 @@ class IptablesFirewall:
             FirewallBusy: another process holds the lock, or changes the tables without it.
             FirewallUnavailable: there is no such table, or no privilege.
         """
-        for _ in range(_ATTEMPTS):
-            try:
-                with libiptc.locked():
-                    observed = self._observe()
-                    if base is not None and observed != base:
-                        raise RulesetMoved(_MOVED)
-                    for name, contents in self._phases(with_rendered_chains(target), observed):
-                        if self._commit(name, contents, dry=dry):
-                            base = None  # what the tables hold from now on, we have written
-            except UnsupportedRuleError as error:
-                raise FirewallRejected(str(error)) from error
-            except _ChangedMeanwhileError:
-                logger.info("a table changed while it was being written; trying again with what it holds now")
-            else:
-                return
-        raise FirewallBusy("another process keeps changing the legacy IPv6 tables without taking their lock")
+
+        def work() -> None:
+            nonlocal base
+            observed = self._observe()
+            if base is not None and observed != base:
+                raise RulesetMoved(_MOVED)
+            for name, contents in self._phases(with_rendered_chains(target), observed):
+                if self._commit(name, contents, dry=dry):
+                    base = None  # what the tables hold from now on, we have written
+
+        try:
+            libiptc.write(work)
+        except UnsupportedRuleError as error:
+            raise FirewallRejected(str(error)) from error
 
     def _phases(self, target: Ruleset, observed: Ruleset) -> Iterator[tuple[str, TableContents]]:
         """The commits that lead to the target, in an order in which no packet gets further than before or after."""
@@ -196,7 +186,10 @@ class IptablesFirewall:
         yield NAT, final[NAT]
 
     def _commit(self, name: str, contents: TableContents, *, dry: bool) -> bool:
-        """Write one table, under the lock; whether it was changed."""
+        """Write one table, under the lock; whether it was changed.
+
+        If the table changes meanwhile, the kernel may also take the rules but not their counters (EINVAL).
+        """
         present = self._chains(name, self._watch.reader.read(name, self._watch.tables[name]))
         if not contents.chains and not has_own(present):
             return False
@@ -209,7 +202,7 @@ class IptablesFirewall:
             except FirewallRejected as error:
                 if self._watch.reader.read(name).entries() == present:
                     raise
-                raise _ChangedMeanwhileError from error
+                raise libiptc.TableChanged from error
             return True
 
 

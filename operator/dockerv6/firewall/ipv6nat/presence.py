@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dockerv6.firewall.ipv6nat.rules import FilterTables, IPv6NatRules, find_rules, is_signature
@@ -105,6 +106,7 @@ async def remove(session: NftSession, presence: IPv6NatPresence) -> None:
 
     Raises:
         FirewallRejected: the rules changed since they were found; try again.
+        FirewallBusy: another process holds the lock of xtables, or keeps changing the tables without it.
         FirewallUnavailable: not permitted.
     """
     for each in presence.rules:
@@ -120,16 +122,19 @@ def _deletions(found: IPv6NatRules) -> list[NftMessage]:
 
 
 def _remove_legacy(found: IPv6NatRules) -> None:
-    with libiptc.locked():
-        for name in sorted({each.table for each in found.rules}):
-            with libiptc.opened(name) as table:
-                for each in found.rules:
-                    if each.table == name:
-                        libiptc.delete(table, each.chain, each.entry)
-                for chain_table, chain in found.chains:
-                    if chain_table == name:
-                        table.delete_chain(chain)
-                libiptc.commit(table)
+    for name in sorted({each.table for each in found.rules}):
+        libiptc.write(partial(_remove_from_table, name, found))
+
+
+def _remove_from_table(name: str, found: IPv6NatRules) -> None:
+    with libiptc.opened(name) as table:
+        for each in found.rules:
+            if each.table == name:
+                libiptc.delete(table, each.chain, each.entry)
+        for chain_table, chain in found.chains:
+            if chain_table == name:
+                table.delete_chain(chain)
+        libiptc.commit(table)
 
 
 def running_processes(proc: Path = _PROC) -> tuple[int, ...]:

@@ -12,23 +12,29 @@ tables are in use need it.
 """
 
 import ctypes
+import errno
 import fcntl
+import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from warnings import catch_warnings, simplefilter
 
-from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallBusy, FirewallError, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables.legacy import LegacyReader
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     import iptc
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOCK = Path("/run/xtables.lock")
 """What ip6tables-legacy locks (XTABLES_LOCKFILE is for its tests)."""
@@ -42,9 +48,34 @@ POLL = 0.05
 POLLS = 200
 """Ten seconds in all; one ip6tables call holds the lock for milliseconds."""
 
+_ATTEMPTS = 8
+
+_errno_location = ctypes.PyDLL(None)["__errno_location"]
+_errno_location.restype = ctypes.POINTER(ctypes.c_int)
+
+
+class TableChanged(FirewallError):  # noqa: N818 - named for what happened
+    """Another process has written the table since it was opened, without taking the lock."""
+
+
+def write(work: Callable[[], T]) -> T:
+    """Run what reads tables and commits them, under the lock; again if another process writes one without the lock.
+
+    Raises:
+        FirewallUnavailable: the lock file can't be opened.
+        FirewallBusy: another process holds the lock for too long, or keeps changing the tables without it.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            with _locked():
+                return work()
+        except TableChanged:
+            logger.info("a table changed while it was being written; trying again with what it holds now")
+    raise FirewallBusy("another process keeps changing the legacy IPv6 tables without taking their lock")
+
 
 @contextmanager
-def locked() -> Iterator[None]:
+def _locked() -> Iterator[None]:
     """Hold the lock.
 
     Raises:
@@ -129,10 +160,14 @@ def library() -> "ModuleType":
 
 
 def commit(table: "iptc.Table6") -> None:
-    """Hand the table to the kernel. Raises `FirewallRejected`."""
+    """Hand the table to the kernel. Raises `FirewallRejected`, `TableChanged`."""
+    iptc = library()
     try:
         table.commit()
-    except library().IPTCError as error:
+    except iptc.IPTCError as error:
+        # read as python-iptables does: its error has the text only, and nothing here calls the system in between
+        if _errno_location()[0] == errno.EAGAIN:  # the table has another number of rules (xt_replace_table)
+            raise TableChanged from error
         raise FirewallRejected(f"iptables-legacy refused: {error}") from error
 
 

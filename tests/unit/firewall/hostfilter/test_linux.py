@@ -58,8 +58,8 @@ def test_a_file_system_without_locks_is_a_firewall_error(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(libiptc, "LOCK", tmp_path / "lock")
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(FirewallUnavailable, match="no locks available"), libiptc.locked():
-        pass
+    with pytest.raises(FirewallUnavailable, match="no locks available"):
+        libiptc.write(lambda: None)
 
 
 async def test_a_thread_that_can_not_be_started_is_a_firewall_error(monkeypatch: pytest.MonkeyPatch) -> None:
