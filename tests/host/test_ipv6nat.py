@@ -132,7 +132,7 @@ async def test_rules_that_changed_since_they_were_found_are_not_removed(session:
     assert await detect(session) is None
 
 
-async def test_rules_are_removed_again_after_another_program_changed_the_table_without_the_lock(
+async def test_rules_are_removed_although_another_program_changes_the_table_without_the_lock(
     session: NftSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     restore("legacy", recorded(f"{OFF}-beside"))

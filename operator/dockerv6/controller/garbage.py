@@ -159,12 +159,12 @@ async def created_networks(context: Context) -> frozenset[str]:
     inventory, networks = context.inventory, context.world.known_networks
     for gone in inventory.created_networks - {n.id for n in networks}:
         await inventory.forget_created(gone)
-    for name, requested in tuple(inventory.unconfirmed_networks.items()):
-        if inventory.now() - requested > LONGEST_CREATION and not networks.named(name):
-            await inventory.forget_request(name)
     for network in networks:
         if network.name in inventory.unconfirmed_networks and context.settings.identity.labelled(network):
             await inventory.record_created(network.id, network.name)
+    for name, requested in tuple(inventory.unconfirmed_networks.items()):
+        if inventory.now() - requested > LONGEST_CREATION:
+            await inventory.forget_request(name)
     for resource in inventory.networks().values():
         if not resource.observed:
             for network in networks.owned(context.settings.identity, resource, inventory.created_networks):

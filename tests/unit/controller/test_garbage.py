@@ -1,43 +1,20 @@
-import asyncio
 from dataclasses import replace
 from ipaddress import IPv6Network
 
 import pytest
 
 from dockerv6.controller import garbage, host
-from dockerv6.controller.execute import execute_step
 from dockerv6.controller.garbage import GARBAGE, prune_confirmed, record_held, remove_everything, sweep
-from dockerv6.controller.inventory import CREATED, UNCONFIRMED
+from dockerv6.controller.inventory import CREATED
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
-from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineError, EngineTooOld, EngineUnavailable
+from dockerv6.dockerd.port import EngineConflict
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.planning.host.sysctls import FORWARDING
-from dockerv6.planning.steps import CreateNetwork
 from dockerv6.reconciler.handler import TemporaryError
-from dockerv6.store.port import StoreError
 from tests.simulation.resources import network
+from tests.unit.controller.strays import LABELS, stray, swept
 from tests.world import Bench, Host
-
-LABELS = {"dockerv6.io/managed-by": "dockerv6"}
-
-
-async def stray(at: Host, name: str, *, created: bool = True) -> str:
-    """A network with our labels that no resource asks for. ``created``: by this installation."""
-    number = len(await at.engine.networks())
-    ipam = (SubnetConfig(IPv6Network(f"fd00:{number:x}::/64")),)
-    spec = NetworkSpec(name, ipam=ipam, labels={**LABELS, "dockerv6.io/name": name})
-    network_id = await at.engine.create_network(spec)
-    if created:
-        await at.store.put_record(CREATED, network_id, {"name": name})
-    return network_id
-
-
-async def swept(at: Host) -> Bench:
-    bench = await at.bench()
-    await bench.accept()
-    bench.invalidate_all()
-    return bench
 
 
 async def test_what_no_resource_asks_for_goes() -> None:
@@ -84,97 +61,6 @@ async def test_what_was_created_is_recorded_and_what_is_gone_is_forgotten() -> N
     await bench.finalize()
     await sweep(bench.context)
     assert await at.store.records(CREATED) == {}
-
-
-def creation(name: str) -> CreateNetwork:
-    ipam = (SubnetConfig(IPv6Network("fd00:f::/64")),)
-    return CreateNetwork(NetworkSpec(name, ipam=ipam, labels={**LABELS, "dockerv6.io/name": name}), "x")
-
-
-@pytest.mark.parametrize(
-    "error", [EngineUnavailable("gone"), EngineApiError("interrupted", 500), asyncio.CancelledError()], ids=repr
-)
-async def test_a_network_whose_creation_was_not_confirmed_is_ours_if_it_exists(error: BaseException) -> None:
-    """As of an engine or an operator that is killed after it, whatever name the resource asks for by then."""
-    at = Host()
-    bench = await swept(at)
-    at.engine.fail_next("create_network", error, after=True)
-    with pytest.raises(type(error)):
-        await execute_step(creation("old"), bench.context)
-    assert [each.name for each in await at.ours()] == ["old"]
-    bench = await swept(at)  # a later process
-    assert await sweep(bench.context) is None
-    assert await at.ours() == ()
-    assert await at.store.records(UNCONFIRMED) == {}
-
-
-@pytest.mark.parametrize("error", [EngineApiError("bad subnet", 400), EngineTooOld("needs 27")], ids=repr)
-async def test_a_network_that_others_create_after_the_engine_refused_ours_is_theirs(error: EngineError) -> None:
-    at = Host()
-    bench = await swept(at)
-    at.engine.fail_next("create_network", error)
-    with pytest.raises(type(error)):
-        await execute_step(creation("theirs"), bench.context)
-    await stray(at, "theirs", created=False)
-    bench.invalidate_all()
-    assert await sweep(bench.context) is not None
-    assert [each.name for each in await at.ours()] == ["theirs"]
-
-
-async def test_a_network_that_makes_the_engine_refuse_the_next_request_is_still_ours() -> None:
-    at = Host()
-    bench = await swept(at)
-    at.engine.fail_next("create_network", EngineUnavailable("gone"), after=True)
-    for error in (EngineUnavailable, EngineConflict):
-        with pytest.raises(error):
-            await execute_step(creation("old"), bench.context)
-    bench.invalidate_all()
-    assert await sweep(bench.context) is None
-    assert await at.ours() == ()
-
-
-async def test_a_network_that_appears_long_after_an_unanswered_request_is_not_ours() -> None:
-    at = Host()
-    bench = await swept(at)
-    at.engine.fail_next("create_network", EngineUnavailable("gone"))
-    with pytest.raises(EngineUnavailable):
-        await execute_step(creation("theirs"), bench.context)
-    at.clock.advance(garbage.LONGEST_CREATION + 1)
-    await sweep(bench.context)
-    await stray(at, "theirs", created=False)
-    bench.invalidate_all()
-    assert await sweep(bench.context) is not None
-    assert [each.name for each in await at.ours()] == ["theirs"]
-
-
-async def test_a_full_disk_neither_keeps_a_network_from_being_created_nor_hides_the_refusal_of_the_engine(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    at = Host()
-    bench = await swept(at)
-
-    async def full(*_: object) -> None:
-        raise StoreError("the disk is full")
-
-    monkeypatch.setattr(at.store, "put_record", full)
-    monkeypatch.setattr(at.store, "drop_record", full)
-    at.engine.fail_next("create_network", EngineApiError("bad subnet", 400))
-    with pytest.raises(EngineApiError, match="bad subnet"):
-        await execute_step(creation("blog"), bench.context)
-    with pytest.raises(StoreError):  # of the record that it was created
-        await execute_step(creation("blog"), bench.context)
-    assert [each.name for each in await at.ours()] == ["blog"]
-
-
-async def test_a_network_that_others_had_created_before_our_creation_failed_is_theirs() -> None:
-    at = Host()
-    await stray(at, "theirs", created=False)
-    bench = await swept(at)
-    await bench.context.world.engine_state()
-    with pytest.raises(EngineConflict):
-        await execute_step(creation("theirs"), bench.context)
-    assert await sweep(bench.context) is not None
-    assert [each.name for each in await at.ours()] == ["theirs"]
 
 
 async def test_a_network_of_a_former_version_is_adopted_by_the_name_that_its_resource_asks_for() -> None:
