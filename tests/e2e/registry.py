@@ -301,7 +301,7 @@ def unpack(debs: list[Path], root: Path) -> None:
 
 
 def debian_root(name: str, *names: str) -> Path:
-    """Return a root directory of Debian packages, made on first use. It stays as it is: `run_in_root` has a /tmp."""
+    """Return a root directory of Debian packages, made on first use. It stays as it is; `run_in_root` uses it."""
     root = cache() / f"{name}-{_SUITE}"
     with locked(root.with_suffix(".lock")):
         if not root.exists():
@@ -316,15 +316,16 @@ def debian_root(name: str, *names: str) -> Path:
 
 
 _IN_ROOT = """\
-mount -t overlay overlay -o "lowerdir=$1" "$2"
-mount -t tmpfs tmpfs "$2/tmp"
-root=$2; shift 2
+mount -t tmpfs tmpfs "$2"
+mkdir "$2/upper" "$2/work" "$2/root"
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+root=$2/root; shift 2
 exec chroot "$root" /usr/bin/env -i PATH=/usr/bin:/usr/sbin LC_ALL=C.UTF-8 "$@"
 """
 
 
 def run_in_root(layers: Sequence[Path], *argv: str, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
-    """Run a program in directories laid over each other, the uppermost first; none of them changes."""
+    """Run a program in directories laid over each other, the uppermost first. What it writes is discarded."""
     with tempfile.TemporaryDirectory() as root:
         shell = ["unshare", "--mount", "/bin/sh", "-euc", _IN_ROOT, "sh", ":".join(map(str, layers)), root]
         return run([*shell, *argv], check=False, timeout=timeout)
