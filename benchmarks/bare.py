@@ -131,14 +131,14 @@ class BareEngine:
                 return
             connection.request("POST", path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            said = answer.read()
+            reply = answer.read()
             if answer.status != _CREATED:
-                raise RuntimeError(f"the engine answered {answer.status}: {said.decode(errors='replace')}")
+                raise RuntimeError(f"the engine answered {answer.status}: {reply.decode(errors='replace')}")
 
 
 def _read_events(answer: http.client.HTTPResponse, found: SimpleQueue[Event]) -> None:
     with suppress(http.client.HTTPException, OSError, ValueError):  # closed at the end of the block
         while line := answer.readline():
             now = time.monotonic()
-            told = json.loads(line)
-            found.put(Event(now, told["Action"], told["Actor"]["ID"], told["Actor"]["Attributes"]))
+            event = json.loads(line)
+            found.put(Event(now, event["Action"], event["Actor"]["ID"], event["Actor"]["Attributes"]))

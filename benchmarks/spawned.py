@@ -40,7 +40,7 @@ class Spawned:
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> Self:
-        self._tell(_LISTEN)
+        self._send(_LISTEN)
         self._thread.start()
         return self
 
@@ -49,7 +49,7 @@ class Spawned:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        self._tell(_IGNORE)
+        self._send(_IGNORE)
         self._socket.close()
 
     def began(self, pid: int) -> float:
@@ -64,9 +64,9 @@ class Spawned:
                 family.add(child)
         return len(family) - 1
 
-    def _tell(self, what: int) -> None:
-        wish = struct.pack("=I", what)
-        body = _MESSAGE.pack(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, len(wish), 0) + wish
+    def _send(self, what: int) -> None:
+        operation = struct.pack("=I", what)
+        body = _MESSAGE.pack(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, len(operation), 0) + operation
         self._socket.send(_HEADER.pack(_HEADER.size + len(body), _NLMSG_DONE, 0, 0, os.getpid()) + body)
 
     def _read(self) -> None:

@@ -33,7 +33,7 @@ Protocol = Literal["tcp", "udp"]
 
 BRIDGE = "br-probe"
 SERVED = 8000
-"""The port of who answers."""
+"""The port of the server."""
 
 _FLOWS = str(Path(__file__).with_name("flows.py"))
 _AT_ONCE = (

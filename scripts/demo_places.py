@@ -77,16 +77,16 @@ def _against_the_machines() -> Iterator[str]:
     try:
         with_timeout = DockerClient(base_url=_MACHINE_SOCKET, timeout=5)
         try:
-            told = with_timeout.info()
+            info = with_timeout.info()
         finally:
             with_timeout.close()
     except DockerException:
         yield "no engine answers"
         return
     # the bridges of Docker Desktop are in a virtual machine, those of a rootless engine in another namespace
-    if told["KernelVersion"] != platform.release() or told["Name"] != socket.gethostname():
+    if info["KernelVersion"] != platform.release() or info["Name"] != socket.gethostname():
         yield "the engine is not on this host"
-    if any("rootless" in option for option in told.get("SecurityOptions") or ()):
+    if any("rootless" in option for option in info.get("SecurityOptions") or ()):
         yield "the engine is rootless"
     if _has_table():
         yield "dockerv6 is at work here"

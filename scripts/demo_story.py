@@ -56,7 +56,7 @@ class Story:
         self.network = f"{self.prefix}minimal"
         self._process: subprocess.Popen[str] | None = None
 
-    def tell(self, heading: str, *lines: str) -> None:
+    def begin(self, heading: str, *lines: str) -> None:
         """Begin a step and print its heading."""
         self._step += 1
         _say(f"\n{_paint(_BOLD, f'{self._step}. {heading}')}")
@@ -188,7 +188,7 @@ class Story:
     def play(self) -> None:
         """Run all steps."""
         place = self._place
-        self.tell(
+        self.begin(
             "Where this runs",
             f"On {place.title}.",
             f"A neighbour namespace represents the Internet with the address {place.far_address}.",
@@ -202,7 +202,7 @@ class Story:
         self._a_file_removed()
 
     def _from_files_to_networks(self) -> None:
-        self.tell("Networks are created from YAML files")
+        self.begin("Networks are created from YAML files")
         if self._place.private:
             self.show("docker", "network", "create", "--ipv6", "--subnet", "fd12:3456:789a:4::/64", "existing")
         self.apply_examples()
@@ -218,7 +218,7 @@ class Story:
 
     def _out_through_nat66(self) -> None:
         place = self._place
-        self.tell("A container reaches the Internet through NAT66")
+        self.begin("A container reaches the Internet through NAT66")
         self.show("docker", "run", "--detach", "--pull", "never", "--name", _BOX, "--network", self.network, IMAGE,
                   "sleep", "3600")  # fmt: skip
         self.until(self.ping, "the neighbour answers")
@@ -230,7 +230,7 @@ class Story:
         self.good(f"The container is {self.network_of_box()}; the neighbour saw {seen}, the host's address.")
 
     def _a_network_deleted_by_hand(self) -> None:
-        self.tell("The network is deleted by hand")
+        self.begin("The network is deleted by hand")
         before = self.network_of_box()
         self.show("docker", "network", "disconnect", "--force", self.network, _BOX)
         self.show("docker", "network", "rm", self.network)
@@ -244,7 +244,7 @@ class Story:
             raise DemoError(f"another subnet: {before} became {self.network_of_box()}")
 
     def _rules_deleted_by_hand(self) -> None:
-        self.tell("The rules are deleted by hand")
+        self.begin("The rules are deleted by hand")
         self.show("nft", "delete", "table", "inet", "dockerv6")
         took = self.until(self.has_table, "the table is back")
         self.show("nft", "list", "chain", "inet", "dockerv6", "postrouting")
@@ -253,13 +253,13 @@ class Story:
         self.good(f"Restored after {took * 1000:.0f} ms.")
 
     def _what_is_known_about_it(self) -> None:
-        self.tell("The operator reports what it did")
+        self.begin("The operator reports what it did")
         self.show("dockerv6", "describe", "v6net", self.network)
         self.show("dockerv6", "plan")
         self.show("dockerv6", "events", tail=6)
 
     def _a_file_removed(self) -> None:
-        self.tell(
+        self.begin(
             "A file is deleted, and its network is removed",
             "This happens once no container is attached and after five seconds.",
         )
@@ -271,7 +271,7 @@ class Story:
 
     def leave(self) -> None:
         """Clean up, and verify that nothing is left."""
-        self.tell("Everything is removed")
+        self.begin("Everything is removed")
         self.stop()
         self.show("dockerv6", "uninstall", "--yes")
         owned = f"label=dockerv6.io/managed-by={_INSTANCE}"

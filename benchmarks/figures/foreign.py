@@ -54,8 +54,8 @@ def _awaited(bench: Bench, size: int, samples: int) -> Iterator[Row]:
         engine, operator = fleet.engine, fleet.operator
         names = [resources.name(_FIRST + index) for index in range(samples)]
         for name in names:
-            wish = resources.resource(f"watch-{name}", {"managementPolicy": "Observe", "networkName": name})
-            operator.apply_yaml(f"watch-{name}.yaml", resources.text(wish))
+            observer = resources.resource(f"watch-{name}", {"managementPolicy": "Observe", "networkName": name})
+            operator.apply_yaml(f"watch-{name}.yaml", resources.text(observer))
         time.sleep(1)
         wait_idle(operator.pid)
         taken = _create(engine, operator, samples)

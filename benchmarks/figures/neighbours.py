@@ -107,10 +107,10 @@ def _started(engine: Engine, starts: Sequence[Callable[[], object]], *, clients:
         for begun in [pool.submit(start) for start in starts]:
             begun.result()
         try:
-            told = [events.get(timeout=_PATIENCE) for _ in starts]
+            received = [events.get(timeout=_PATIENCE) for _ in starts]
         except Empty:
             raise RuntimeError("the engine does not say of all containers that they have started") from None
-    return {event.subject: event.at for event in told}
+    return {event.subject: event.at for event in received}
 
 
 class _Listing:

@@ -66,7 +66,7 @@ def _translated(engine: Engine, operator: Operator, changes: int) -> Iterator[Ro
         operator.apply_yaml(f"{resources.name(number)}.yaml", resources.text(_network(number, spec)))
     _populate(engine, operator)
     if not _requests(engine, 0):
-        raise RuntimeError("the engine's log tells of no request at all")
+        raise RuntimeError("the engine's log has no request at all")
     taken, commits, requests = [], [], Counter[str]()
     with Witness(engine.namespace) as witness:
         for change in range(changes):
@@ -88,8 +88,8 @@ def _translated(engine: Engine, operator: Operator, changes: int) -> Iterator[Ro
     note = f"median of {changes}, {min(taken):.3f} to {max(taken):.3f}; {SETTLE:g} s and their doublings subtracted"
     yield Row(f"{what}: change in the kernel to the last rule", statistics.median(taken), "s", note=note)
     yield Row(f"{what}: firewall transactions a change", max(commits), "", 1)
-    told = ", ".join(f"{count} {method}" for method, count in sorted(requests.items()))
-    yield Row(f"{what}: requests to the engine", requests.total(), "", 0, told or f"in {changes} changes")
+    listed = ", ".join(f"{count} {method}" for method, count in sorted(requests.items()))
+    yield Row(f"{what}: requests to the engine", requests.total(), "", 0, listed or f"in {changes} changes")
 
 
 def _routed(engine: Engine, operator: Operator, budget: int) -> Iterator[Row]:

@@ -199,7 +199,7 @@ async def test_our_entry_stays_as_it_is_when_another_program_adds_it(world: Worl
     assert await world.net.proxy_neighbours() == {ProxyNeighbour("br0", CONTAINER, ours=True)}
 
 
-async def test_entries_can_be_removed_whoever_added_them(world: World) -> None:
+async def test_entries_of_any_program_can_be_removed(world: World) -> None:
     world.add_other_proxy_neighbour("br0", CONTAINER)
     await world.net.add_proxy_neighbour("br0", OTHER)
     await world.net.remove_proxy_neighbour("br0", CONTAINER)

@@ -214,7 +214,7 @@ def test_a_resolver_that_does_not_answer_is_found(lab: Lab) -> None:
     assert asked["status"] == "fail"
 
 
-def test_a_path_mtu_black_hole_is_told_from_a_narrow_path(lab: Lab) -> None:
+def test_a_path_mtu_black_hole_is_distinguished_from_a_narrow_path(lab: Lab) -> None:
     operator = _started(lab)
     with _router(lab):
         found = _probe(operator, "--probe-target", _NARROW)

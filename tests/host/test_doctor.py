@@ -53,7 +53,7 @@ def test_looking_makes_no_table(settings: Settings) -> None:
     assert not used_tables() & {"filter"}
 
 
-def test_who_may_not_look_into_the_packet_filter_says_nothing_of_it(
+def test_a_user_who_may_not_read_the_packet_filter_gets_no_findings_about_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "_capabilities", lambda: 1 << checks.CAP_NET_RAW)

@@ -130,7 +130,7 @@ async def test_what_lets_our_flows_pass_is_no_problem(site: FlowSite, name: str)
         ("numgen random mod 2 < 1 drop; accept", "numgen"),
     ],
 )
-async def test_what_cannot_be_told_names_the_match(site: FlowSite, rule: str, doubt: str) -> None:
+async def test_an_unknown_result_names_the_match(site: FlowSite, rule: str, doubt: str) -> None:
     run(chain("forward", rule, policy="drop"))
     found = await site.problems()
     assert found

@@ -126,7 +126,7 @@ async def test_doctor_finds_the_drop_beside_any_writer(
 
 
 @pytest.mark.parametrize("ruleset", ["engine-29", "ufw", "workstation"])
-async def test_the_accept_rule_is_recognised_whoever_wrote_it(session: NftSession, writer: str, ruleset: str) -> None:
+async def test_the_accept_rule_of_any_program_is_recognised(session: NftSession, writer: str, ruleset: str) -> None:
     load(writer, ruleset)
     variant, table, chain = DROPS[ruleset]
     where = table if variant is FilterVariant.NFTABLES else f"ip6 {table}"

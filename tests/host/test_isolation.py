@@ -93,7 +93,7 @@ async def test_answers_to_what_the_host_itself_asked_from_a_guarded_port_come_in
 
 
 @pytest.mark.parametrize("where", ["world", "shop", "db"])
-async def test_unpublished_ports_are_closed_to_whoever_has_a_route(router: Router, where: str) -> None:
+async def test_unpublished_ports_are_closed_to_hosts_that_have_a_route(router: Router, where: str) -> None:
     assert await reached(router, where)
     await router.want(BLOG, SHOP)
     assert not await reached(router, where)

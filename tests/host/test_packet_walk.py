@@ -1,4 +1,4 @@
-"""The packet walk says of random rules what real packets say."""
+"""The packet walk predicts for random rules what real packets do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def lab(make_netns: Callable[[], Namespace]) -> Iterator[WalkLab]:
 
 
 def agrees(lab: WalkLab, attempt: Attempt) -> None:
-    """What can't be told is no claim."""
+    """An unknown result is no claim."""
     verdict = lab.walk(attempt)
     arrived = lab.passes(attempt)
     assert verdict.passes in {None, arrived}, (attempt, verdict)

@@ -111,7 +111,7 @@ def test_a_connection_is_accepted_refused_or_lost(outside: tuple[Prober, IPv6Add
         ("port-unreachable", "port unreach"),
     ],
 )
-def test_what_a_firewall_answers_is_told_for_pings_and_connections(
+def test_a_firewalls_answer_is_reported_for_pings_and_connections(
     outside: tuple[Prober, IPv6Address], inside_netns: Namespace, reject: str, words: str
 ) -> None:
     prober, host = outside
@@ -144,7 +144,7 @@ def test_a_router_answers_where_the_hop_limit_ends(
     assert not asyncio.run(prober.connect(_ELSEWHERE, 80, hops=1)).passed
 
 
-def test_an_error_is_told_of_the_connection_that_it_is_about(
+def test_an_error_is_reported_for_the_connection_that_it_is_about(
     outside: tuple[Prober, IPv6Address], inside_netns: Namespace
 ) -> None:
     prober, host = outside
@@ -159,7 +159,7 @@ def test_an_error_is_told_of_the_connection_that_it_is_about(
     assert refused.reset
 
 
-def test_a_black_hole_is_told_from_a_target_that_answers_small_packets_only(
+def test_a_black_hole_is_distinguished_from_a_target_that_answers_small_packets_only(
     outside: tuple[Prober, IPv6Address], inside_netns: Namespace
 ) -> None:
     prober, host = outside

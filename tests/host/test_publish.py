@@ -60,7 +60,7 @@ def called(router: Router, where: Namespace, address: str, source: str = "::") -
         return {seen, ask(sender, (address, 5353), receiver)}
 
 
-async def test_the_container_sees_who_calls_from_outside(router: Router) -> None:
+async def test_the_container_sees_the_address_of_an_outside_client(router: Router) -> None:
     await router.want(BLOG, ports=PORTS)
     await router.drop_all_but_ours()
     assert called(router, router.topology.world, HOST, OUTSIDE) <= {OUTSIDE, "2001:db8:0:1::2"}

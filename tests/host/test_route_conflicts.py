@@ -144,7 +144,7 @@ async def test_of_equal_routes_with_equal_metrics_the_older_one_counts(
     world: World,
     older: bool,  # noqa: FBT001 - a parameter
 ) -> None:
-    """Their order can't be told."""
+    """Their order is unknown."""
     if older:
         ip("route", "del", SUBNET, "dev", "br-blog")
     ip(*f"route append blackhole {SUBNET} metric 256 proto 99".split())

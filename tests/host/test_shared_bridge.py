@@ -114,7 +114,7 @@ async def test_hosts_behind_another_port_are_not_cut_off(
 
 
 async def test_a_host_behind_a_veth_is_a_container(router: Router, make_netns: Callable[[], Namespace]) -> None:
-    """What LXC attaches can't be told from what an engine attaches; `test_bridge_ports` has what the status says."""
+    """What LXC attaches looks like what an engine attaches; `test_bridge_ports` has the status."""
     topology, lxc = router.topology, make_netns()
     topology.add_neighbour(lxc)
     topology.router.exec(*f"ip address add {LAN}::1/64 dev br-blog nodad".split())

@@ -221,7 +221,7 @@ def says(found: ImportedNetwork, field: str) -> bool:
 
 @examples(25)
 @given(specifications(), versions)
-def test_a_managed_network_is_created_like_the_present_one_and_what_differs_is_said(
+def test_a_managed_network_is_created_like_the_present_one_and_differences_get_a_note(
     wanted: list[NetworkSpec], version: EngineVersion
 ) -> None:
     async def check() -> None:

@@ -73,7 +73,7 @@ def test_maintainer_scripts_are_shell_and_know_the_schemas_of_the_state(deb: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said", "not_said"),
+    ("arguments", "expected", "absent"),
     [
         (("upgrade", "9.0.0", "1.2.3"), "The installed version stays and keeps running", "install the newer"),
         (("install", "9.0.0", "1.2.3"), "install the newer version again, then", "installed version stays"),
@@ -84,8 +84,8 @@ def test_maintainer_scripts_are_shell_and_know_the_schemas_of_the_state(deb: Pat
 @pytest.mark.parametrize("newer", [True, False])
 def test_a_state_of_a_newer_version_is_refused_whatever_was_before(
     arguments: tuple[str, ...],
-    said: str,
-    not_said: str,
+    expected: str,
+    absent: str,
     newer: bool,  # noqa: FBT001 - a parameter of the test
     deb: Path,
     tmp_path: Path,
@@ -100,10 +100,10 @@ def test_a_state_of_a_newer_version_is_refused_whatever_was_before(
     done = subprocess.run(
         ["sh", "-s", *arguments], input=script, capture_output=True, text=True, check=False, encoding="utf-8"
     )
-    refused = newer and bool(said)
+    refused = newer and bool(expected)
     assert done.returncode == refused, done.stderr
-    assert (said in done.stderr) == refused or not said
-    assert not_said not in done.stderr
+    assert (expected in done.stderr) == refused or not expected
+    assert absent not in done.stderr
     assert not any(line.endswith(" ") for line in done.stderr.splitlines())
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grimp
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGE = _ROOT / "operator" / "dockerv6"
@@ -29,6 +34,8 @@ _HEAVY = ("pydantic", "docker", "requests", "iptc", "watchfiles", "prometheus_cl
 _LONGEST_MODULE = 400
 # one table of one kind each: all steps of a plan, and all extensions of xtables
 _LONG_MODULES = {"planning/steps.py", "firewall/xtables/entries.py"}
+# a name says what a value is: `message`, `expected`, `repaired`
+_SAYINGS = ("said", "told", "tells?", "wish(?:es)?", "mend(?:s|ed)?", "whom", "whoever", "anew")
 
 
 @pytest.mark.parametrize("path", _PACKAGES, ids=lambda path: str(path.parent.relative_to(_PACKAGE.parent)))
@@ -76,6 +83,31 @@ def _alias(statement: ast.stmt) -> str:
         target = statement.target
     name = target.id if isinstance(target, ast.Name) else ""
     return name if name.strip("_")[:1].isupper() and not name.isupper() else ""
+
+
+@pytest.mark.parametrize("tree", ["operator", "tests", "benchmarks", "scripts"])
+def test_names_are_of_things_and_not_of_sayings(tree: str) -> None:
+    named = re.compile(rf"\b(?:\w*_)?(?:{'|'.join(_SAYINGS)})(?:_\w*)?\b")
+    found = {
+        f"{path.relative_to(_ROOT)}: {name}"
+        for path in (_ROOT / tree).rglob("*.py")
+        for name in _names(ast.parse(path.read_text()))
+        if named.fullmatch(name)
+    }
+    assert found == set()
+
+
+def _names(module: ast.Module) -> Iterator[str]:
+    """What a module defines: functions, classes, parameters, variables and attributes."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
 
 
 def test_a_module_has_less_than_400_lines() -> None:

@@ -181,7 +181,7 @@ def merge(old: Iterable[Condition], new: Iterable[Condition]) -> Conditions:
 def warnings(conditions: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
     """What a person should look at although the resource may be Ready: the conditions, as in JSON, that are Unknown.
 
-    A condition that waits for another one tells nothing new, and Ready is no cause.
+    A condition that waits for another one adds nothing, and Ready is no cause.
     """
     return tuple(
         f"{c.get('type')} {c.get('reason')}: {c.get('message')}"

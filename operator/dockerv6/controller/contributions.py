@@ -242,7 +242,7 @@ class Contributions:
             return assign([n for n in known if self._assignable(n, assign)])
 
     def _assignable(self, network: Network, assign: Callable[[Iterable[Network]], PolicyAssignment]) -> bool:
-        """Whether it can be told which policies the network matches; each network is assigned by itself."""
+        """Whether policies can be matched with the network; each network is evaluated separately."""
         alone = self._faults.contained(
             f"Docker network {network.name or network.id} can't be evaluated, so no policy applies to it",
             lambda: assign((network,)),

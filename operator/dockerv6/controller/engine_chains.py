@@ -60,7 +60,7 @@ class EngineChains:
             world: the engine and the host.
             clock: times the grace period.
             grace: seconds until missing chains are reported.
-            rival: tells of docker-ipv6nat, which makes IPv6 chains with the engine's names; "": it is not there.
+            rival: the message about docker-ipv6nat, which makes chains with the engine's names; "": it is not there.
         """
         self._read = read
         self._store = store
@@ -101,7 +101,7 @@ class EngineChains:
         return self.missing if self._clock.monotonic() - self._since >= self._grace else ""
 
     def engine_connected(self) -> None:
-        """Begin a new record if the events had broken off: with live-restore, nothing else tells of a restart."""
+        """Begin a new record if the events had broken off: with live-restore, nothing else indicates a restart."""
         self._restarted, self._connected = self._connected, True
 
     async def check(self, fresh: float = FRESH) -> None:

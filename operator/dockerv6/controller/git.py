@@ -160,7 +160,7 @@ class GitSources:
     async def _report(
         self, checkout: GitCheckout, before: CheckoutState, after: CheckoutState, context: Context
     ) -> None:
-        """Record a new commit as an event. A problem is reported by whoever reads the sources."""
+        """Record a new commit as an event. A problem is reported by the code that reads the sources."""
         if not after.commit or after.commit == before.commit:
             return
         name, location = checkout.source.location.directory_name, checkout.source.location

@@ -137,14 +137,18 @@ class Inventory:
         self._objects[key] = stored
 
     def _effective(self, stored: StoredObject) -> Resource:
-        """The accepted resource; if it was suspended on the command line, as if its file said so."""
+        """The accepted resource; `spec.suspend` is true if it was suspended on the command line."""
         resource = decode(stored.document).resource
         if isinstance(resource, NetworkResource) and self.suspended(stored.kind, stored.name):
             return resource.model_copy(update={"spec": resource.spec.model_copy(update={"suspend": True})})
         return resource
 
     async def refresh_suspended(self) -> list[tuple[str, str]]:
-        """Take over what `dockerv6 suspend` and `resume` recorded. Returns whom it concerns. Raises `StoreError`."""
+        """Take over what `dockerv6 suspend` and `resume` recorded. Returns the resources whose state changed.
+
+        Raises:
+            StoreError: the records can't be read.
+        """
         await self._store.refresh()
         now = await self._read_suspended()
         changed, self._suspended = now ^ self._suspended, now
@@ -160,7 +164,7 @@ class Inventory:
         return f"{kind}/{name}" in self._suspended
 
     async def _read_suspended(self) -> frozenset[str]:
-        """Whom the command line suspended. A record of an object that was removed meanwhile is dropped."""
+        """The resources that the command line suspended. A record of an object that was removed is dropped."""
         records = await self._store.records(SUSPENDED)
         created = {f"{o.kind}/{o.name}": o.created for o in await self._store.objects()} if records else {}
         suspended = set()

@@ -176,8 +176,8 @@ async def find_flow_problems(
     found: dict[str, dict[FlowProblem, None]] = {}
     for flow, verdict in zip(flows, await host_filter.follow(flows, paths) if flows else (), strict=True):
         if verdict.passes is not True:
-            told = verdict.passes is False and not _routed_elsewhere(flow, host)
-            shown = verdict if told or verdict.doubt else replace(verdict, passes=None, doubt=_ROUTED_ELSEWHERE)
+            dropped = verdict.passes is False and not _routed_elsewhere(flow, host)
+            shown = verdict if dropped or verdict.doubt else replace(verdict, passes=None, doubt=_ROUTED_ELSEWHERE)
             found.setdefault(flow.owner, {})[_flow_problem(flow, shown, mark)] = None
     return {owner: tuple(each) for owner, each in found.items()}
 

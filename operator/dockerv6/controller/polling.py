@@ -41,7 +41,7 @@ class Polling:
                 known = found
 
     async def host_sockets(self) -> None:
-        """Find processes of the host that begin or cease to listen on a port."""
+        """Find processes of the host that start or stop listening on a port."""
         sockets = self._context.world.sockets
         while True:
             await self._context.clock.sleep(SOCKET_POLL)

@@ -28,7 +28,7 @@ class OpenProblems:
         self._unrecorded: list[tuple[str, str, str, str]] = []  # events
 
     async def load(self) -> None:
-        """Read what an earlier process reported; whoever reported it reports again. Raises `StoreError`."""
+        """Read what an earlier process reported; each check reports again. Raises `StoreError`."""
         for scope in (PROBLEMS, WARNINGS):
             for subject, record in (await self._store.records(scope)).items():
                 self._stored[scope, subject] = _messages(record.get("messages"))

@@ -103,7 +103,7 @@ class RecordedIntents:
 
     @property
     def claims(self) -> frozenset[Claim]:
-        """The claims that had rules, also those of an earlier boot: who has a prefix keeps it across a reboot."""
+        """The claims that had rules, also before a reboot: a prefix stays with its resource."""
         return frozenset(
             claim for record in self._stored.values() if record is not None for claim in claims_of(record.networks)
         )

@@ -205,7 +205,7 @@ class World:
         return await cached.get()
 
     async def _read_attachments(self, network_id: str) -> tuple[Attachment, ...]:
-        """Read the attachments. No event tells when a container that can't be inspected can be."""
+        """Read the attachments. A container that can't be inspected is inspected again later: no event says when to."""
         found = await self.engine.attachments(network_id)
         self._inspect_again.pop(network_id, None)
         if any(each.problem for each in found):

@@ -55,10 +55,10 @@ class EngineProcess:
         done = _run([str(self.program), *self.arguments, "--validate", _CONFIG, str(config)], self.environment)
         if not done.returncode:
             return ""
-        said = (done.stderr or done.stdout).strip()
-        if "unknown flag: --validate" in said:
+        output = (done.stderr or done.stdout).strip()
+        if "unknown flag: --validate" in output:
             return None
-        return said.rpartition("\n")[2].replace(str(config), str(self.config)) or "its program does not accept it"
+        return output.rpartition("\n")[2].replace(str(config), str(self.config)) or "its program does not accept it"
 
     def settings(self, release: tuple[int, int]) -> EngineSettings:
         """The settings of its next start. Raises `OSError`, and `EngineProcessError` of `refusal`."""

@@ -113,7 +113,7 @@ async def probe(
                     await containers.remove_all()
                 await containers.close()
     except (EngineError, OSError) as error:
-        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", _told(error), *remedy_of(error))]
+        return [fail(FindingId.PROBE_IMPOSSIBLE, "probe", _message_of(error), *remedy_of(error))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,9 @@ class _Probe:
             await self._containers.remove_all()
         except (EngineError, OSError) as error:  # the other networks may be fine
             name = f"{network.name}: probe"
-            checks.append(fail(FindingId.PROBE_IMPOSSIBLE, name, _told(error), *remedy_of(error), describe(network)))
+            checks.append(
+                fail(FindingId.PROBE_IMPOSSIBLE, name, _message_of(error), *remedy_of(error), describe(network))
+            )
         return checks
 
     async def _from_inside(self, network: ProbedNetwork, inside: _Inside) -> list[HostCheck]:
@@ -289,8 +291,8 @@ class _Probe:
             self._walked = asyncio.ensure_future(self._walk())
         found = (await self._walked).get(network.name, ())[:_SHOWN]
         commands = tuple(dict.fromkeys(command for each in found for command in each.commands))
-        said = "".join(f"; {each.message}" for each in found)
-        return fail(finding, name, message + said, *(commands or (describe(network), _CAPTURE)))
+        rules = "".join(f"; {each.message}" for each in found)
+        return fail(finding, name, message + rules, *(commands or (describe(network), _CAPTURE)))
 
 
 _TARGET = "name a host outside: --probe-target HOST[:PORT]"
@@ -324,7 +326,7 @@ async def _entered(container: StartedContainer) -> tuple[NetworkNamespace, Seque
         ) from error
 
 
-def _told(error: EngineError | OSError) -> str:
+def _message_of(error: EngineError | OSError) -> str:
     if isinstance(error, EngineError):
         return str(error)
     return ": ".join(str(each) for each in (error.strerror, error.filename) if each) or type(error).__name__

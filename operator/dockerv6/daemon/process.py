@@ -77,7 +77,7 @@ class RunningOperator:
 
 
 def run(settings: Settings, reread: Callable[[], Settings]) -> int:
-    """Run the daemon until SIGTERM or SIGINT; returns the exit code. At SIGHUP it begins anew, in the same process.
+    """Run the daemon until SIGTERM or SIGINT; returns the exit code. SIGHUP restarts it in the same process.
 
     Args:
         settings: of the start.

@@ -140,7 +140,7 @@ def parse_directory(text: str) -> str:
     """
     try:
         is_file = Path(text).is_file()
-    except PermissionError:  # whoever uses the directory says what is missing
+    except PermissionError:  # the code that uses the directory reports what is missing
         return text
     except OSError as error:
         raise ValueError(f"{text[:80]!r} can't be a directory: {error.strerror}") from None

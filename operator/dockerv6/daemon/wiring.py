@@ -135,7 +135,7 @@ async def open_context(
 
 
 async def _installation(settings: Settings, store: Store) -> str:
-    """The id of this installation, which tells its Docker networks from those of others.
+    """The id of this installation, which distinguishes its Docker networks from those of others.
 
     It is made of the machine's id (machine-id(5)), the state directory and the instance, so that it is the same after
     the state was lost. It is stored, so that it stays when the state directory is moved.

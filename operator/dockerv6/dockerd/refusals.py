@@ -100,7 +100,7 @@ CATALOGUE: tuple[Refusal, ...] = (
         r"|all ports are allocated|failed to listen on \w+ socket",
         "PortTaken",
         "a process of the host or another container has a port that the container publishes",
-        "stop it (`ss -lntup` lists who listens), or publish another port",
+        "stop it (`ss -lntup` lists the processes that listen), or publish another port",
     ),
     _refusal(
         r"cannot assign requested address",

@@ -1,7 +1,7 @@
 """Networks and external prefixes that overlap: which of them get rules. Pure.
 
 A claim is an owner and a prefix: a subnet, or an external prefix. The kernel would refuse the whole transaction if two
-claims overlapped. Whoever computes the intent decides who has a claim first; without such a decision, it is the first
+claims overlapped. The planner decides which owner has a claim; without such a decision, it is the first
 by name, and subnets come before external prefixes, because containers have their addresses already.
 """
 

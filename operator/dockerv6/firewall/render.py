@@ -57,7 +57,7 @@ gateways. The difference: here the first packet of a flow decides, and connectio
   here. It stays among the external prefixes, and leads in, for as long as it is valid (RFC 4862, 5.5.4).
 * A flow that the host doesn't know (after a reboot, with a full table, or if another router handled the other
   direction) is a new one.
-* Connections that were let in are known, so the default is closed: an external address is no more open than the
+* Connections that were let in are known, so the default is closed: an external address is as closed as the
   container's own.
 
 **forward** (filter, `filter - 1`: just before other filters) drops what must not pass. A drop is final, but an accept
@@ -83,8 +83,8 @@ ours), and one rule in the host's filter accepts that bit.
   not isolated. The rest is dropped.
 
 **to_host** (filter, input, `filter - 1`). One address of the subnet is the bridge's own, and services that listen there
-are meant for containers. It can't be reached by its external address. Only the flow's original destination tells (`ct
-original`), since the translation comes first.
+are meant for containers. It can't be reached by its external address. Only the flow's original destination (`ct
+original`) shows which address was used, since the translation comes first.
 
 **forward_done** (filter, priority 100, after all named priorities) clears the bit. Nothing needs it after the filters,
 and IPsec policies and traffic control look at marks as well. The bit is set after the routing decision, so `ip rule`

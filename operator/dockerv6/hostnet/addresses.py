@@ -57,7 +57,7 @@ class DecodedAddress(NamedTuple):
     length: int  # of the prefix
     flags: int
     lifetimes: int  # position of the ifa_cacheinfo in the message; 0 if there is none
-    proto: int = 0  # who added it (IFAPROT_*); 0 if unknown, as always before Linux 5.18
+    proto: int = 0  # its origin (IFAPROT_*); 0 if unknown, as always before Linux 5.18
 
 
 def decode_address(buffer: Buffer, start: int, end: int) -> DecodedAddress | None:
@@ -122,7 +122,7 @@ class AddressTable:
         """Interfaces with an address from a router advertisement.
 
         A finite lifetime does not prove it: DHCPv6 clients set lifetimes too, also on addresses in the delegated
-        prefix of the LAN. It counts only on kernels that do not report who added an address.
+        prefix of the LAN. It counts only on kernels that do not report the origin of an address.
         """
         return self._advertised if self._kernel_reports_proto else self._with_lifetime
 

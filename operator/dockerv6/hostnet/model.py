@@ -102,7 +102,7 @@ class ProxyNeighbour:
 
 
 class RouteProtocol(StrEnum):
-    """Who added a route (rtnetlink ``rtm_protocol``)."""
+    """The origin of a route (rtnetlink ``rtm_protocol``)."""
 
     KERNEL = "kernel"
     RA = "ra"

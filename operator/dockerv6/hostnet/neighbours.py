@@ -75,7 +75,7 @@ def add_proxy_neighbour(interface: str, address: IPv6Address) -> None:
 
 
 def remove_proxy_neighbour(interface: str, address: IPv6Address) -> None:
-    """Remove an entry, whoever added it. A missing entry or interface is not an error.
+    """Remove an entry, no matter which program added it. A missing entry or interface is not an error.
 
     Raises:
         OSError: the kernel refuses.

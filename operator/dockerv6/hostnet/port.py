@@ -83,7 +83,7 @@ class HostNet(Protocol):
         """
 
     async def proxy_neighbours(self) -> frozenset[ProxyNeighbour]:
-        """The NDP proxy entries of all interfaces, whoever added them."""
+        """The NDP proxy entries of all interfaces, of all programs."""
 
     async def add_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
         """Answer neighbour solicitations for the address on the interface. The entry is marked as ours.
@@ -96,7 +96,7 @@ class HostNet(Protocol):
         """
 
     async def remove_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
-        """Remove an NDP proxy entry, whoever added it. A missing entry or interface is not an error."""
+        """Remove an NDP proxy entry, no matter which program added it. A missing entry or interface is not an error."""
 
     async def set_link_up(self, interface: str) -> None:
         """Set the interface administratively up."""
@@ -135,7 +135,7 @@ class HostNet(Protocol):
         """Local TCP ports on which processes of the host have connections that clients opened, over IPv4 or IPv6.
 
         The sessions of a service outlive its listening socket, such as those of an SSH server that restarts. The kernel
-        does not store who opened a connection, so ports in ``ip_local_port_range``, which it gives to outgoing
+        does not store which side opened a connection, so ports in ``ip_local_port_range``, which it gives to outgoing
         connections, are not included.
         """
 

@@ -65,7 +65,7 @@ def all_allocations(connection: sqlite3.Connection) -> DecodedRows[Allocation]:
     problems: list[str] = []
     for each in found.values:
         if each.state is AllocationState.BOUND and bound.setdefault(each.owner, each) is not each:
-            problems.append(f"{each.prefix} can't be bound to {each.owner}, who has {bound[each.owner].prefix}")
+            problems.append(f"{each.prefix} can't be bound to {each.owner}, which has {bound[each.owner].prefix}")
             values.append(replace(each, state=AllocationState.COOLING, since=UNKNOWN_TIME))
         else:
             values.append(each)

@@ -57,7 +57,7 @@ def encodable(text: str) -> str:
 
 
 def small_number(text: str) -> int | None:
-    """A number of at most 20 decimal digits of ASCII (64 bits have no more); None: the text is something else.
+    """A number of at most 20 decimal digits of ASCII (enough for 64 bits); None: the text is something else.
 
     ``int()`` also reads other digits, signs and underscores, and raises at 4300 digits.
     """

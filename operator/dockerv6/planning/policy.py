@@ -55,7 +55,7 @@ def assign_networks(
 
     An IPv6Network names its Docker network, a policy only matches it: so the IPv6Network has it, also if it comes
     later. Among policies that match it, the one that its label names has it. Otherwise, among policies, and among
-    IPv6Networks, whoever has the rules keeps them, and of those that come together the first by name has it.
+    IPv6Networks, the policy that has the rules keeps them, and of those that come together the first by name has it.
 
     Args:
         policies: by name.

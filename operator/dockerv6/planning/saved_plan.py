@@ -117,25 +117,25 @@ class SavedPlan:
         Raises:
             PlanRefused: it is of another place, or the steps differ. The message has the differences, one per line.
         """
-        mine, here = self.origin, now.origin
+        saved, here = self.origin, now.origin
         again = "make the plan again with `dockerv6 plan --out FILE`"
-        if mine.instance != here.instance:
-            other = f"--instance {mine.instance}"
+        if saved.instance != here.instance:
+            other = f"--instance {saved.instance}"
             raise PlanRefused(
-                f"the plan is for the instance {mine.instance}, not {here.instance}; use {other}, or {again}"
+                f"the plan is for the instance {saved.instance}, not {here.instance}; use {other}, or {again}"
             )
-        if mine.installation != here.installation:
-            made = f"the plan was made on host {mine.host}, or with another state directory"
+        if saved.installation != here.installation:
+            made = f"the plan was made on host {saved.host}, or with another state directory"
             raise PlanRefused(f"{made}; {again} on {here.host}")
-        if mine.version != here.version:
-            raise PlanRefused(f"the plan was made by dockerv6 {mine.version}, and this is {here.version}; {again}")
+        if saved.version != here.version:
+            raise PlanRefused(f"the plan was made by dockerv6 {saved.version}, and this is {here.version}; {again}")
         if self.steps != now.steps:
             from difflib import unified_diff  # noqa: PLC0415 - only for a plan that is refused
 
             planned, current = ([*map(str, each.steps)] for each in (self, now))
             lines = unified_diff(planned, current, "in the plan", "now", n=0, lineterm="")
             shown = tuple(line for line in lines if not line.startswith("@@"))
-            raise PlanRefused(f"the plan is stale: something else is to be done by now; {again}", shown)
+            raise PlanRefused(f"the plan is stale: different changes are needed now; {again}", shown)
 
     def approval(self) -> Callable[[str, Step], None]:
         """A function that raises `StepNotApproved` for a step of an owner ("Kind/name") that is not in the plan.
@@ -159,8 +159,8 @@ class SavedPlan:
                 return
             if (step.committed_for_all and step.action in actions) or (step.restores and owner in cut_off):
                 return
-            mine = {_line(step), _masked(_line(step), generated)}
-            if not (mine & lines if owner.startswith("Host/") else {(owner, line) for line in mine} & of_owners):
+            own = {_line(step), _masked(_line(step), generated)}
+            if not (own & lines if owner.startswith("Host/") else {(owner, line) for line in own} & of_owners):
                 raise StepNotApproved(f"it is not in the plan file ({step.reason}); make a new plan for what is left")
             if step.cuts_off:
                 cut_off.add(owner)

@@ -88,9 +88,9 @@ class Prober:
         if answers.replies:
             return ProbeOutcome(True, f"{what}: answered")
         if answers.errors:
-            router, told = answers.errors[0]
+            router, icmp = answers.errors[0]
             return ProbeOutcome(
-                hops < _FAR and router not in self._near, f"{what}: {router} answers: {told.what}", rejected=True
+                hops < _FAR and router not in self._near, f"{what}: {router} answers: {icmp.what}", rejected=True
             )
         return ProbeOutcome(False, f"{what}: nothing came back")
 
@@ -114,8 +114,8 @@ class Prober:
         if 0 in answers.replies:
             return ProbeOutcome(True, f"{what}: answered")
         if answers.too_big:
-            router, told = min(answers.too_big, key=lambda each: each[1].mtu)
-            return ProbeOutcome(True, f"{what}: {router} answers: packet too big, its MTU is {told.mtu}")
+            router, icmp = min(answers.too_big, key=lambda each: each[1].mtu)
+            return ProbeOutcome(True, f"{what}: {router} answers: packet too big, its MTU is {icmp.mtu}")
         if answers.replies:
             lost = f"lost, and no packet-too-big message came back; those of {MINIMUM_MTU} are answered"
             return ProbeOutcome(False, f"{what}: {lost}")

@@ -47,7 +47,7 @@ class Key:
 class Requeue:
     """Returned by a handler that succeeded and wants another run.
 
-    An earlier run for any other reason replaces it: that run decides anew.
+    An earlier run for any other reason replaces it: that run decides again.
 
     Attributes:
         after: seconds from now.

@@ -5,8 +5,8 @@ Symbolic links are followed: git-sync (``current -> .worktrees/<hash>``) and Kub
 once, under the path with the fewest links, then the fewest directories, then the first one in alphabetical order. A
 link to a directory that contains the link is a loop and is ignored. A link may lead out of the root.
 
-Who may write to a directory may replace everything in it, so owner and mode of every directory on the way from ``/``
-to a root, to a link and to the target of a link are checked, as sudo and OpenSSH (``StrictModes``) do.
+A user who may write to a directory may replace everything in it, so owner and mode of every directory on the way from
+``/`` to a root, to a link and to the target of a link are checked, as sudo and OpenSSH (``StrictModes``) do.
 """
 
 # ruff: noqa: PTH110, PTH114, PTH116, PTH118, PTH119, PTH120

@@ -63,7 +63,7 @@ class FileOwnership:
 
     @classmethod
     def of_root(cls, others: Iterable[int] = ()) -> "FileOwnership":
-        """Root and the others: what a daemon that root runs accepts, whoever asks."""
+        """Root and the others: what a daemon that root runs accepts, independent of the user who asks."""
         return cls(frozenset({_ROOT, *others}))
 
     def violation(self, path: str, status: os.stat_result) -> PermissionViolation | None:
@@ -101,7 +101,7 @@ class ResolvedPath:
     directories: frozenset[str]
 
     def parts(self) -> Iterator[str]:
-        """The target, the links, and every directory above one of them. Who may write to one can change the content."""
+        """The target, the links, and every directory above: write access to one of them can change the content."""
         for path in (*self.links, self.target):
             yield path
             yield from ancestors(path)

@@ -24,7 +24,7 @@ services:
 
 
 @pytest.mark.cells("28.5")
-def test_dns_clients_over_ipv6_are_told_apart(host: Host) -> None:
+def test_dns_clients_over_ipv6_are_distinguished(host: Host) -> None:
     host.stack("pihole", _STACK).up()
     assert reach(host.neighbour, published(53, "udp"), name="pihole-135").client.version == 4
 

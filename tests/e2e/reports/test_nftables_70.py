@@ -62,8 +62,8 @@ def test_the_flush_is_noticed_and_nothing_is_taken_away_until_the_engine_is_rest
     operator.apply_yaml("blog.yaml", network_yaml("blog", {"updateStrategy": "Recreate", "labels": {"new": "1"}}))
 
     def waits() -> bool:
-        said = condition(operator, "blog", "HostReady")
-        return said is not None and "this waits for it: detach container web" in said["message"]
+        found = condition(operator, "blog", "HostReady")
+        return found is not None and "this waits for it: detach container web" in found["message"]
 
     eventually(waits, "the recreation waits")
     plan = operator.cli("plan", check=False)

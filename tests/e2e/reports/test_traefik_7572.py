@@ -31,7 +31,7 @@ networks:
 
 
 @pytest.mark.cells("20.10-off")
-def test_the_proxy_can_tell_allowed_clients_from_others(host: Host) -> None:
+def test_the_proxy_can_distinguish_allowed_clients_from_others(host: Host) -> None:
     host.stack("proxy", _STACK).up()
     assert str(reach(host.neighbour, published(443), name="traefik-7572").client) == "fd00:7572::1"
 

@@ -28,7 +28,7 @@ async def heard(host: Host, *names: str) -> Heard:
     return Heard(bench)
 
 
-async def test_the_first_wish_moves_nobody() -> None:
+async def test_the_first_desired_rules_change_no_owner() -> None:
     host = Host()
     await host.create_foreign("shop", "fd99::/64")
     it = Heard(await host.bench(policy("a")))
@@ -44,7 +44,7 @@ async def test_a_change_that_concerns_nobody_moves_nobody() -> None:
     assert it.bench.context.world.version > version
 
 
-async def test_whoever_gets_or_loses_a_port_is_told_of_once() -> None:
+async def test_an_owner_that_gets_or_loses_a_port_is_reported_once() -> None:
     it = await heard(Host(), "a", "b")
     web = it.host.engine.run_container("web", "a", ports=("8080:80", "8081:81"))
     assert await it.since() == ["a"]
@@ -53,7 +53,7 @@ async def test_whoever_gets_or_loses_a_port_is_told_of_once() -> None:
     assert await it.since() == ["a"]
 
 
-async def test_a_port_that_comes_free_moves_who_waited_for_it() -> None:
+async def test_a_port_that_comes_free_changes_the_owner_that_waited_for_it() -> None:
     it = await heard(Host(), "a", "b")
     for name in ("a", "b"):
         it.host.engine.run_container(f"web-{name}", name)

@@ -85,7 +85,7 @@ async def test_the_announcement_of_its_own_commit_is_no_reason_to_read_again(
     assert reads == 2
 
 
-async def test_the_view_says_who_lacks_what() -> None:
+async def test_the_view_shows_which_owner_lacks_what() -> None:
     bench = await bound("a", "b")
     bench.host.firewall.flush_all()
     bench.context.firewall.invalidate()

@@ -51,10 +51,10 @@ def history(host: Host, name: str = "a", kind: str = NETWORK) -> list[tuple[str,
     found: list[tuple[str, str]] = []
     put = host.store.put_status
 
-    async def noted(at: str, who: str, status: dict[str, object]) -> None:
-        await put(at, who, status)
-        if (at, who) == (kind, name):
-            ready = cond.get(conditions_before(await host.stored(who, at)), "Ready")
+    async def noted(at: str, resource: str, status: dict[str, object]) -> None:
+        await put(at, resource, status)
+        if (at, resource) == (kind, name):
+            ready = cond.get(conditions_before(await host.stored(resource, at)), "Ready")
             assert ready is not None
             if found[-1:] != [(ready.status, ready.reason)]:
                 found.append((ready.status, ready.reason))
@@ -179,7 +179,7 @@ async def test_until_the_first_walk_of_a_new_process_the_status_is_that_of_the_p
     assert seen[-1:] in ([], [before])
 
 
-async def test_a_pool_that_was_ready_tells_nothing_about_a_network_of_its_name() -> None:
+async def test_a_pool_that_was_ready_says_nothing_about_a_network_of_its_name() -> None:
     host = Host()
     host.filter.verdict = FlowVerdict(passes=False, place=PLACE)
     host.files.write(pool("a", prefix="fd77::/48"), network("a"))

@@ -1,4 +1,4 @@
-"""Flows that the host's filters drop: who is told, and when."""
+"""Flows that the host's filters drop: which resource reports them, and when."""
 
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallError
@@ -31,7 +31,7 @@ async def conditions(host: Host) -> list[tuple[str, str, str]]:
     return found
 
 
-async def test_statuses_tell_what_becomes_of_the_flows() -> None:
+async def test_statuses_show_the_fate_of_the_flows() -> None:
     host = await running_host()
     async with host.running() as at_work:
         for verdict, reported, ready in (
@@ -57,7 +57,7 @@ async def test_an_unchanged_verdict_concerns_nobody() -> None:
     assert heard == []
 
 
-async def test_a_place_that_can_be_mended_concerns_nobody() -> None:
+async def test_a_chain_that_can_be_repaired_concerns_no_resource() -> None:
     bench = await Host().bench(network("a"), policy("p"))
     heard: list[str] = []
     bench.context.firewall.on_owner_changed(heard.append)
@@ -84,7 +84,7 @@ async def test_a_filter_that_can_not_be_read_keeps_nothing_from_being_created() 
         await it.let(30)
         assert host.rules_of("a")
         assert await host.docker("a") is not None
-        await check("False", "FirewallUnavailable", "False")  # never read: nothing tells that packets pass
+        await check("False", "FirewallUnavailable", "False")  # never read: it is unknown whether packets pass
         assert not host.filter.accept_rules
         host.filter.unreadable = None
         await it.let(60)

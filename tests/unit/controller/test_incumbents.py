@@ -51,7 +51,7 @@ async def test_a_resource_keeps_its_docker_network(newcomer: str, managed: bool)
             assert await host.ready(newcomer) == READY
 
 
-async def test_the_recorded_rules_tell_who_has_them() -> None:
+async def test_the_recorded_rules_show_which_resource_has_them() -> None:
     """The table was flushed while no operator ran, and the engine does not answer."""
     host = Host()
     await host.create_foreign("ext", "fd55::/64", bridge="br-ext")
@@ -178,7 +178,7 @@ def policy_of(name: str, **spec: object) -> Resource:
     ],
     ids=["two policies", "two observers", "a policy after an observer"],
 )
-async def test_who_serves_a_docker_network_keeps_it(
+async def test_the_resource_that_serves_a_docker_network_keeps_it(
     newcomer: Resource, holder: Resource, reason: str, *, reboot: bool
 ) -> None:
     host = Host()
@@ -219,7 +219,7 @@ def owner_of(resource: Resource) -> str:
     return f"policy/{name}" if resource.kind == "IPv6Policy" else name
 
 
-async def test_who_has_no_rules_attaches_no_members_and_sets_no_ndp_proxy_entries() -> None:
+async def test_a_resource_without_rules_attaches_no_members_and_sets_no_ndp_proxy_entries() -> None:
     host = Host()
     await host.create_foreign("ext", "2001:db8:1:0:8000::/80", bridge="br-ext")
     await host.create_foreign("lan", "fd56::/64", bridge="br-lan")

@@ -131,7 +131,7 @@ class TestWhoHasAPort:
         assert host.ports() == {"tcp 8080 ::": "young:80"}
 
     @pytest.mark.parametrize("early", [True, False])
-    async def test_it_stays_whoever_asks_first_after_a_restart(self, early: bool) -> None:  # noqa: FBT001
+    async def test_it_stays_after_a_restart_in_any_order(self, early: bool) -> None:  # noqa: FBT001
         host = Host()
         host.engine.create_container("old")
         await self.with_old(await made(host))

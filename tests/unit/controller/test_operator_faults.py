@@ -20,7 +20,7 @@ READY = ("True", "ReconcileSucceeded")
 
 class TestFaults:
     @pytest.mark.parametrize(
-        ("breaks", "mends", "reason"),
+        ("breaks", "repairs", "reason"),
         [
             (lambda host: host.engine.down(), lambda host: host.engine.up(), "EngineUnavailable"),
             (lambda host: host.net.deny(), lambda host: host.net.permit(), "HostDenied"),
@@ -28,7 +28,7 @@ class TestFaults:
         ids=["engine", "host"],
     )
     async def test_what_can_be_had_later_is_waited_for(
-        self, breaks: Callable[[Host], None], mends: Callable[[Host], None], reason: str
+        self, breaks: Callable[[Host], None], repairs: Callable[[Host], None], reason: str
     ) -> None:
         host = Host()
         breaks(host)
@@ -36,7 +36,7 @@ class TestFaults:
         async with host.running() as at_work:
             await at_work.let(30)
             assert await host.ready("blog") == ("False", reason)
-            mends(host)
+            repairs(host)
             await at_work.let(120)
             assert await host.ready("blog") == READY
 

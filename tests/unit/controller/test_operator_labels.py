@@ -107,7 +107,7 @@ async def test_a_label_without_effect_is_one_event_and_a_warning_until_it_is_gon
         assert [e.count for e in await host.store.events("Host", "labels")] == [1]
 
 
-async def test_nothing_is_said_before_the_sources_and_the_engine_were_read() -> None:
+async def test_nothing_is_reported_before_the_sources_and_the_engine_were_read() -> None:
     host = Host()
     host.files.write(network())
     host.engine.run_container("web", "bridge", labels=MEMBER)

@@ -48,13 +48,13 @@ async def test_a_bridge_that_is_down_or_gone_is_another_problem() -> None:
         assert walks.unfollowed(TABLE, view) == frozenset()
 
 
-async def test_its_owner_is_told_once() -> None:
+async def test_its_owner_is_notified_once() -> None:
     walks, heard = await walked(host(), host(), host(up=False), host(bridge=False))
     assert heard == ["blog"]
     assert walks.unfollowed(TABLE, host()) == frozenset()
 
 
-async def test_a_bridge_whose_route_stays_missing_is_followed_and_its_owner_told_of_the_route() -> None:
+async def test_a_bridge_whose_route_stays_missing_is_followed_and_its_owner_gets_the_route() -> None:
     bare = host(routed=False)
     lacking = without_route(TABLE, bare)
     assert {each[1:] for each in lacking} == {(str(BLOG.subnet), BLOG.bridge)}
@@ -97,14 +97,14 @@ async def test_owners_that_were_ready_are_relied_on_until_the_first_walk() -> No
     assert walks.unfollowed(TABLE, host()) == {"blog"}
 
 
-async def test_an_owner_is_told_of_the_first_walk_with_a_new_container() -> None:
+async def test_an_owner_is_notified_of_the_first_walk_with_a_new_container() -> None:
     walks, heard = await walked(host())
     for containers in ({BLOG.subnet[9]}, {BLOG.subnet[9]}, {BLOG.subnet[9], SHOP.subnet[9]}, set()):
         await walks.follow(TABLE, host(), frozenset(containers))
     assert heard == ["blog", "blog"]
 
 
-async def test_what_our_own_table_dropped_tells_nothing_about_another_one() -> None:
+async def test_what_our_own_table_dropped_says_nothing_about_another_one() -> None:
     there = FakeHostFilter()
     walks = PacketWalks(there, DEFAULT_MARK)
     view, flow = host(), Flow("blog", "connections", BLOG.subnet[2], BLOG.subnet[3], BLOG.bridge, 6, 443)

@@ -118,7 +118,7 @@ async def test_one_that_comes_back_meanwhile_has_never_been_away() -> None:
     assert await it.events("draws") == [("PrefixFollowed", 1)]
 
 
-async def test_a_change_is_believed_after_a_restart_without_waiting_anew() -> None:
+async def test_a_change_is_believed_after_a_restart_without_a_second_wait() -> None:
     it = await follower()
     await it.look()
     it.provider.replace_delegations(NEW)

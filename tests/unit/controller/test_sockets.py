@@ -19,7 +19,7 @@ def publishing(*numbers: int) -> dict[str, object]:
 
 
 class BrokenSockets:
-    """The kernel tells nothing of one kind of sockets until it is mended."""
+    """The kernel reports no sockets of one kind until the test repairs it."""
 
     def __init__(self, host: Host, patch: pytest.MonkeyPatch, method: str = "listeners") -> None:
         self.real = getattr(host.net, method)

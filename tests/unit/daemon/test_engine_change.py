@@ -159,8 +159,8 @@ def test_an_engine_that_does_not_start_gets_the_former_file(
         await asyncio.sleep(0)
         return ""
 
-    said = iter(("exit status 1", again))
-    monkeypatch.setattr(EngineProcess, "restart", lambda _: next(said))
+    errors = iter(("exit status 1", again))
+    monkeypatch.setattr(EngineProcess, "restart", lambda _: next(errors))
     monkeypatch.setattr(engine_change, "_silence", answers)
     proposed = change(tmp_path)
     backup = proposed.apply()

@@ -91,7 +91,7 @@ def test_a_file_is_read_by_the_rules_of_systemd(text: str, found: list[tuple[str
 
 
 @pytest.mark.parametrize("line", ["==x", "1A=x", "A B=x", "A-B=x", "É=x"])
-def test_an_invalid_name_is_ignored_and_said(line: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_name_is_ignored_with_a_warning(line: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "dockerv6"
     file, environment = start(path)
     path.write_text(f"DOCKERV6_RESYNC=5m\n{line}\nDOCKERV6_LISTEN=none\n")

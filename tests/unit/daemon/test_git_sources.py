@@ -110,10 +110,10 @@ async def test_a_remote_that_is_lost_is_a_durable_problem_and_deletes_nothing(
         assert it.context.inventory.sources_listed
         remote.bare.with_name("hidden").rename(remote.bare)
 
-        async def mended() -> bool:
+        async def read_again() -> bool:
             return not it.health.report(Probe.READINESS).problems.get("problems")
 
-        await eventually(mended)
+        await eventually(read_again)
     assert await host.docker("blog") is not None
 
 

@@ -378,7 +378,7 @@ def test_a_request_over_tcp_is_refused(health: Health, metrics: Metrics) -> None
     assert requests.asked == []
 
 
-def test_the_version_is_told(any_address: str, health: Health, metrics: Metrics) -> None:
+def test_the_version_is_reported(any_address: str, health: Health, metrics: Metrics) -> None:
     with serve(any_address, health, metrics):
         status, about = request(any_address, "GET", "/version")
         assert (status, about) == (200, {"version": version("dockerv6"), "pid": os.getpid()})

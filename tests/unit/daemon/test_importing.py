@@ -85,7 +85,7 @@ def test_all_networks_are_imported_or_those_that_are_named(engine: FakeEngine, s
 
 @pytest.mark.usefixtures("filters", "engine")
 @pytest.mark.parametrize(
-    ("wanted", "project", "said"),
+    ("wanted", "project", "expected"),
     [
         (("blgo",), "", "no Docker network blgo; did you mean blog?"),
         (("blog",), "shop", "no Docker network blog; use shop_front"),
@@ -93,11 +93,11 @@ def test_all_networks_are_imported_or_those_that_are_named(engine: FakeEngine, s
     ],
 )
 def test_what_does_not_exist_is_an_error_with_a_suggestion(
-    wanted: Sequence[str], project: str, said: str, settings: Settings
+    wanted: Sequence[str], project: str, expected: str, settings: Settings
 ) -> None:
     with pytest.raises(NotFoundError) as raised:
         import_host(settings, wanted, project)
-    assert said in str(raised.value)
+    assert expected in str(raised.value)
 
 
 @pytest.mark.usefixtures("filters")
@@ -109,15 +109,15 @@ def test_without_any_compose_project_the_file_is_suggested(monkeypatch: Patch, s
 
 @pytest.mark.usefixtures("engine")
 def test_whether_the_engine_translates_is_read_from_the_packet_filter(filters: Filters, settings: Settings) -> None:
-    def said() -> str:
+    def notes() -> str:
         return "".join(str(note) for n in import_host(settings, (), "").found.networks for note in n.notes)
 
-    assert "no IPv6 rules" not in said()
+    assert "no IPv6 rules" not in notes()
     filters.variants = frozenset()
-    assert "no IPv6 rules" in said()
+    assert "no IPv6 rules" in notes()
 
 
-def test_without_the_privilege_the_release_decides_and_it_is_said(
+def test_without_the_privilege_the_release_decides_and_a_note_says_so(
     engine: FakeEngine, filters: Filters, settings: Settings
 ) -> None:
     filters.readable = False
@@ -367,7 +367,7 @@ def test_files_of_several_projects_are_imported_and_of_one_refused(settings: Set
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("a: [", "1:5: error"),
         ("a: !reset []", "!reset"),
@@ -384,11 +384,11 @@ def test_files_of_several_projects_are_imported_and_of_one_refused(settings: Set
     ],
 )
 def test_a_malformed_file_is_refused_with_the_place(
-    text: str | bytes, said: str, settings: Settings, tmp_path: Path
+    text: str | bytes, expected: str, settings: Settings, tmp_path: Path
 ) -> None:
     with pytest.raises(ComposeFileError) as raised:
         files(settings, write(tmp_path / "shop" / "compose.yaml", text))
-    assert said in str(raised.value)
+    assert expected in str(raised.value)
     assert str(tmp_path) in str(raised.value)
 
 

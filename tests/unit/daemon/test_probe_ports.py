@@ -71,7 +71,7 @@ def _tried(*ports: dict[str, Any]) -> list[HostCheck]:
     return asyncio.run(published([ProbedNetwork("blog", status)], _HOST, explain))
 
 
-def test_a_port_that_the_host_itself_accepts_is_not_said_to_lead_to_the_container() -> None:
+def test_a_port_that_the_host_itself_accepts_does_not_count_as_the_containers() -> None:
     by_host, by_container = _tried({"port": 8080}, {"port": 8081})
     assert by_host.id == FindingId.PROBE_PORT_UNREACHABLE
     assert "docker-proxy" in by_host.message
@@ -104,7 +104,7 @@ def test_a_range_of_ports_does_not_use_up_the_files_of_the_process() -> None:
     assert _Prober.most == 64
 
 
-def test_without_the_privilege_nothing_is_said_of_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_privilege_ports_are_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Namespace, "refusal", errno.EPERM)
     (found,) = _tried({"port": 8081})
     assert found.id == FindingId.PROBE_IMPOSSIBLE

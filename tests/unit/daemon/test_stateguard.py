@@ -298,7 +298,7 @@ async def test_a_cancelled_check_lets_no_caller_wait(state: Opened, turns: int) 
     assert len(read_objects(state.path)) == 2
 
 
-async def test_a_caller_that_waits_is_told_when_the_state_is_closed(state: Opened) -> None:
+async def test_a_caller_that_waits_gets_an_error_when_the_state_is_closed(state: Opened) -> None:
     await state.store.detach()
     write = asyncio.ensure_future(state.store.put_status("IPv6Network", "blog", {"n": 1}))
     await asyncio.sleep(0)

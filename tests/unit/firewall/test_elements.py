@@ -218,7 +218,7 @@ def test_uplink_and_guest_bridges_have_no_owner() -> None:
 
 
 def test_a_prefix_that_starts_a_key_belongs_to_one_network() -> None:
-    """What tells whose elements stand against a kept owner's."""
+    """The owner whose elements conflict with a kept owner's."""
     for each in element_sets(EVERYTHING.networks, EVERYTHING.ports, EVERYTHING):
         if each.key[0] is KeyType.PREFIX:
             firsts = {IPv6Network(element.key[0]) for element in each.elements}

@@ -96,7 +96,7 @@ class TestTable:
         assert self.table(kernel, own(0)).autoconfigured == {ETH0}
         assert self.table(kernel, own(0, attribute(8, u32(0x200 | PERMANENT)))).autoconfigured == set()
 
-    def test_a_lifetime_is_not_enough_on_kernels_that_report_who_added_an_address(self, kernel: Kernel) -> None:
+    def test_a_lifetime_is_not_enough_on_kernels_that_report_the_origin_of_an_address(self, kernel: Kernel) -> None:
         loopback = address(attribute(1, PEER.packed), attribute(11, b"\x01"), flags=PERMANENT, scope=LINK)
         assert self.table(kernel, loopback, own(0)).autoconfigured == set()
         assert self.table(kernel, loopback, own(0, attribute(11, b"\x02"))).autoconfigured == {ETH0}

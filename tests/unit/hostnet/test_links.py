@@ -33,7 +33,7 @@ class TestListing:
         kernel.dumps[GETLINK] = [link(ETH0, "eth0", attribute(10, u32(3)), info)]
         assert links.interfaces() == (Interface(ETH0, "eth0", "veth", up=True, mtu=1500, master=3),)
 
-    def test_the_other_end_of_a_veth_is_told_if_it_is_in_this_namespace(self, kernel: Kernel) -> None:
+    def test_the_other_end_of_a_veth_is_known_if_it_is_in_this_namespace(self, kernel: Kernel) -> None:
         info, end, namespace = attribute(18, attribute(KIND, b"veth\0")), attribute(5, u32(9)), attribute(37, u32(0))
         kernel.dumps[GETLINK] = [link(5, "veth0", end, info), link(6, "veth1", end, info, namespace)]
         assert [each.link for each in links.interfaces()] == [9, None]

@@ -110,7 +110,7 @@ async def test_a_value_that_does_not_fit_its_column_harms_only_its_allocation(
     assert {again, bound} <= set(read_allocations(path))
 
 
-async def test_a_damaged_owner_who_has_another_subnet_does_not_keep_the_state_from_being_written(path: Path) -> None:
+async def test_a_damaged_owner_that_has_another_subnet_does_not_keep_the_state_from_being_written(path: Path) -> None:
     await (await damaged(path)).close()
     with closing(open_state(path, SCHEMA)) as connection:
         # as damage in the table does, which its index does not show

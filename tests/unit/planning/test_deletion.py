@@ -52,7 +52,7 @@ def test_running_containers_are_waited_for_by_name() -> None:
     assert (plan.empty, reasons(plan)) == (True, [("Ready", "EndpointsAttached")])
     assert "web" in plan.findings[0].message
     assert "cron" not in plan.findings[0].message
-    assert plan.findings[0].retry is None  # an event tells when they leave
+    assert plan.findings[0].retry is None  # an event is sent when they leave
 
 
 def test_stopped_containers_are_not_waited_for() -> None:

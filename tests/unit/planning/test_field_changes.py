@@ -40,7 +40,7 @@ def test_a_recreation_names_the_fields_that_differ_only() -> None:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_real_plans_are_valid_by_the_schema(name: str) -> None:
-    odd = Diagnostic(Position("a.yaml", 3, 1), Severity.WARNING, ("spec",), "odd", "mend it")
+    odd = Diagnostic(Position("a.yaml", 3, 1), Severity.WARNING, ("spec",), "odd", "correct it")
     jsonschema.validate(json.loads(json.dumps(plan_mapping([PLANS[name]], [odd]))), SCHEMA)
 
 

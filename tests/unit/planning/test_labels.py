@@ -1,4 +1,4 @@
-"""Labels of dockerv6 on Docker networks and containers: which have no effect, and what is said of them."""
+"""Labels of dockerv6 on Docker networks and containers: which have no effect, and the message about each."""
 
 from dataclasses import replace
 from unittest.mock import Mock
@@ -49,7 +49,7 @@ def ignored(*objects: Network | Container, observers: dict[str, list[str]] | Non
 
 
 def of_network(key: str, value: str = "web") -> str:
-    """What is said of a label of a Docker network; "": nothing, it has an effect."""
+    """The message about a label of a Docker network; "": none, it has an effect."""
     return "".join(ignored(replace(SHOP, labels={key: value})))
 
 
@@ -84,7 +84,7 @@ def test_a_policy_that_does_not_apply_is_reported_with_the_remedy(value: str, wo
     assert words in found
 
 
-def test_a_network_to_which_no_policy_applies_is_told_so() -> None:
+def test_a_network_to_which_no_policy_applies_gets_a_message() -> None:
     chosen = {POLICY_LABEL: "web"}
     assert "the network has no IPv6 subnet" in "".join(ignored(replace(SHOP, ipam=(), labels=chosen)))
     assert "the driver macvlan" in "".join(ignored(replace(SHOP, driver="macvlan", labels=chosen)))
@@ -185,7 +185,7 @@ def test_labels_of_an_image_are_reported_as_such() -> None:
     assert "it comes from the image" in found
 
 
-def test_others_do_not_decide_how_much_is_said() -> None:
+def test_others_do_not_decide_how_long_a_message_is() -> None:
     many = [replace(foreign(f"n{number:03}", "fd99::/64", number), labels={POLICY_LABEL: "x"}) for number in range(200)]
     found = ignored(*many)
     assert (len(found), found[-1]) == (MAX_REPORTED + 1, MORE)

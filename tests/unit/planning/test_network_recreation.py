@@ -77,7 +77,7 @@ class TestUpdate:
         plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), state, HELD)
         assert kinds(plan) == ["RememberNetwork", "BindSubnet", "RemoveNetwork", "UpdateFirewall", "CreateNetwork"]
 
-    def test_who_was_detached_comes_back_although_the_recreation_was_stopped(self) -> None:
+    def test_a_detached_container_is_attached_again_although_the_recreation_was_stopped(self) -> None:
         state = observed(live(), foreign("x"), remembered=(container("web"),))
         plan = decide(desired(addressing={"subnet": "fd99::/64"}), state, HELD)
         assert (kinds(plan), reasons(plan)) == (["AttachEndpoint"], [("SubnetAllocated", "SubnetOverlap")])
@@ -92,7 +92,7 @@ class TestUpdate:
         assert again["b"].static_ipv6 == IPv6Address("fd00:5::5")
         assert again["c"].static_ipv6 is None
 
-    def test_who_is_missing_from_an_interrupted_recreation_is_attached(self) -> None:
+    def test_a_container_that_an_interrupted_recreation_left_out_is_attached(self) -> None:
         there, state = in_sync(remembered=(container("web"),))
         plan = decide(desired(), state, HELD)
         assert kinds(plan) == ["AttachEndpoint"]
@@ -193,7 +193,7 @@ class TestRenumbering:
         plan = decide(self.DESIRED, state, HELD)
         assert kinds(plan) == ["UpdateFirewall", "AttachEndpoint"]
 
-    def test_what_was_begun_is_ended_whoever_else_is_on_the_way(self) -> None:
+    def test_a_recreation_that_was_begun_is_completed_although_another_one_is_under_way(self) -> None:
         state = self.state(container("web"), in_flight=("shop",))
         plan = decide(self.DESIRED, state, holdings(allocation(self.MOVED, revision=8)))
         assert "CreateNetwork" in kinds(plan)
@@ -242,7 +242,7 @@ class TestRolledBack:
         """The state after that specification was rolled back."""
         plan = decide(want, self.state(), HELD)
         (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
-        return self.state(refused=create.spec.labels[SPEC_HASH], refusal="the engine said no")
+        return self.state(refused=create.spec.labels[SPEC_HASH], refusal="the engine refuses")
 
     def state(self, **changes: object) -> Observed:
         _, state = in_sync(**changes)
@@ -256,7 +256,7 @@ class TestRolledBack:
     def test_a_rolled_back_specification_is_only_reported(self, want: Desired) -> None:
         plan = decide(want, self.refused(want), HELD)
         assert (plan.empty, plan.blocked, reasons(plan)) == (True, None, [("NetworkReady", "RolledBack")])
-        assert (plan.findings[0].message, plan.findings[0].retry) == ("the engine said no", None)
+        assert (plan.findings[0].message, plan.findings[0].retry) == ("the engine refuses", None)
 
     def test_another_one_is_tried(self) -> None:
         state = self.refused(desired(internal=True))

@@ -102,7 +102,7 @@ class TestSeveralPolicies:
         assert [n.name for n in found.networks["a"]] == ["office"]
         assert found.claimed_by == {"a": {"shop": "IPv6Network/blog"}}
 
-    def test_who_has_the_rules_of_a_network_keeps_it(self) -> None:
+    def test_the_policy_that_has_the_rules_of_a_network_keeps_it(self) -> None:
         policies = {"a": policy("a"), "b": policy("b")}
         (subnet,) = (c.subnet for c in SHOP.ipv6 if isinstance(c.subnet, IPv6Network))
 

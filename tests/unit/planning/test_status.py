@@ -162,12 +162,12 @@ class TestRenumbering:
     MOVING = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
     HELD = holdings(allocation())
 
-    def said(self, plan: Plan) -> dict[str, tuple[str, str]]:
+    def conditions_of(self, plan: Plan) -> dict[str, tuple[str, str]]:
         retry = min((f.retry for f in plan.findings if f.retry is not None), default=None)
         return short(say(plan, retry=retry))
 
-    def test_who_waits_for_a_turn_is_reconciling(self) -> None:
-        found = self.said(decide(self.MOVING, observed(live(), applied=True, in_flight=("shop",)), self.HELD))
+    def test_a_resource_that_waits_for_its_turn_is_reconciling(self) -> None:
+        found = self.conditions_of(decide(self.MOVING, observed(live(), applied=True, in_flight=("shop",)), self.HELD))
         assert found["NetworkReady"] == ("False", "Renumbering")
         assert found["Reconciling"] == ("True", "Retrying")
         assert found["SubnetAllocated"][0] == "True"
@@ -177,14 +177,14 @@ class TestRenumbering:
             s for s in decide(self.MOVING, observed(live(), applied=True), self.HELD).steps
             if isinstance(s, CreateNetwork)
         )  # fmt: skip
-        state = observed(live(), applied=True, refused=create.spec.labels[SPEC_HASH], refusal="the engine said no")
-        found = self.said(decide(self.MOVING, state, self.HELD))
+        state = observed(live(), applied=True, refused=create.spec.labels[SPEC_HASH], refusal="the engine refuses")
+        found = self.conditions_of(decide(self.MOVING, state, self.HELD))
         assert (found["NetworkReady"], found["Stalled"]) == (("False", "RolledBack"), ("True", "RolledBack"))
 
     def test_a_prefix_without_a_successor_stalls_and_leaves_the_rest_good(self) -> None:
         want = desired(None, pool(fromInterface={"name": "eth0"}))
         gone = replace(tracked("fd12:3456:789a::/48"), withdrawn=True)
-        found = self.said(decide(want, observed(live(), applied=True), holding(allocation(), following=gone)))
+        found = self.conditions_of(decide(want, observed(live(), applied=True), holding(allocation(), following=gone)))
         assert found["Stalled"] == ("True", "PrefixWithdrawn")
         assert found["SubnetAllocated"] == ("False", "PrefixWithdrawn")
         assert {found[each][0] for each in ("NetworkReady", "FirewallReady", "HostReady")} == {"True"}
@@ -192,7 +192,7 @@ class TestRenumbering:
     def test_so_does_a_pool_that_became_too_small(self) -> None:
         small = pool(prefix="2001:db8:7::/72", allocationLength=80)
         want = desired(None, small, addressing={"prefixLength": 64})
-        found = self.said(decide(want, observed(live(), applied=True), self.HELD))
+        found = self.conditions_of(decide(want, observed(live(), applied=True), self.HELD))
         assert found["Stalled"] == ("True", "PoolExhausted")
         assert found["NetworkReady"][0] == "True"
 
@@ -235,25 +235,25 @@ def test_a_transition_keeps_its_time_while_the_status_stays() -> None:
 
 
 class TestSuspended:
-    def said(self, before: Conditions = (), **more: object) -> dict[str, tuple[str, str]]:
+    def conditions_of(self, before: Conditions = (), **more: object) -> dict[str, tuple[str, str]]:
         verdict = replace(StatusInputs(NOW, 2, NOTHING), **more)  # type: ignore[arg-type]
         found = suspended_conditions(before, verdict, "it is suspended")
         check_conditions(found)
         return short(found)
 
     def test_what_was_never_looked_at_is_unknown(self) -> None:
-        assert self.said() == {"Ready": ("Unknown", "Suspended"), "Accepted": ("True", "Accepted")}
+        assert self.conditions_of() == {"Ready": ("Unknown", "Suspended"), "Accepted": ("True", "Accepted")}
 
     @pytest.mark.parametrize("before", [say(), say(plan(finding(ConditionType.NETWORK_READY)))])
     def test_what_was_known_stays(self, before: Conditions) -> None:
-        after, known = self.said(before), short(before)
+        after, known = self.conditions_of(before), short(before)
         assert after["Ready"] == (known["Ready"][0], "Suspended")
         assert after["NetworkReady"] == known["NetworkReady"]
         assert "Stalled" not in after
 
     def test_temporary_conditions_are_computed_again(self) -> None:
-        assert "PruneHeld" not in self.said(say(prune_held=True))
-        assert "PruneHeld" in self.said(prune_held=True)
+        assert "PruneHeld" not in self.conditions_of(say(prune_held=True))
+        assert "PruneHeld" in self.conditions_of(prune_held=True)
 
     def test_an_invalid_version_is_reported(self) -> None:
-        assert self.said(say(), problem="wrong")["Accepted"] == ("False", "InvalidSpec")
+        assert self.conditions_of(say(), problem="wrong")["Accepted"] == ("False", "InvalidSpec")

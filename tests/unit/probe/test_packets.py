@@ -41,23 +41,23 @@ def test_an_echo_reply_is_recognised_by_identifier_and_sequence() -> None:
         (4, 0, "parameter problem"),
     ],
 )
-def test_an_error_tells_which_packet_it_is_about(kind: int, code: int, words: str) -> None:
-    told = decode_icmp(_error(kind, code, echo_request(7, 3, 64)))
-    assert isinstance(told, IcmpError)
-    assert words in told.what
-    assert (told.destination, told.source_port, told.mtu) == (_TARGET, 7, 0)
+def test_an_error_names_the_packet_that_caused_it(kind: int, code: int, words: str) -> None:
+    error = decode_icmp(_error(kind, code, echo_request(7, 3, 64)))
+    assert isinstance(error, IcmpError)
+    assert words in error.what
+    assert (error.destination, error.source_port, error.mtu) == (_TARGET, 7, 0)
 
 
 def test_a_packet_too_big_has_its_mtu() -> None:
-    told = decode_icmp(_error(2, 0, echo_request(7, 0, 1500), value=1280))
-    assert isinstance(told, IcmpError)
-    assert told.mtu == 1280
+    error = decode_icmp(_error(2, 0, echo_request(7, 0, 1500), value=1280))
+    assert isinstance(error, IcmpError)
+    assert error.mtu == 1280
 
 
 def test_an_error_about_tcp_has_the_source_port() -> None:
-    told = decode_icmp(_error(1, 4, struct.pack("!HHI", 40000, 443, 1), protocol=6))
-    assert isinstance(told, IcmpError)
-    assert (told.protocol, told.source_port) == (6, 40000)
+    error = decode_icmp(_error(1, 4, struct.pack("!HHI", 40000, 443, 1), protocol=6))
+    assert isinstance(error, IcmpError)
+    assert (error.protocol, error.source_port) == (6, 40000)
 
 
 @given(st.binary(max_size=200))

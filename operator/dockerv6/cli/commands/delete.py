@@ -163,8 +163,8 @@ def _refuse_suspended(state: StateDirectory, keys: "list[ResourceKey]") -> None:
 def _look(
     clock: BlockingClock, before: "Mapping[ResourceKey, StoredObject]", describe: "Callable[[StoredObject], str]"
 ) -> "Callable[[Mapping[ResourceKey, StoredObject]], None]":
-    """A function that ends the wait if it would last for ever, and says why it lasts longer than the grace period."""
-    started, said = clock.monotonic(), dict[ResourceKey, str]()
+    """A function that ends the wait if it would never end, and prints why it lasts longer than the grace period."""
+    started, printed = clock.monotonic(), dict[ResourceKey, str]()
 
     def look(left: "Mapping[ResourceKey, StoredObject]") -> None:
         for key, stored in left.items():
@@ -172,8 +172,8 @@ def _look(
             if obstacle:
                 raise click.ClickException(f"{short_name(*key)} is not deleted: {plain(obstacle)}")
             reason = plain(stored.problem_message) or describe(stored)
-            if clock.monotonic() - started > _GRACE and said.get(key) != reason:
-                said[key] = reason
+            if clock.monotonic() - started > _GRACE and printed.get(key) != reason:
+                printed[key] = reason
                 click.echo(f"waiting for {short_name(*key)}: {reason}", err=True)
 
     return look

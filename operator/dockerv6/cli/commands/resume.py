@@ -2,7 +2,7 @@
 
 import click
 
-from dockerv6.cli.commands.suspend import select, suspended_by_file, tell_daemon, write_records
+from dockerv6.cli.commands.suspend import notify_daemon, select, suspended_by_file, write_records
 from dockerv6.cli.namespaces import without_namespaces
 from dockerv6.cli.options import ExampleCommand, setting_option
 from dockerv6.cli.selection import complete, full_name, short_name
@@ -28,7 +28,7 @@ def command(*, wanted: tuple[str, ...], state_dir: str, run_dir: str, listen: st
     settings = Settings(state_dir=state_dir, run_dir=run_dir, listen=listen)
     selected = select(wanted, state_dir)
     write_records(settings, selected, since=None)
-    tell_daemon(settings, selected)
+    notify_daemon(settings, selected)
     by_file = [stored for stored in selected if suspended_by_file(stored)]
     for stored in selected:
         if stored not in by_file:

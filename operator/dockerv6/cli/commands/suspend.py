@@ -58,7 +58,7 @@ def command(ctx: click.Context, *, wanted: tuple[str, ...], state_dir: str, run_
     write_records(settings, selected, since=now)
     for stored in selected:
         click.echo(f"{full_name(stored.kind, stored.name)} suspended")
-    tell_daemon(settings, selected)
+    notify_daemon(settings, selected)
 
 
 def select(wanted: tuple[str, ...], state_dir: str) -> tuple[StoredObject, ...]:
@@ -89,7 +89,7 @@ def suspended_by_file(stored: StoredObject) -> bool:
 def write_records(settings: Settings, selected: tuple[StoredObject, ...], *, since: float | None) -> None:
     """Record since when resources are suspended, or with None that they are not. The daemon may be running.
 
-    The time of the creation tells the daemon which object is meant: another one may have the name by then.
+    The time of creation identifies the object: another one may have the name when the daemon reads the record.
     """
     import asyncio  # noqa: PLC0415 - after the arguments were checked
 
@@ -110,7 +110,7 @@ def write_records(settings: Settings, selected: tuple[StoredObject, ...], *, sin
     asyncio.run(write())
 
 
-def tell_daemon(settings: Settings, selected: tuple[StoredObject, ...]) -> None:
+def notify_daemon(settings: Settings, selected: tuple[StoredObject, ...]) -> None:
     """Have the running daemon take over what was recorded. Prints a message if none runs or it can't be notified."""
     if StateDirectory(Path(settings.state_dir)).daemon() is None:
         click.echo("no dockerv6 is running: this takes effect when it is started", err=True)

@@ -55,7 +55,7 @@ class AwaitedState:
 
     @property
     def reached(self) -> str:
-        """What is said of a resource then, as in kubectl."""
+        """What is printed for a resource that meets it, as in kubectl."""
         return {DELETE: "deleted", CREATE: "created"}.get(self.what, "condition met")
 
     def met(self, stored: StoredObject | None) -> bool:

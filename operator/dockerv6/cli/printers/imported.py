@@ -84,8 +84,10 @@ def _recreation(each: ImportedNetwork) -> Iterator[str]:
     if not each.recreation:
         return
     name = shell_quoted(each.network)
-    who = f"This disconnects {', '.join(each.disconnected)}" if each.disconnected else "No running container is on it"
-    yield f"It has to be created again: docker network rm {name}, then dockerv6 apply. {who}. What differs:"
+    consequence = (
+        f"This disconnects {', '.join(each.disconnected)}" if each.disconnected else "No running container is on it"
+    )
+    yield f"It has to be created again: docker network rm {name}, then dockerv6 apply. {consequence}. What differs:"
     yield from (f"  {why}" for why in each.recreation)
 
 

@@ -1,8 +1,8 @@
 """Reads every base chain that IPv6 packets pass: nftables and iptables-nft over nfnetlink, legacy tables by getsockopt.
 
 What was decoded is kept for as long as the kernel shows the same bytes, so a change of one rule costs the decoding of
-one rule. What is read is bounded: a table that is too large, or that changes all the time, is refused, and then nothing
-can be told of the flows.
+one rule. What is read is bounded: a table that is too large, or that changes all the time, is refused, and then the
+fate of the flows is unknown.
 """
 
 import operator
@@ -218,7 +218,7 @@ class PacketWalk:
         self.reader.close()
 
     def follow(self, flows: Sequence[Flow], paths: Paths) -> tuple[FlowVerdict, ...]:
-        """What becomes of each flow; nothing can be told if the filters can't be read."""
+        """The fate of each flow; it is unknown if the filters can't be read."""
         try:
             chains = self.reader.read()
         except (OSError, FirewallError) as error:

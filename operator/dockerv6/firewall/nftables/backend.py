@@ -14,7 +14,7 @@ _LAST_GENERATION = 2**32 - 1  # the kernel goes on with 1
 class NftablesFirewall:
     """Table `inet dockerv6`.
 
-    The table is ours by its name: whatever else it holds is drift and is removed, whoever made it, and a table of that
+    The table is ours by its name: whatever else it holds is drift and is removed, and a table of that
     name without our comment is taken over. A mark in the table would not help: a backup that is restored with
     `nft -f` may lack it.
 

@@ -105,7 +105,7 @@ class Reliance:
         chains: the rules, by table and chain.
         lookups: what was found, by table, set and key.
         named: some addresses of the internet that rules compare with those of the packets.
-        elements: what was found without a key in sets of such addresses. Only who uses `named` relies on it.
+        elements: what was found without a key in sets of such addresses. Only a caller that uses `named` relies on it.
         added: table and name of sets to which packets of the flow were added.
     """
 

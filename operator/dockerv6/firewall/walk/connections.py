@@ -27,7 +27,7 @@ def tracked(packet: Packet) -> Packet:
 
 
 def with_translation_noted(before: Packet, after: Packet) -> Packet:
-    """A flow's first packet after the chains that translate: `ct status` tells whether they have changed it."""
+    """A flow's first packet after the chains that translate: `ct status` shows whether they have changed it."""
     old, new = before.endpoints, after.endpoints
     for bit, was, now in (
         (SOURCE_TRANSLATED, (old.source, old.sport), (new.source, new.sport)),

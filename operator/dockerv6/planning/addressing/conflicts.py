@@ -32,7 +32,7 @@ def prefix_conflict(
     """The first other user of the prefix, as a noun phrase for messages; "": there is none.
 
     ``pooled``: the prefix comes from a pool. An on-link prefix in a pool is meant to be divided.
-    A whole pool is no conflict for a resource that already has the prefix: whoever declares a pool later can't take it.
+    A whole pool is no conflict for a resource that already has the prefix: a pool that is declared later can't take it.
     """
     bound = holdings.bound.get(desired.name)
     has_it = bound is not None and bound.prefix == prefix
@@ -148,7 +148,7 @@ def name_conflict(desired: Desired, observed: Observed, live: Network | None) ->
 def _interface_taken(desired: Desired, observed: Observed, holdings: Holdings, want: NetworkSpec) -> Finding | None:
     """An interface has the name of the bridge, and no Docker network of the resource has it.
 
-    Engines use a bridge that exists, whoever made it, so containers would be beside virtual machines. `left_behind`
+    Engines use any bridge that exists, so containers would be beside virtual machines. `left_behind`
     allows what a killed engine left. A bridge without addresses may be anybody's, such as that of libvirt, unless it
     has the name that we derive from the resource's name.
     """

@@ -1,4 +1,4 @@
-"""Routes and rules of others that take the packets of a Docker network away from their way (moby/moby#46615).
+"""Routes and rules of others that divert the packets of a Docker network (moby/moby#46615).
 
 A VPN, a kill switch or a routing daemon may add one at any time. Packets for the containers have to go to their bridge,
 and what containers send to the internet to the default route. Both ways are looked up as in the kernel: the rules by
@@ -33,20 +33,20 @@ _OF_CONTAINERS = frozenset({"from", "iif"})
 _WORST = 2**32 - 1
 """The metric of a route that stands for a default route only while there is none."""
 
-Taker = Route | RoutingRule
+RoutingEntry = Route | RoutingRule
 
 
 @dataclass(frozen=True, slots=True)
 class RouteConflict:
-    """What takes packets for a subnet elsewhere or drops them; or, if ``leaving``, packets to the internet from it.
+    """A route or rule that diverts or drops packets for a subnet; or, if ``leaving``, packets from it to the internet.
 
-    ``certain``: it takes all that it names.
+    ``certain``: it does so with all packets that it matches.
     """
 
     network: str
     bridge: str
     subnet: IPv6Network
-    taker: Taker
+    entry: RoutingEntry
     certain: bool
     leaving: bool = False
 
@@ -54,22 +54,22 @@ class RouteConflict:
     def message(self) -> str:
         """The cause and the remedy."""
         what, where = f"{self.subnet} of Docker network {self.network}", f"its bridge {self.bridge}"
-        certain, perhaps = ("drops", "may drop") if self.taker.rejects else ("takes", "may take")
+        certain, perhaps = ("drops", "may drop") if self.entry.rejects else ("takes", "may take")
         does = certain if self.certain else perhaps
         if self.leaving:
             effect = f"{does} what containers in {what} send to the internet"
-        elif self.taker.rejects:
+        elif self.entry.rejects:
             effect = f"{does} packets for {what} instead of sending them to {where}, so that containers get no replies"
         else:
             effect = f"{does} packets for {what} away from {where}, so that containers get no replies"
-        return f"the host's {_named(self.taker)} {effect}; {self._remedy}"
+        return f"the host's {_named(self.entry)} {effect}; {self._remedy}"
 
     @property
     def _remedy(self) -> str:
-        delete = f"remove it (`{_deletion(self.taker)}`)"
+        delete = f"remove it (`{_deletion(self.entry)}`)"
         if self.leaving:
             return f"{delete}, or the program that adds it"
-        shorter = self.taker.destination is None or self.taker.destination.prefixlen < self.subnet.prefixlen
+        shorter = self.entry.destination is None or self.entry.destination.prefixlen < self.subnet.prefixlen
         if shorter:  # others need it, such as a VPN's default route
             delete = f"keep it from the subnet (`ip -6 rule add to {self.subnet} lookup main pref {_EARLY}`)"
         return (
@@ -82,13 +82,13 @@ _EARLY = 1
 """The priority of the rule that a message offers: behind the local table."""
 
 
-def _named(taker: Taker) -> str:
-    if isinstance(taker, RoutingRule):
-        return f"routing rule {taker.priority} ({_selector(taker)}{taker.rejects})"
-    table = f"table {taker.table}" if taker.table != MAIN_TABLE else "table main"
-    if taker.rejects:
-        return f"route {taker.rejects} {taker.destination} ({taker.protocol}, metric {taker.metric}, {table})"
-    return f"route {taker.destination} on {taker.interface or 'no interface'} ({taker.protocol}, {table})"
+def _named(entry: RoutingEntry) -> str:
+    if isinstance(entry, RoutingRule):
+        return f"routing rule {entry.priority} ({_selector(entry)}{entry.rejects})"
+    table = f"table {entry.table}" if entry.table != MAIN_TABLE else "table main"
+    if entry.rejects:
+        return f"route {entry.rejects} {entry.destination} ({entry.protocol}, metric {entry.metric}, {table})"
+    return f"route {entry.destination} on {entry.interface or 'no interface'} ({entry.protocol}, {table})"
 
 
 def _selector(rule: RoutingRule) -> str:
@@ -97,14 +97,14 @@ def _selector(rule: RoutingRule) -> str:
     return negated + "".join(f"{word} {shell_quoted(str(value))} " for word, value in ends if value)
 
 
-def _deletion(taker: Taker) -> str:
-    if isinstance(taker, RoutingRule):
-        return f"ip -6 rule del pref {taker.priority} {_selector(taker)}{taker.rejects}"
-    table = "" if taker.table == MAIN_TABLE else f" table {taker.table}"
-    if taker.rejects:  # the device and the metric distinguish it from the bridge's route to the same prefix
-        return f"ip -6 route del {taker.rejects} {taker.destination} dev lo metric {taker.metric}{table}"
-    device = f" dev {shell_quoted(taker.interface)}" if taker.interface else ""
-    return f"ip -6 route del {taker.destination}{device}{table}"
+def _deletion(entry: RoutingEntry) -> str:
+    if isinstance(entry, RoutingRule):
+        return f"ip -6 rule del pref {entry.priority} {_selector(entry)}{entry.rejects}"
+    table = "" if entry.table == MAIN_TABLE else f" table {entry.table}"
+    if entry.rejects:  # the device and the metric distinguish it from the bridge's route to the same prefix
+        return f"ip -6 route del {entry.rejects} {entry.destination} dev lo metric {entry.metric}{table}"
+    device = f" dev {shell_quoted(entry.interface)}" if entry.interface else ""
+    return f"ip -6 route del {entry.destination}{device}{table}"
 
 
 class _RouteIndex:
@@ -173,10 +173,10 @@ def route_conflicts(host: HostView, networks: Iterable[Network]) -> Iterator[Rou
             continue
         for config in network.ipv6:
             if isinstance(config.subnet, IPv6Network):
-                for taker, certain in _takers(index, network.bridge, config.subnet):
-                    yield RouteConflict(network.name, network.bridge, config.subnet, taker, certain)
-                for taker, certain in () if network.internal else _rejecting(index, network.bridge, config.subnet):
-                    yield RouteConflict(network.name, network.bridge, config.subnet, taker, certain, leaving=True)
+                for entry, certain in _competing_entries(index, network.bridge, config.subnet):
+                    yield RouteConflict(network.name, network.bridge, config.subnet, entry, certain)
+                for entry, certain in () if network.internal else _rejecting(index, network.bridge, config.subnet):
+                    yield RouteConflict(network.name, network.bridge, config.subnet, entry, certain, leaving=True)
 
 
 def route_findings(host: HostView, networks: Iterable[Network], egress: Egress) -> tuple[Finding, ...]:
@@ -191,7 +191,7 @@ def route_findings(host: HostView, networks: Iterable[Network], egress: Egress) 
 # ---- to the containers
 
 
-def _takers(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tuple[Taker, bool]]:
+def _competing_entries(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tuple[RoutingEntry, bool]]:
     for rule in _before_main(index.rules, subnet):
         for_most = not rule.conditions or rule.conditions == _ALL_BUT_MARKED
         if rule.rejects:
@@ -259,7 +259,7 @@ def _covers(rule: RoutingRule, subnet: IPv6Network) -> bool:
 # ---- from the containers to the internet
 
 
-def _rejecting(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tuple[Taker, bool]]:
+def _rejecting(index: _RouteIndex, bridge: str, subnet: IPv6Network) -> Iterator[tuple[RoutingEntry, bool]]:
     """What rejects packets from the subnet to the internet before a route leads there."""
     for rule in index.rules:
         chosen = _chosen_for_containers(rule, bridge, subnet)

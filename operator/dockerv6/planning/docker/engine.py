@@ -183,7 +183,7 @@ def raw_drop_findings(
         firewall: the resource's.
         observed: the engine and the host.
         options: the network's.
-        tried: a packet walk has followed such flows of a container: what it found tells, and its remedy helps.
+        tried: a packet walk has followed such flows of a container. Its result and its remedy are used instead.
     """
     engine = observed.engine
     translated = egress.mode is EgressMode.PREFIX_TRANSLATION  # then packets are sent to external addresses

@@ -1,4 +1,4 @@
-"""Who gets the rules if two resources claim the same prefix, and why the other one has none.
+"""Decides which resource gets the rules if two claim the same prefix, and explains why the other one has none.
 
 The one that has them keeps them, as with published ports: a new resource takes nothing from one that runs, whatever its
 name. Of two that come at the same time, subnets come before external prefixes, because containers have their addresses
@@ -46,8 +46,8 @@ IPv6Key = tuple[int, int]
 def same_network(networks: Iterable[NetworkIntent], owner: str, rival: str) -> NetworkIntent | None:
     """The intent of the owner for a Docker network that the rival has too."""
     known = tuple(networks)
-    theirs = {(network.bridge, network.subnet) for network in known if network.owner == rival}
-    return next((n for n in known if n.owner == owner and (n.bridge, n.subnet) in theirs), None)
+    rivals = {(network.bridge, network.subnet) for network in known if network.owner == rival}
+    return next((n for n in known if n.owner == owner and (n.bridge, n.subnet) in rivals), None)
 
 
 def without_rules(networks: Iterable[PublishingNetwork], separated: SeparatedNetworks) -> list[PublishingNetwork]:
@@ -97,9 +97,9 @@ def overlap_message(
         remedy = "narrow its selector" if kind == POLICY else "remove one of the two resources"
         return f"{docker_network} is {verb} by {kind} {name}, which has its rules; {remedy}"
     known = tuple(networks)
-    mine = [n.subnet for n in known if n.owner == owner]
-    theirs = [prefix for claimant, prefix in claims_of(known) if claimant == rival]
-    subnet, other = next(((s, t) for s in mine for t in theirs if s.overlaps(t)), (None, None))
+    own = [n.subnet for n in known if n.owner == owner]
+    rivals = [prefix for claimant, prefix in claims_of(known) if claimant == rival]
+    subnet, other = next(((s, t) for s in own for t in rivals if s.overlaps(t)), (None, None))
     remedy = "recreate its Docker network with another subnet" if observing else "give it another subnet"
     if resource_of(owner)[0] == POLICY:
         remedy = "recreate the Docker network with another subnet"

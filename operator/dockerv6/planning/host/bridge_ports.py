@@ -1,9 +1,9 @@
 """What is attached to a bridge besides containers. Only where nothing is, the sources of its packets are validated.
 
 A Docker network can be made on a bridge that exists already, such as the one of the LAN or of virtual machines. Hosts
-behind its other ports have addresses of their own, and validation would cut them off. Ports are told by their kind: an
-engine attaches containers by veth pairs; a NIC, a tap of a virtual machine, a tunnel or a VLAN is something else. So is
-a veth whose other end is a port too: it leads to another bridge of this host.
+behind its other ports have addresses of their own, and validation would cut them off. Ports are distinguished by their
+kind: an engine attaches containers by veth pairs; a NIC, a tap of a virtual machine, a tunnel or a VLAN is something
+else. So is a veth whose other end is a port too: it leads to another bridge of this host.
 
 A veth of another program (LXC, Podman, systemd-nspawn) looks like one of the engine's, and counts as a container's. The
 address of another prefix on the bridge does not end the validation either. ADR 0041 says why.

@@ -79,14 +79,15 @@ def uplink_bridges(host: HostView) -> tuple[str, ...]:
     """The bridges that have a default route, such as br0 of a host whose LAN is bridged.
 
     Containers can send router advertisements too. On the bridge of a Docker network, a route of one counts only where
-    something else is attached. The ports of other bridges tell nothing: the uplink of a host that is itself a container
-    is a veth.
+    something else is attached. The ports of other bridges prove nothing: in a host that is a container, the uplink is a
+    veth.
     """
-    spared = host.container_bridges - other_ports(host).keys()
+    only_containers = host.container_bridges - other_ports(host).keys()
     uplinks = {
         route.interface
         for route in host.routes
-        if is_default_route(route) and (route.protocol is not RouteProtocol.RA or route.interface not in spared)
+        if is_default_route(route)
+        and (route.protocol is not RouteProtocol.RA or route.interface not in only_containers)
     }
     return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == BRIDGE and i.name in uplinks))
 

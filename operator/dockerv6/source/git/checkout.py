@@ -153,7 +153,7 @@ class GitCheckout:
         except CommitError:
             raise
         except GitCommandError:
-            commit, exported = self._clone_anew(ref, wanted, token)
+            commit, exported = self._replace_clone(ref, wanted, token)
         rewritten = before if before and not self._follows(before, commit, token) else ""
         self._git.run("update-ref", _IN_EFFECT, commit, clone=self._clone, token=token)
         return CheckoutState(commit, rewritten=rewritten, skipped=exported.skipped, files=exported.files)
@@ -218,7 +218,7 @@ class GitCheckout:
         commit = run("rev-parse", "--verify", "--quiet", f"{_FETCHED}^{{commit}}", clone=clone, token=token)
         return commit.decode().strip()
 
-    def _clone_anew(self, ref: str, wanted: str, token: CancellationToken) -> tuple[str, ExportedTree]:
+    def _replace_clone(self, ref: str, wanted: str, token: CancellationToken) -> tuple[str, ExportedTree]:
         """Fetch into a new clone beside the old one, which it replaces once its tree is in effect.
 
         Raises:
@@ -227,7 +227,7 @@ class GitCheckout:
         new = self.source.directory / "clone.new"
         _remove(new)
         try:
-            commit = self._fetched_anew(new, ref, wanted, token)
+            commit = self._fetch_whole(new, ref, wanted, token)
             try:
                 exported = self._export(new, commit, token)
             except GitError as error:
@@ -242,7 +242,7 @@ class GitCheckout:
             _remove(new)
         return commit, exported
 
-    def _fetched_anew(self, new: Path, ref: str, wanted: str, token: CancellationToken) -> str:
+    def _fetch_whole(self, new: Path, ref: str, wanted: str, token: CancellationToken) -> str:
         """Fetch into a new clone. Raises as `_fetch`."""
         try:
             return self._fetch(new, ref, wanted, token)

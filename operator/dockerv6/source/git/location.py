@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 SCHEMES = ("https", "ssh", "file")
-"""Transports that are used. ``http`` and ``git`` have no encryption: who can change packets could change resources."""
+"""Transports that are used. ``http`` and ``git`` have no encryption: changed packets would be changed resources."""
 
 HEAD = "HEAD"
 """The ref of the repository's default branch."""
@@ -76,7 +76,7 @@ class GitLocation:
 
     @property
     def directory_name(self) -> str:
-        """A name that tells it from other locations, and that a person recognises."""
+        """A name that is unique among locations and that a person recognises."""
         last = self.url.rstrip("/").removesuffix(".git").rpartition("/")[2].rpartition(":")[2].lower()
         name = _NOT_IN_NAMES.sub("-", last).strip("-")[:_LONGEST_NAME].strip("-") or "git"
         return (

@@ -148,8 +148,8 @@ class GitProgram:
                 _check_size(clone)
             if process.returncode:
                 errors.seek(0)
-                said = _message(errors.read(64 * 1024)) or f"exit code {process.returncode}"
-                raise self._failed(f"git {arguments[0]}: {said}", process.returncode, remote=remote)
+                message = _message(errors.read(64 * 1024)) or f"exit code {process.returncode}"
+                raise self._failed(f"git {arguments[0]}: {message}", process.returncode, remote=remote)
             output.seek(0)
             return output.read()
 
@@ -344,10 +344,10 @@ def _size(clone: Path) -> int:
 def _message(output: bytes) -> str:
     """What git wrote to standard error, on one line. The remote may write to it too, so it may be anything."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
-    said = ". ".join(
+    message = ". ".join(
         line.removeprefix("fatal: ").removeprefix("error: ").rstrip(".") for line in lines if line.strip("@")
     )
-    return escaped(said if len(said) <= 2 * _SHOWN else f"{said[:_SHOWN]} … {said[-_SHOWN:]}")
+    return escaped(message if len(message) <= 2 * _SHOWN else f"{message[:_SHOWN]} … {message[-_SHOWN:]}")
 
 
 def _ssh_path(file: str) -> str:

@@ -218,7 +218,7 @@ class _TreeWriter:
             self._enter(parent)
         descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=self._descriptor)
         try:
-            if entry.size > MAX_BYTES:  # not even read: whoever reads the file says that it is too large
+            if entry.size > MAX_BYTES:  # not even read: the reader of the file reports that it is too large
                 os.ftruncate(descriptor, MAX_BYTES + 1)
             else:
                 kept = min(size, MAX_BYTES + 1)

@@ -64,8 +64,10 @@ class TestDelete:
         )
         result = run(["delete", "v6net/blog"], time)
         assert (result.exit_code, time.elapsed > 400) == (0, True)
-        said = [line for line in result.stderr.splitlines() if line.startswith("waiting for")]
-        assert said == ["waiting for ipv6network/blog: it is being deleted; Ready=False (EndpointsAttached): so it is"]
+        printed = [line for line in result.stderr.splitlines() if line.startswith("waiting for")]
+        assert printed == [
+            "waiting for ipv6network/blog: it is being deleted; Ready=False (EndpointsAttached): so it is"
+        ]
 
     def test_a_source_that_is_doubted_is_the_reason(self, config: Path, running: Daemon) -> None:
         defined(config, BLOG)

@@ -158,23 +158,23 @@ def test_a_change_is_shown_and_applied_only_when_somebody_says_so(
 
 
 @pytest.mark.parametrize(
-    ("containers", "live_restore", "said"),
+    ("containers", "live_restore", "consequence"),
     [
         (1, False, "1 running container {} be stopped; those with a restart policy start again"),
         (0, True, "0 running containers {} be stopped"),
         (2, True, "2 running containers {} keep running (live-restore). While a container runs"),
     ],
 )
-def test_what_a_restart_does_to_containers_is_said_before(
+def test_what_a_restart_does_to_containers_is_printed_before(
     monkeypatch: Patch,
     containers: int,
     live_restore: bool,  # noqa: FBT001
-    said: str,
+    consequence: str,
 ) -> None:
     change = Change(FIXABLE, containers=containers, live_restore=live_restore)
     for option, will in {"--dry-run": "would", "--yes": "will"}.items():
         result = fixing(monkeypatch, change, "--restart-engine", option)
-        assert f"The engine {will} be restarted. {said.format(will)}" in result.stderr
+        assert f"The engine {will} be restarted. {consequence.format(will)}" in result.stderr
 
 
 def test_a_finding_that_is_still_there_after_the_restart_is_an_error(monkeypatch: Patch) -> None:

@@ -68,7 +68,7 @@ def requests(tmp_path: Path, monkeypatch: Patch) -> Iterator[type[Requests]]:
 
 
 class TestSuspendAndResume:
-    def test_it_is_recorded_and_the_daemon_is_told(self, running: Daemon, requests: type[Requests]) -> None:
+    def test_it_is_recorded_and_the_daemon_is_notified(self, running: Daemon, requests: type[Requests]) -> None:
         running.accept(stored())
         result = run(["suspend", "v6net", "blog"])
         assert (result.exit_code, result.stdout, result.stderr) == (0, f"{BLOG} suspended\n", "")
@@ -89,7 +89,7 @@ class TestSuspendAndResume:
         assert daemon.record(SUSPENDED, "IPv6Network/blog")
 
     @pytest.mark.parametrize("listen", ["none", "unix:/nowhere/sock"])
-    def test_a_daemon_that_can_not_be_told_is_a_warning(self, running: Daemon, listen: str) -> None:
+    def test_a_daemon_that_can_not_be_notified_is_a_warning(self, running: Daemon, listen: str) -> None:
         running.accept(stored())
         result = run(["suspend", "v6net/blog", "--listen", listen])
         assert result.exit_code == 0

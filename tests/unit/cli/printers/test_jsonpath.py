@@ -229,7 +229,7 @@ def test_values_are_printed_as_json_except_text(value: object, text: str) -> Non
         ("{.a" + "[?(@" * 17, "more than 16 filters"),
     ],
 )
-def test_what_is_wrong_is_said(template: str, message: str) -> None:
+def test_the_message_names_the_problem(template: str, message: str) -> None:
     with pytest.raises(JSONPathError) as caught:
         parse_template(template)
     assert message in str(caught.value)

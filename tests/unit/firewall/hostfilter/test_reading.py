@@ -101,7 +101,7 @@ def test_a_dormant_table_is_left_out() -> None:
     assert PacketWalk(FilterReader(there)).follow((EGRESS,), PATHS) == (PASSES,)
 
 
-def test_a_filter_that_changes_all_the_time_cannot_be_told() -> None:
+def test_a_filter_that_changes_all_the_time_is_unknown() -> None:
     there = Kernel(drop())
     there.generations = iter(range(100))
     passes, doubt = follow(PacketWalk(FilterReader(there)))
@@ -118,7 +118,7 @@ def test_a_filter_that_changes_all_the_time_cannot_be_told() -> None:
         (InterruptedError(), "changes all the time"),
     ],
 )
-def test_what_cannot_be_read_cannot_be_told(error: Exception, why: str) -> None:
+def test_a_filter_that_cannot_be_read_is_unknown(error: Exception, why: str) -> None:
     there = Kernel(drop())
     there.error = error
     passes, doubt = follow(PacketWalk(FilterReader(there)))

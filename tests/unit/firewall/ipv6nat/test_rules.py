@@ -69,7 +69,7 @@ def found(*rules: ListedRule, empty: tuple[tuple[str, str], ...] = ()) -> IPv6Na
     ],
     ids=str,
 )
-def test_who_writes_such_a_rule(rule: ListedRule, writer: str) -> None:
+def test_the_program_that_writes_such_a_rule(rule: ListedRule, writer: str) -> None:
     forms = {"OWN": OWN, "SHARED": SHARED, "ENGINE": ENGINE}
     assert [name for name, each in forms.items() if form(rule) in each] == ([writer] if writer else [])
 

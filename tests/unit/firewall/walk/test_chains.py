@@ -60,7 +60,7 @@ def test_equal_keys_are_one_object() -> None:
     assert all(one is other for one, other in zip(*keys, strict=True))
 
 
-def test_what_no_verdict_relies_on_any_more_is_dropped_and_kept_anew() -> None:
+def test_what_no_verdict_relies_on_is_dropped_and_kept_again() -> None:
     """Else a verdict that is made later would be compared with what an earlier one had found."""
     evidence = Evidence()
     kept = evidence.keep(looked_up(table(b"1"), b"1"))

@@ -127,7 +127,7 @@ def test_untracked_packets_are_not_translated() -> None:
 
 
 @pytest.mark.parametrize("rules", [[ACCEPTS], [rule(MAYBE, *SET_MARK)]])
-def test_what_takes_too_long_cannot_be_told(rules: list[object]) -> None:
+def test_what_takes_too_long_is_unknown(rules: list[object]) -> None:
     chain = base(*(rule() for _ in range(2000)), *rules)  # type: ignore[arg-type]
     assert follow(chain) == PASSES
     found = follow(chain, steps=1000)
@@ -148,7 +148,7 @@ def _set_bit(bit: int) -> tuple[NftExpression, ...]:
     return meta(3), change, expr("meta", {2: 3, 3: 1})
 
 
-def test_an_address_that_leads_nowhere_known_cannot_be_told() -> None:
+def test_the_fate_of_an_address_without_a_known_route_is_unknown() -> None:
     nowhere = Walk.through((), replace(PATHS, routes=()))
     assert nowhere.follow(EGRESS).passes is None
 

@@ -1,4 +1,4 @@
-"""Each kind of expression on a packet: matched, not matched, or not to be told."""
+"""Each kind of expression on a packet: matched, not matched, or unknown."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ MATCHES: dict[str, tuple[tuple[NftExpression, ...], list[Action]]] = {
 
 
 @pytest.mark.parametrize("match", MATCHES)
-def test_a_match_is_fulfilled_or_not_or_cannot_be_told(match: str) -> None:
+def test_a_match_is_fulfilled_or_not_or_unknown(match: str) -> None:
     expressions, expected = MATCHES[match]
     assert actions(*expressions) == expected
 

@@ -69,7 +69,7 @@ def test_an_element_with_a_limit_may_match() -> None:
     assert answers(decoded(element(b"\0\1", counter)), b"\0\1") == [True]
 
 
-def test_a_set_that_is_too_large_tells_nothing() -> None:
+def test_a_set_that_is_too_large_has_no_answer() -> None:
     messages = [kernel.nested(3, *(element(bytes((0, block, n))) for n in range(256))) for block in range(256)]
     size = {5: b"\0\0\0\3"}
     assert answers(decode_set(size, messages), b"\0\0\1") == [True]
@@ -84,18 +84,18 @@ _PAD = bytes(3)
 
 
 @given(st.lists(st.tuples(BYTES, BYTES), max_size=6), BYTES, BYTES)
-def test_what_is_told_of_a_partly_known_key_holds_for_every_such_key(
+def test_the_answer_for_a_partly_known_key_holds_for_every_such_key(
     ranges: list[tuple[int, int]], value: int, known: int
 ) -> None:
     listed = tuple(FoundElement(bytes((min(each),)) + _PAD, bytes((max(each),)) + _PAD) for each in ranges)
     some = WalkSet(listed, 4, (1,))
-    told = some.find(Bits(bytes((value & known,)) + _PAD, bytes((known,)) + b"\xff" * 3)).answer
+    answer = some.find(Bits(bytes((value & known,)) + _PAD, bytes((known,)) + b"\xff" * 3)).answer
     each = {some.find(exact(bytes((key,)) + _PAD)).answer for key in range(256) if key & known == value & known}
-    assert told is None or each == {told}
+    assert answer is None or each == {answer}
 
 
 @given(st.binary(min_size=2, max_size=2), st.binary(min_size=2, max_size=2), st.binary(min_size=2, max_size=2))
-def test_what_is_told_of_partly_known_bits_holds_for_every_value(data: bytes, known: bytes, other: bytes) -> None:
+def test_the_answer_for_partly_known_bits_holds_for_every_value(data: bytes, known: bytes, other: bytes) -> None:
     masked = bytes(a & b for a, b in zip(data, known, strict=True))
     value = Bits(masked, known)
     assert value.equals(data) is not False

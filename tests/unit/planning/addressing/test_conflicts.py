@@ -130,7 +130,7 @@ def test_a_bridge_that_is_taken() -> None:
     [
         ("eth1", "", (), False, True),
         ("wg0", "wireguard", (), False, True),
-        ("virbr0", "bridge", (), False, True),  # of libvirt, without IPv6: nothing tells that it is not ours
+        ("virbr0", "bridge", (), False, True),  # of libvirt, without IPv6: it may be ours
         ("br-blog", "bridge", (f"{SUBNET[1]}/64",), True, False),  # left by an engine that was killed
         (None, "bridge", (), False, False),
         (None, "bridge", (f"{SUBNET[1]}/64",), False, False),

@@ -32,7 +32,7 @@ class TestOnLink:
         found = candidates("eth0", [on_link("2001:db8:1::/64", preferred=60, valid=90)], UPLINKS)
         assert found == (Candidate(IPv6Network("2001:db8:1::/64"), True, 60, 90),)
 
-    def test_of_several_that_tell_the_same_one_the_longest_lifetimes_count(self) -> None:
+    def test_of_several_sources_of_one_prefix_the_longest_lifetimes_count(self) -> None:
         found = candidates(
             "eth0",
             [
@@ -75,7 +75,7 @@ class TestOnLink:
         assert best(*elsewhere) == []
 
     @pytest.mark.parametrize("reported", unsettled("2001:db8:1::5/64"), ids=UNSETTLED)
-    def test_addresses_that_may_not_stay_tell_nothing(self, reported: HostPrefix) -> None:
+    def test_addresses_that_may_not_stay_are_ignored(self, reported: HostPrefix) -> None:
         assert best(reported) == []
 
     @pytest.mark.parametrize("lifetimes", [(0, 3600), (1800, 0)], ids=["deprecated", "expired"])

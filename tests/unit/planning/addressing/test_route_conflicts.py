@@ -26,8 +26,8 @@ def view(*routes: Route, rules: tuple[RoutingRule, ...] = (LOCAL, MAIN), own: tu
     return host(bridge(NET), routes=(DEFAULT_ROUTE, *own, *routes), rules=rules)
 
 
-def takers(on: HostView) -> list[tuple[str, bool]]:
-    return [(str(each.taker.destination), each.certain) for each in route_conflicts(on, (NET,))]
+def competing(on: HostView) -> list[tuple[str, bool]]:
+    return [(str(each.entry.destination), each.certain) for each in route_conflicts(on, (NET,))]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def takers(on: HostView) -> list[tuple[str, bool]]:
     ids=str,
 )
 def test_a_route_to_the_subnet_or_to_a_part_of_it_takes_packets(route: Route) -> None:
-    assert takers(view(route)) == [(str(route.destination), True)]
+    assert competing(view(route)) == [(str(route.destination), True)]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_route_to_the_subnet_or_to_a_part_of_it_takes_packets(route: Route) ->
     ids=str,
 )
 def test_other_routes_do_not(route: Route) -> None:
-    assert takers(view(route)) == []
+    assert competing(view(route)) == []
 
 
 LOW, HIGH = (replace(OWN, destination=half) for half in OWN.destination.subnets())
@@ -78,14 +78,14 @@ QUARTERS = tuple(replace(OWN, destination=each) for each in OWN.destination.subn
 def test_a_subnet_may_be_routed_to_the_bridge_in_parts(
     own: tuple[Route, ...], route: Route, taken: list[tuple[str, bool]]
 ) -> None:
-    assert takers(view(route, own=own)) == taken
+    assert competing(view(route, own=own)) == taken
 
 
 def test_a_copy_of_the_parts_in_another_table_comes_before_its_default_route() -> None:
     rules = (LOCAL, RoutingRule(5270, 52), MAIN)
     low, high = (replace(each, table=52) for each in (LOW, HIGH))
-    assert takers(view(vpn("::/0", table=52), low, high, rules=rules)) == []
-    assert takers(view(vpn("::/0", table=52), low, rules=rules)) == [("::/0", False)]
+    assert competing(view(vpn("::/0", table=52), low, high, rules=rules)) == []
+    assert competing(view(vpn("::/0", table=52), low, rules=rules)) == [("::/0", False)]
 
 
 def test_without_a_route_to_the_bridge_any_other_one_takes_packets() -> None:
@@ -96,8 +96,8 @@ def test_without_a_route_to_the_bridge_any_other_one_takes_packets() -> None:
         view(vpn(metric=256), own=()),
         replace(view(own=()), rejecting=(dhcp,)),
     ):
-        assert takers(seen) == [("fd12:3456:789a:1::/64", False)]
-    assert takers(view(vpn("fd12:3456:789a:1::/80"), own=())) == [("fd12:3456:789a:1::/80", True)]
+        assert competing(seen) == [("fd12:3456:789a:1::/64", False)]
+    assert competing(view(vpn("fd12:3456:789a:1::/80"), own=())) == [("fd12:3456:789a:1::/80", True)]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -127,56 +127,56 @@ class TestRules:
     """Tables that are consulted before the main one."""
 
     def test_a_table_without_a_rule_has_no_effect(self) -> None:
-        assert takers(view(vpn(table=52))) == []
+        assert competing(view(vpn(table=52))) == []
 
     def test_a_rule_for_all_packets_is_certain(self) -> None:
-        assert takers(view(vpn(table=52), rules=(LOCAL, RoutingRule(5270, 52), MAIN))) == [
+        assert competing(view(vpn(table=52), rules=(LOCAL, RoutingRule(5270, 52), MAIN))) == [
             ("fd12:3456:789a:1::/64", True)
         ]
 
     @pytest.mark.parametrize("condition", ["from", "fwmark", "iif"])
     def test_a_rule_for_some_packets_is_not(self, condition: str) -> None:
         rule = RoutingRule(5270, 52, conditions=frozenset({condition}))
-        assert takers(view(vpn(table=52), rules=(LOCAL, rule, MAIN))) == [("fd12:3456:789a:1::/64", False)]
+        assert competing(view(vpn(table=52), rules=(LOCAL, rule, MAIN))) == [("fd12:3456:789a:1::/64", False)]
 
     def test_a_default_route_in_such_a_table_may_take_all(self) -> None:
         # an exit node of Tailscale
         seen = view(vpn("::/0", table=52), rules=(LOCAL, RoutingRule(5270, 52), MAIN))
-        assert takers(seen) == [("::/0", False)]
+        assert competing(seen) == [("::/0", False)]
         (found,) = route_findings(seen, (NET,), Egress())
         assert "`ip -6 rule add to fd12:3456:789a:1::/64 lookup main pref 1`" in found.message
         exception = RoutingRule(1, 254, IPv6Network("fd12:3456:789a:1::/64"))  # what that command adds
-        assert takers(replace(seen, rules=(LOCAL, exception, *seen.rules[1:]))) == []
+        assert competing(replace(seen, rules=(LOCAL, exception, *seen.rules[1:]))) == []
 
     def test_a_default_route_for_marked_packets_is_ordinary(self) -> None:
         rule = RoutingRule(100, 52, conditions=frozenset({"fwmark"}))
-        assert takers(view(vpn("::/0", table=52), rules=(LOCAL, rule, MAIN))) == []
+        assert competing(view(vpn("::/0", table=52), rules=(LOCAL, rule, MAIN))) == []
 
     def test_a_default_route_for_a_source_of_the_host_is_ordinary(self) -> None:
         rule = RoutingRule(100, 52, conditions=frozenset({"from"}))
-        assert takers(view(vpn("::/0", table=52), rules=(LOCAL, rule, MAIN))) == []
+        assert competing(view(vpn("::/0", table=52), rules=(LOCAL, rule, MAIN))) == []
 
     def test_the_main_table_may_come_first_for_all_but_its_default_route(self) -> None:
         # wg-quick
         first = RoutingRule(32764, 254, suppressed=0)
         second = RoutingRule(32765, 51820, conditions=frozenset({"fwmark", "not"}))
-        assert takers(view(vpn("::/0", table=51820), rules=(LOCAL, first, second, MAIN))) == []
+        assert competing(view(vpn("::/0", table=51820), rules=(LOCAL, first, second, MAIN))) == []
 
     def test_a_rule_for_another_destination_does_not_matter(self) -> None:
         rule = RoutingRule(5270, 52, IPv6Network("2001:db8::/32"))
-        assert takers(view(vpn(table=52), rules=(LOCAL, rule, MAIN))) == []
+        assert competing(view(vpn(table=52), rules=(LOCAL, rule, MAIN))) == []
 
     @pytest.mark.parametrize("part", ["fd12:3456:789a:1::/80", "fd12:3456:789a:1::2/128"])
     def test_the_main_table_for_a_part_of_the_subnet_leaves_the_rest_to_later_rules(self, part: str) -> None:
         rules = (LOCAL, RoutingRule(1, 254, IPv6Network(part)), RoutingRule(5270, 52), MAIN)
-        assert takers(view(vpn(table=52), rules=rules)) == [("fd12:3456:789a:1::/64", True)]
+        assert competing(view(vpn(table=52), rules=rules)) == [("fd12:3456:789a:1::/64", True)]
         for whole in ("fd12:3456:789a:1::/64", "fd12::/16"):
             rules = (LOCAL, RoutingRule(1, 254, IPv6Network(whole)), *rules[2:])
-            assert takers(view(vpn(table=52), rules=rules)) == []
+            assert competing(view(vpn(table=52), rules=rules)) == []
 
     def test_a_table_with_the_route_to_the_bridge_is_a_copy(self) -> None:
         copy = replace(OWN, table=52)
-        assert takers(view(vpn("::/0", table=52), copy, rules=(LOCAL, RoutingRule(5270, 52), MAIN))) == []
+        assert competing(view(vpn("::/0", table=52), copy, rules=(LOCAL, RoutingRule(5270, 52), MAIN))) == []
 
 
 def test_the_finding_names_the_route_and_how_to_remove_it() -> None:

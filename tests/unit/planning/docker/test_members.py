@@ -96,7 +96,7 @@ class TestAttach:
         (finding,) = member_findings(limited, observed(HERE, containers=(WEB,)))
         assert "no running container is labelled stack=blog and of the Compose project shop or forum" in finding.message
 
-    def test_whoever_sets_the_label_takes_no_alias_from_those_that_the_resource_selects(self) -> None:
+    def test_a_container_with_only_the_label_takes_no_alias_from_selected_containers(self) -> None:
         stranger = replace(composed("db", "evil"), id="e" * 64, name="evil")
         stranger = replace(stranger, labels={**stranger.labels, "stack": "evil", NETWORK_LABEL: "blog"})
         assert aliases(composed("db", "shop"), stranger) == {"db": ("db",), "evil": ()}
@@ -153,7 +153,7 @@ class TestAttach:
         (finding,) = member_findings(DESIRED, state(shared))
         assert "container dddddddddddd, which is not running" in finding.message
 
-    def test_whoever_selects_a_compose_project_does_not_mean_its_containers_without_networks(self) -> None:
+    def test_a_selector_of_a_compose_project_leaves_out_its_containers_without_networks(self) -> None:
         want = desired(members={"matchLabels": {COMPOSE_PROJECT: "blog"}})
         agent = replace(composed("agent", "blog"), network_mode="host")
         offline = replace(composed("offline", "blog"), network_mode="none")

@@ -113,7 +113,7 @@ def test_the_hash_depends_on_the_specification() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "expected"),
     [
         ({"networkName": "other"}, "name is blog, should be other"),
         ({"internal": True}, "internal is False, should be True"),
@@ -128,8 +128,8 @@ def test_the_hash_depends_on_the_specification() -> None:
         ({"ipv4": {"subnet": "192.0.2.0/24"}}, "subnet is 172.18.0.0/16, should be 192.0.2.0/24"),
     ],
 )
-def test_a_changed_specification_is_described(spec: dict[str, object], said: str) -> None:
-    assert said in differ(made(), **spec)
+def test_a_changed_specification_is_described(spec: dict[str, object], expected: str) -> None:
+    assert expected in differ(made(), **spec)
 
 
 def test_what_is_no_longer_asked_for_is_a_difference() -> None:
@@ -152,7 +152,7 @@ def test_another_gateway_and_other_reserved_addresses_are_differences() -> None:
     assert differ(other) == (f"gateway is {SUBNET[9]}, should be {SUBNET[1]}", "reserved addresses differ")
 
 
-def test_a_gateway_that_the_engine_does_not_tell_is_none() -> None:
+def test_a_gateway_that_the_engine_does_not_report_is_none() -> None:
     assert differ(replace(made(), ipam=(SubnetConfig(SUBNET),))) == ()
 
 
@@ -194,7 +194,7 @@ class TestGatewayMode:
     @pytest.mark.parametrize(
         ("release", "mode"), [(None, None), ((20, 10), None), ((26, 1), None), ((27, 0), "routed"), ((29, 1), "routed")]
     )
-    def test_engines_that_know_it_are_told(self, release: tuple[int, int] | None, mode: str | None) -> None:
+    def test_engines_that_know_the_option_get_it(self, release: tuple[int, int] | None, mode: str | None) -> None:
         assert self.mode(release, **self.ROUTED) == mode
 
     @pytest.mark.parametrize("egress", [{}, {"mode": "None"}, {"mode": "SNAT", "snatAddress": "2001:db8::1"}], ids=str)

@@ -262,7 +262,7 @@ class TestWhileTheNewOneIsThere:
     NEWLY = replace(container("web"), ipv6=RENUMBERED[2])
     STATIC = container("db", ipv6=str(RENUMBERED[9]))
 
-    def test_who_is_on_it_is_taken_off_after_that_was_written_down(self) -> None:
+    def test_a_container_is_detached_after_that_was_recorded(self) -> None:
         plan = back(observed(MADE, attachments=(self.NEWLY,), remembered=(DB,)))
         assert kinds(plan) == [
             "RememberEndpoints",

@@ -21,17 +21,17 @@ def winner(*networks: NetworkIntent, held: dict[tuple[str, IPv6Network], int], o
     return kept.owner
 
 
-def test_who_has_the_rules_keeps_them() -> None:
+def test_the_owner_that_has_the_rules_keeps_them() -> None:
     for holder in (BLOG, POLICY, OBSERVER):
         held = {(holder.owner, BLOG.subnet): 3}
         assert winner(BLOG, POLICY, OBSERVER, held=held, observers=frozenset({"aa"})) == holder.owner
 
 
-def test_who_had_them_earlier_keeps_them() -> None:
+def test_the_owner_that_had_the_rules_earlier_keeps_them() -> None:
     assert winner(OBSERVER, BLOG, held={("aa", BLOG.subnet): 4, ("blog", BLOG.subnet): 3}) == "blog"
 
 
-def test_of_two_that_come_together_who_manages_the_network_is_first() -> None:
+def test_of_two_that_come_together_the_one_that_manages_the_network_is_first() -> None:
     assert winner(POLICY, OBSERVER, BLOG, held={}, observers=frozenset({"aa"})) == "blog"
     assert winner(replace(POLICY, owner="policy/a"), replace(BLOG, owner="zz"), held={}, observers=NONE) == "zz"
     assert winner(POLICY, replace(BLOG, owner="zz"), held={}, observers=frozenset({"zz"})) == "zz"
@@ -48,7 +48,7 @@ def test_a_held_external_prefix_comes_before_a_new_subnet() -> None:
     assert (found.lost, found.external_lost) == ({}, {"home": "aa"})
 
 
-def test_the_table_tells_who_has_which_claim() -> None:
+def test_the_table_shows_which_owner_has_which_claim() -> None:
     intent = FirewallIntent((BLOG, HOME))
     assert claims_in(render(intent)) == frozenset(claims_of(intent.networks))
 

@@ -82,11 +82,11 @@ class TestConflicts:
             assert reasons(found) == {"blog": [("PortConflict", False)]}
             assert "container young is already forwarded to container old" in found.problems["blog"][0].message
 
-    def test_who_has_it_keeps_it(self) -> None:
+    def test_the_holder_keeps_its_port(self) -> None:
         found = given(OLD, YOUNG, before=given(YOUNG))
         assert served(found) == {"tcp 8080 ::": "young"}
 
-    def test_who_has_it_keeps_it_when_it_is_reached_by_another_of_its_networks(self) -> None:
+    def test_the_holder_keeps_its_port_when_it_is_reached_by_another_of_its_networks(self) -> None:
         there = PublishingNetwork("else", OTHER.id, OTHER.name, block(fromContainers=True))
         before = assign_ports((publishing(), there), (replace(YOUNG, endpoints=(end(OTHER, "fd99::6"),)),), {})
         both = replace(YOUNG, endpoints=(end(HERE, SUBNET[6]), end(OTHER, "fd99::6")))
@@ -142,8 +142,8 @@ class TestTheSameTargetTwice:
     CLIENTS = IPv6Network("2001:db8:1::/48")
 
     def own(self, **port: object) -> Publish:
-        said = {"port": 8080, "targetPort": 80, "containers": {"name": "old"}, **port}
-        return block(ports=[said])
+        entry = {"port": 8080, "targetPort": 80, "containers": {"name": "old"}, **port}
+        return block(ports=[entry])
 
     def test_it_is_no_conflict(self) -> None:
         found = given(OLD, publish=self.own())
@@ -155,7 +155,7 @@ class TestTheSameTargetTwice:
         assert found.problems == {}
 
     @pytest.mark.parametrize("held", [False, True])
-    def test_everywhere_goes_before_one_address_whoever_was_first(self, held: bool) -> None:  # noqa: FBT001
+    def test_a_wildcard_address_precedes_a_single_one_in_any_order(self, held: bool) -> None:  # noqa: FBT001
         one = replace(OLD, ports=(binding(8080, at="2001:db8::1"),))
         before = given(one) if held else None
         found = given(one, publish=self.own(), before=before)

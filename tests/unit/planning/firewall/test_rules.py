@@ -96,7 +96,7 @@ def port(at: IPv6Address | str | None, number: int = 443) -> PortIntent:
     return PortIntent("blog", TransportProtocol.TCP, number, SUBNET[2], 80, host_address=address)
 
 
-def said(view: HostView, *ports: PortIntent) -> list[str]:
+def messages(view: HostView, *ports: PortIntent) -> list[str]:
     found = pending_addresses(ports, view)
     assert all((p.reason, p.unknown) == ("AddressPending", True) for p in found)
     return [p.message for p in found]
@@ -104,17 +104,17 @@ def said(view: HostView, *ports: PortIntent) -> list[str]:
 
 @pytest.mark.parametrize("at", [None, "::1", "fe80::1", HERE])
 def test_what_is_reached_is_not_spoken_of(at: IPv6Address | str | None) -> None:
-    assert said(host(ETH1), port(at)) == []
+    assert messages(host(ETH1), port(at)) == []
 
 
 def test_an_address_that_the_host_has_not_is_waited_for() -> None:
-    assert said(host(ETH1), port(GONE)) == [
+    assert messages(host(ETH1), port(GONE)) == [
         "tcp port 443 on [2001:db8::6]: the host does not have this address; the port opens when it does"
     ]
 
 
 def test_one_that_is_being_proven_is_waited_for() -> None:
-    assert said(host(TENTATIVE), port(HERE)) == [
+    assert messages(host(TENTATIVE), port(HERE)) == [
         (
             "tcp port 443 on [2001:db8::5]: the address can't be used:"
             " it is still tentative (duplicate address detection on eth1)"
@@ -123,7 +123,7 @@ def test_one_that_is_being_proven_is_waited_for() -> None:
 
 
 def test_an_address_of_another_host_is_reported() -> None:
-    assert said(host(FAILED), port(HERE)) == [
+    assert messages(host(FAILED), port(HERE)) == [
         (
             "tcp port 443 on [2001:db8::5]: the address can't be used:"
             " it failed duplicate address detection: another host on eth1 has it"
@@ -134,22 +134,22 @@ def test_an_address_of_another_host_is_reported() -> None:
 @pytest.mark.parametrize("index", [1, 9])
 def test_one_interface_that_has_it_for_good_is_enough(index: int) -> None:
     proven = replace(ETH1, index=index, name=f"wlan{index}")
-    assert said(host(*sorted((FAILED, proven), key=lambda i: i.index)), port(HERE)) == []
+    assert messages(host(*sorted((FAILED, proven), key=lambda i: i.index)), port(HERE)) == []
 
 
 def test_another_address_of_the_same_interface_does_not_count() -> None:
-    assert said(host(replace(FAILED, addresses=(*ETH1.addresses, IPv6Interface((GONE, 64))))), port(GONE)) == []
+    assert messages(host(replace(FAILED, addresses=(*ETH1.addresses, IPv6Interface((GONE, 64))))), port(GONE)) == []
 
 
 def test_each_port_is_named() -> None:
-    assert [m[:11] for m in said(host(), port(GONE, 80), port(None, 81), port(HERE, 82))] == [
+    assert [m[:11] for m in messages(host(), port(GONE, 80), port(None, 81), port(HERE, 82))] == [
         "tcp port 80",
         "tcp port 82",
     ]
 
 
 def test_ports_of_an_unobserved_host_give_no_findings() -> None:
-    assert said(HostView(), port(GONE)) == []
+    assert messages(HostView(), port(GONE)) == []
 
 
 class TestFindings:
@@ -188,13 +188,13 @@ def problem(message: str, *commands: str, certain: bool = True, keeping: str = "
     return FlowProblem("blog", message, certain=certain, commands=commands, keeping=keeping)
 
 
-def test_the_message_tells_what_is_wrong_and_then_one_command_a_line() -> None:
+def test_the_message_has_the_problem_and_then_one_command_a_line() -> None:
     view = RulesView(
         flow_problems={
             "blog": (
                 problem("web is dropped by a", "run a", "run b", keeping="keep it"),
                 problem("mail is dropped by a", "run a", keeping="keep it"),
-                problem("whether dns passes can't be told", certain=False),
+                problem("whether dns passes is unknown", certain=False),
             )
         }
     )
@@ -214,7 +214,7 @@ def test_without_a_command_the_message_is_one_line() -> None:
     assert finding.message == "dropped; set it"
 
 
-def test_what_cannot_be_told_is_unknown_and_no_failure() -> None:
+def test_an_unknown_result_is_no_failure() -> None:
     (finding,) = flow_findings(RulesView(flow_problems={"blog": (problem("who knows", certain=False),)}), "blog")
     assert (finding.reason, finding.message, finding.unknown) == ("FirewallUnknown", "who knows", True)
 

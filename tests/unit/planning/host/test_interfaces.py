@@ -21,7 +21,7 @@ TENTATIVE = replace(ETH1, tentative=frozenset({HERE}))
 FAILED = replace(TENTATIVE, dad_failed=frozenset({HERE}))
 
 
-def test_the_hosts_addresses_tell_their_state() -> None:
+def test_the_hosts_addresses_have_their_state() -> None:
     both = replace(FAILED, addresses=(*ETH1.addresses, IPv6Interface((GONE, 64))))
     assert [(str(a), bool(why)) for a, why in host_addresses(host(both)).items()] == [
         ("2001:db8::5", True),

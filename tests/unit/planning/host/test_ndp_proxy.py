@@ -241,7 +241,7 @@ class TestFindings:
         assert "no interface that is up has an on-link prefix" in found.message
 
     @pytest.mark.parametrize(
-        ("view", "said"),
+        ("view", "expected"),
         [
             (host(ETH0), "there is no interface eth1 (there are: eth0, v6-blog)"),
             (host(ETH0, replace(ETH1, up=False)), "ip link set eth1 up"),
@@ -250,10 +250,10 @@ class TestFindings:
             (host(ETH0, replace(ETH1, kind="bridge")), "eth1 is a bridge without a default route"),
         ],
     )
-    def test_the_interface_that_was_asked_for_is_of_no_use(self, view: HostView, said: str) -> None:
+    def test_the_interface_that_was_asked_for_is_of_no_use(self, view: HostView, expected: str) -> None:
         (found,) = ndp_proxy_findings([replace(BLOG, interface="eth1")], [], view)
         assert (found.condition, found.reason, found.unknown) == ("HostReady", "HostNotReady", False)
-        assert said in found.message
+        assert expected in found.message
 
     def test_the_host_has_a_containers_address(self) -> None:
         inner = IPv6Network("fd00:1::/64")

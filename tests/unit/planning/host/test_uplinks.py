@@ -104,7 +104,7 @@ class TestDefaultRoute:
         (found,) = findings_of(view(nic("eth0.7"), ipv6_off=off.ipv6_off), egress(interfaces=["eth0.7"]))
         assert "IPv6 is off on interface eth0.7" in found.message
 
-    def test_who_names_interfaces_needs_no_default_route(self) -> None:
+    def test_a_resource_that_names_interfaces_needs_no_default_route(self) -> None:
         assert findings_of(view(routes=NOWHERE), egress(interfaces=["eth0"])) == ()
 
     def test_networks_without_egress_give_no_findings(self) -> None:

@@ -89,7 +89,7 @@ def test_networks_of_a_service_are_a_list_or_a_mapping(wanted: object) -> None:
     )
 
 
-def test_networks_that_compose_does_not_create_are_left_out_and_said() -> None:
+def test_networks_that_compose_does_not_create_are_left_out_with_a_note() -> None:
     networks = {
         "a": {"external": True},
         "b": {"external": {"name": "shared"}},
@@ -126,7 +126,7 @@ def test_dollars_that_compose_escaped_are_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "field", "said"),
+    ("document", "field", "expected"),
     [
         ({"services": {}, "include": ["a.yaml"]}, "include", "docker compose config"),
         ({"services": {"web": {"extends": {"service": "x"}}}}, "services.web.extends", "docker compose config"),
@@ -158,13 +158,13 @@ def test_dollars_that_compose_escaped_are_text() -> None:
         (None, "", "not null"),
     ],
 )
-def test_what_only_compose_can_read_is_refused_with_its_place(document: object, field: str, said: str) -> None:
-    if not said:
+def test_what_only_compose_can_read_is_refused_with_its_place(document: object, field: str, expected: str) -> None:
+    if not expected:
         assert read_project(document, "shop").networks == ()
         return
     found = errors_of(document)
     assert field in found
-    assert said in found[field]
+    assert expected in found[field]
 
 
 def test_a_project_needs_a_name() -> None:

@@ -110,7 +110,7 @@ NO_IPV6 = Network("1" * 64, "old", "bridge", ipam=(SubnetConfig(IPv4Network("192
     ],
     ids=lambda value: value.name if isinstance(value, Network) else "",
 )
-def test_what_is_left_out_is_said(network: Network, why: str) -> None:
+def test_what_is_left_out_gets_a_note(network: Network, why: str) -> None:
     network = replace(network, problem="Options" if network.name == "bad" else "")
     context = replace(LIVE, claimed={"seen": "watcher"}, policies={"ruled": "all"})
     found = one(network, context)
@@ -151,7 +151,7 @@ def test_the_containers_of_a_project_without_ipv6_may_join_another_network() -> 
 
 
 @pytest.mark.parametrize(
-    ("changed", "context", "spec", "said"),
+    ("changed", "context", "spec", "note"),
     [
         (options(enable_ip_masquerade="0"), LIVE, {"egress": {"mode": "None"}}, ""),
         (options(gateway_mode_ipv6="routed"), LIVE, {"egress": {"mode": "Routed"}}, "spec.firewall.ingress"),
@@ -161,12 +161,12 @@ def test_the_containers_of_a_project_without_ipv6_may_join_another_network() -> 
     ],
 )
 def test_todays_behaviour_stays_where_a_driver_option_determines_it(
-    changed: dict[str, str], context: ImportContext, spec: dict[str, object], said: str
+    changed: dict[str, str], context: ImportContext, spec: dict[str, object], note: str
 ) -> None:
     found = one(replace(foreign("blog"), options=changed), context)
     assert found.resource is not None
     assert found.resource.spec == {"managementPolicy": "Observe", **spec}
-    assert said in notes(found)
+    assert note in notes(found)
 
 
 def test_public_addresses_that_no_engine_translates_stay_as_they_are() -> None:

@@ -155,7 +155,7 @@ def test_an_unreachable_remote_keeps_the_last_tree_and_comes_back(site: Site, re
 
 
 @pytest.mark.parametrize("damage", ["objects", "truncated", "lock", "head", "garbage"])
-def test_a_corrupted_clone_is_made_anew(site: Site, remote: Remote, damage: str) -> None:
+def test_a_corrupted_clone_is_replaced(site: Site, remote: Remote, damage: str) -> None:
     remote.commit(resources("blog"))
     site.sync()
     clone = site.source.directory / "clone"
