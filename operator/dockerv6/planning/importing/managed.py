@@ -82,9 +82,8 @@ def _removed(spec: dict[str, object], error: FieldError) -> ImportNote:
         for part in path[:-1]:
             parent = parent.get(part) if isinstance(parent, dict) else None
         if isinstance(parent, dict) and path[-1] in parent:
-            value = str(parent.pop(path[-1]))
-            shown = "" if value in error.message else f"{value} "
-            return ImportNote(format_path(("spec", *path)), f"{shown}is left out: {error.message}")
+            value = parent.pop(path[-1])
+            return ImportNote(format_path(("spec", *path)), f"{value} is left out: {error.message}")
         if parent is None or len(path) == 1 or isinstance(parent, dict):
             break
         path.pop()  # an item of a list: the list as a whole
