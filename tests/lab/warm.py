@@ -5,7 +5,7 @@ that process; imported, it is the client. A copy has its own arguments, environm
 and mount namespace and standard streams, and runs the same entry point up to the same end of the interpreter, so that
 signals, exit codes and output are those of the program. What differs is what only an execution sets: /proc/PID/cmdline
 and environ, the seed of hashes, the variables that Python itself reads, and modules that are loaded earlier than
-necessary. So whoever measures memory, or tests the installed program, executes it (see `Operator`).
+necessary. So tests that measure memory, or test the installed program, execute it (see `Operator`).
 """
 
 import ctypes

@@ -39,7 +39,7 @@ def _compose(name: str) -> dict[str, Any]:
 
 
 def _validate(*paths: Path) -> None:
-    # files of a checkout belong to whoever checked it out
+    # files of a checkout belong to the user who checked it out
     result = CliRunner().invoke(main, ["validate", *map(str, paths)])
     assert result.exit_code == 0, result.output
 

@@ -216,7 +216,7 @@ class NetworkIndex:
         return frozenset(self._bridged)
 
     def made_for(self, name: str) -> tuple[Network, ...]:
-        """The networks whose labels name that resource, whoever wrote them."""
+        """The networks whose labels name that resource. Anybody can write such labels."""
         return tuple(self._made_for.get(name, ()))
 
     def owned(self, identity: Identity, resource: NetworkResource, created: Collection[str]) -> tuple[Network, ...]:

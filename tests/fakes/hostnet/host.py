@@ -330,7 +330,7 @@ class FakeHostNet:
         self._proxy_neighbours.setdefault((self.interface(interface).name, address), False)
 
     def drop_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
-        """Another program removes an NDP proxy entry, whoever added it. The kernel does not notify it.
+        """Another program removes any NDP proxy entry. The kernel does not notify it.
 
         Raises:
             KeyError: the entry does not exist.

@@ -1,4 +1,4 @@
-"""Rules never name an interface of the host that is not the bridge of the network, whoever writes its name."""
+"""Rules never name an interface of the host that is not the bridge of the network."""
 
 from dataclasses import replace
 from ipaddress import IPv6Interface, IPv6Network

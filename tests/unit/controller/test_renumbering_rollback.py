@@ -155,7 +155,7 @@ def refuse_on(host: Host, prefix: str, container: str = "") -> None:
 
 
 class TestRefusedAfterARestart:
-    """Whoever takes up what another process began knows the way back as well."""
+    """A process that continues what another one began can roll it back too."""
 
     async def cut_off(self, method: str) -> tuple[Bench, dict[str, Any]]:
         bench = await populated()

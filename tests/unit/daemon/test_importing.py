@@ -222,7 +222,7 @@ def test_a_file_in_json_is_read_whatever_its_name(settings: Settings, tmp_path: 
 
 @pytest.fixture(autouse=True)
 def no_project_name(monkeypatch: Patch) -> None:
-    """Whoever runs the tests may have the variable."""
+    """The user who runs the tests may have set the variable."""
     monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
 
 
