@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dockerv6.daemon import engine_process
@@ -97,7 +98,7 @@ class EngineChange:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             create_file(path, self.after)
             return None
-        backup = path.with_name(f"{path.name}.dockerv6-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+        backup = path.with_name(f"{path.name}.dockerv6-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
         backup.hardlink_to(path)  # what replaces the file is another one
         try:
             replace_file(path, self.after)

@@ -71,6 +71,13 @@ def test_the_new_file_replaces_the_target_of_a_link_and_keeps_its_mode(tmp_path:
     assert (target.read_bytes(), backup.exists()) == (OLD, False)
 
 
+def test_each_of_two_changes_in_a_second_keeps_the_file_before_it(tmp_path: Path) -> None:
+    first, second = change(tmp_path).apply(), change(tmp_path, before=NEW, after=OLD).apply()
+    assert first is not None
+    assert second is not None
+    assert (first.read_bytes(), second.read_bytes()) == (OLD, NEW)
+
+
 def test_a_new_file_and_its_directory_are_made_and_removed(tmp_path: Path) -> None:
     proposed = change(tmp_path, before=None)
     assert proposed.apply() is None

@@ -1,6 +1,6 @@
-"""NDP proxy entries: the host proxied neighbour solicitations for containers in an on-link prefix.
+"""NDP proxy entries: the host answers neighbour solicitations for containers in an on-link prefix.
 
-Neighbours can't see containers behind a bridge, so the host proxied for them (RFC 4861, 7.2.8). The kernel does if it
+Neighbours can't see containers behind a bridge, so the host answers for them (RFC 4861, 7.2.8). The kernel does if it
 has a proxy entry and ``proxy_ndp`` and forwarding are on (Linux net/ipv6/ndisc.c, ndisc_recv_ns). An entry is removed
 only if no container has its address. While the interface of an address is unknown, because it is down or has lost its
 prefix for a moment, its entries stay.
@@ -26,7 +26,7 @@ from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl, Step
 
 ProxyEntry = tuple[str, IPv6Address]
-"""An interface, and the address for which the host proxied there."""
+"""An interface, and the address for which the host answers there."""
 
 NO_NEIGHBOURS = frozenset({"dummy", "wireguard", "sit", "ip6tnl", "ipip", "gre", "ip6gre", "vti", "vti6", "xfrm"})
 """Kinds of interfaces (IFLA_INFO_KIND) without neighbour discovery."""
