@@ -35,7 +35,7 @@ DEFAULT_BRIDGE = "bridge"
 ReadChains = Callable[[], Awaitable[frozenset[str]]]
 
 
-def no_rival() -> str:
+def no_rival() -> str | None:
     """As if docker-ipv6nat were not there."""
     return ""
 
@@ -50,7 +50,7 @@ class EngineChains:
         world: World,
         clock: Clock,
         grace: float = GRACE,
-        rival: Callable[[], str] = no_rival,
+        rival: Callable[[], str | None] = no_rival,
     ) -> None:
         """Read nothing yet.
 
@@ -60,7 +60,8 @@ class EngineChains:
             world: the engine and the host.
             clock: times the grace period.
             grace: seconds until missing chains are reported.
-            rival: the message about docker-ipv6nat, which makes chains with the engine's names; "": it is not there.
+            rival: the message about docker-ipv6nat, which makes chains with the engine's names; "": it is not there;
+                None: it was not searched yet, so no further IPv6 chains are taken for the engine's.
         """
         self._read = read
         self._store = store
@@ -123,10 +124,10 @@ class EngineChains:
         except FirewallError as error:
             logger.debug("the engine's chains can't be read: %s", error)
             return
-        seen = self._seen | present if process == self._process and not self._restarted else present
+        known = self._seen if process == self._process and not self._restarted else frozenset[str]()
         self._restarted = False
-        if self._rival():
-            seen = frozenset(each for each in seen if not each.startswith("ip6 "))
+        rival = self._rival()
+        seen = (known if not rival else _without_ipv6(known)) | (present if rival == "" else _without_ipv6(present))
         if (process, seen) != (self._process, self._seen):
             self._process, self._seen = process, seen
             await self._keep()
@@ -152,3 +153,7 @@ class EngineChains:
             await self._store.put_record(ENGINE_CHAINS, SEEN, record)
         except StoreError as error:
             logger.warning("the engine's chains could not be recorded: %s", error)
+
+
+def _without_ipv6(tables: frozenset[str]) -> frozenset[str]:
+    return frozenset(each for each in tables if not each.startswith("ip6 "))

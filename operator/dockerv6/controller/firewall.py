@@ -98,7 +98,7 @@ class FirewallReconciler:
         self._committing, self._following = asyncio.Lock(), asyncio.Lock()
         self.transactions = 0
         self.refused = RefusedOwners()
-        self.rival = ""
+        self.rival: str | None = None  # None: not searched yet
         """A program that manages the same networks, and what to do about it."""
 
     def on_owner_changed(self, callback: Callable[[str], None]) -> None:
@@ -178,7 +178,7 @@ class FirewallReconciler:
             ports=desired.ports,
             port_names=desired.port_assignment.names,
             port_problems=desired.port_assignment.problems,
-            rival=self.rival,
+            rival=self.rival or "",
         )
 
     def _undecided(self, table: Ruleset) -> frozenset[str]:

@@ -77,12 +77,12 @@ class Polling:
         firewall = self._context.firewall
         while True:
             try:
-                message = await self._context.detect_foreign_rules()
+                message: str | None = await self._context.detect_foreign_rules()
             except FirewallError as error:
                 logger.warning("cannot tell whether docker-ipv6nat is running: %s", error)
                 message = firewall.rival
-            if message != firewall.rival:
-                firewall.rival = message
+            before, firewall.rival = firewall.rival or "", message
+            if (message or "") != before:
                 if message:
                     await self._context.events.warning(host.HOST, host.FIREWALL.name, "ForeignRules", message)
                 self._triggers.enqueue_everything("another program's rules came or went")

@@ -152,6 +152,24 @@ async def test_chains_that_docker_ipv6nat_may_have_made_are_not_missed() -> None
     assert "(ip nat)" in chains.missing
 
 
+async def test_before_docker_ipv6nat_was_searched_no_ipv6_chains_are_taken_for_the_engines() -> None:
+    host = Host()
+    host.engine_chains = frozenset({"ip filter", "ip6 filter"})
+    rivals: list[str | None] = [None]
+    chains = EngineChains(
+        host.read_engine_chains, host.store, host.context().world, host.clock, rival=lambda: rivals[0]
+    )
+    await chains.check(fresh=0.0)
+    host.engine_chains = frozenset({"ip filter"})
+    await chains.check(fresh=0.0)
+    assert chains.missing == ""
+    host.engine_chains, rivals[0] = frozenset({"ip filter", "ip6 filter"}), ""
+    await chains.check(fresh=0.0)
+    host.engine_chains, rivals[0] = frozenset({"ip filter"}), None  # they were recorded, and stay so
+    await chains.check(fresh=0.0)
+    assert "(ip6 filter)" in chains.missing
+
+
 async def test_another_operator_knows_what_was_there() -> None:
     host = Host()
     host.files.write(network())
