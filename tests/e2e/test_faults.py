@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,8 @@ from tests.e2e.cluster import (
     subnet_of,
 )
 from tests.lab.net import FAR_ADDRESS, ping
+from tests.lab.operator import PROGRAM
+from tests.lab.process import as_nobody
 
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
@@ -148,22 +149,11 @@ def test_neither_the_nft_program_nor_its_library_is_needed(lab: Lab, tmp_path: P
     assert "libnftables" not in Path(f"/proc/{operator.pid}/maps").read_text()
 
 
-_AS_NOBODY = """
-import os, sys
-import dockerv6.cli.commands.run, dockerv6.daemon.process
-from dockerv6.cli.main import main
-os.setgroups([]), os.setgid(65534), os.setuid(65534)
-sys.argv = ["dockerv6", "run"]
-main()
-"""
-"""Changes from root to nobody after all imports, because nobody may not be able to read the interpreter."""
-
-
 @pytest.mark.cells("28.5")
 def test_running_without_root_fails_with_a_message(lab: Lab, tmp_path: Path) -> None:
     directories = {"DOCKERV6_STATE_DIR": str(tmp_path / "state"), "DOCKERV6_CONFIG_DIR": str(tmp_path / "config")}
     tried = subprocess.run(
-        lab.engine.namespace.enter([sys.executable, "-c", _AS_NOBODY]),
+        lab.engine.namespace.enter(as_nobody([PROGRAM, "run"])),
         env={**os.environ, **directories},
         capture_output=True,
         text=True,

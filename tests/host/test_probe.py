@@ -16,7 +16,7 @@ import pytest
 
 from dockerv6.hostnet.namespaces import NetworkNamespace
 from dockerv6.probe.attempts import ProbeOutcome, Prober
-from tests.lab.process import end
+from tests.lab.process import as_nobody, end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,13 +203,10 @@ def test_a_resolver_with_a_zone_is_asked_through_that_interface_of_the_sockets_n
 
 
 def test_another_user_can_not_enter_a_namespace(inside_netns: Namespace) -> None:
-    """It changes its user after the import: nobody may not be able to read the checkout."""
     program = (
-        "import os\n"
         "from dockerv6.hostnet.namespaces import NetworkNamespace\n"
-        "os.setgroups([]), os.setuid(65534)\n"
         "try:\n    NetworkNamespace.create()\nexcept PermissionError as error:\n    print(error.strerror)\n"
     )
-    argv = [sys.executable, "-c", program]
-    shown = subprocess.run(inside_netns.enter(argv), capture_output=True, text=True, check=False)
+    argv = inside_netns.enter(as_nobody([sys.executable, "-c", program]))
+    shown = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert "Operation not permitted" in shown.stdout, shown.stderr

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.lab.engine import Engine
     from tests.lab.warm import Copy, WarmProgram
 
-_PROGRAM = str(Path(sys.executable).with_name("dockerv6"))
+PROGRAM = str(Path(sys.executable).with_name("dockerv6"))
 _STOP_PATIENCE = 45.0
 
 
@@ -60,7 +60,7 @@ class Operator:
         return {**inherited, **ours, **self.environment}
 
     def _beside(self, *arguments: str) -> list[str]:
-        return [*self.launcher, *self.engine.beside([_PROGRAM, *arguments])]
+        return [*self.launcher, *self.engine.beside([PROGRAM, *arguments])]
 
     def _warm(self, environment: Mapping[str, str]) -> WarmProgram | None:
         """What starts the program faster than its execution; None where a copy would differ from the program.
@@ -88,9 +88,7 @@ class Operator:
         env = {**self._environment(), **(environment or {})}
         with self.log.open("a") as log, Path(os.devnull).open() as nothing:
             if warm := self._warm(environment or {}):
-                self._process = warm.start(
-                    [_PROGRAM, "run", *arguments], env, *self.engine.beside_in, nothing, log, log
-                )
+                self._process = warm.start([PROGRAM, "run", *arguments], env, *self.engine.beside_in, nothing, log, log)
                 return
             self._process = subprocess.Popen(
                 self._beside("run", *arguments),
@@ -128,7 +126,7 @@ class Operator:
         """Run `dockerv6 ARGUMENTS` to its end; errors as in `process.run`."""
         env = self._environment()
         if warm := self._warm({}):
-            argv = [_PROGRAM, *arguments]
+            argv = [PROGRAM, *arguments]
             completed = warm.run(argv, env, *self.engine.beside_in, stdin=stdin, timeout=timeout)
             return checked(completed) if check else completed
         return run(self._beside(*arguments), check=check, timeout=timeout, env=env, stdin=stdin)

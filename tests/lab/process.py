@@ -53,6 +53,13 @@ def run(
     return checked(completed) if check else completed
 
 
+def as_nobody(argv: Sequence[str]) -> list[str]:
+    """The program as the user nobody, who may read every file: the checkout may be in a directory of root's."""
+    only = "-all,+dac_read_search"
+    capabilities = (f"--{kind}={only}" for kind in ("inh-caps", "ambient-caps", "bounding-set"))
+    return ["setpriv", "--reuid=65534", "--clear-groups", *capabilities, *argv]
+
+
 def checked(completed: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
     """Return it; raises CommandFailedError if its status is not 0."""
     if completed.returncode != 0:
