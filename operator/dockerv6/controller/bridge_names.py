@@ -1,5 +1,6 @@
 """The interfaces of the host that have the name of a bridge in a resource, a Docker network or a recorded intent."""
 
+from collections.abc import Mapping
 from ipaddress import IPv6Interface
 from typing import NamedTuple
 
@@ -8,8 +9,9 @@ from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Network
+from dockerv6.hostnet.model import Interface
 from dockerv6.planning.firewall.bridge_names import not_bridges
-from dockerv6.planning.inputs import NetworkIndex, bridge_is_free
+from dockerv6.planning.inputs import HostView, NetworkIndex, bridge_is_free
 
 
 class BridgeNamesState(NamedTuple):
@@ -36,21 +38,25 @@ class BridgeNames:
         self._versions: tuple[int, int] | None = None
         self._names: frozenset[str] = frozenset()
         self._coming: frozenset[str] = frozenset()  # those of resources without a live network
+        self._host: HostView | None = None  # that `_state` is about
+        self._state = BridgeNamesState()  # as last evaluated
 
     @property
     def state(self) -> BridgeNamesState:
         """Differs when an interface has changed that matters to the rules."""
-        versions = self._inventory.version, self._world.version
+        versions, host = (self._inventory.version, self._world.version), self._world.host_view.last
+        if self._versions == versions and self._host is host:
+            return self._state
         if self._versions != versions:
             self._versions = versions
             live = self._world.known_networks.bridges
             asked = {r.bridge_name for r in self._inventory.networks().values() if not r.observed}
             self._coming = frozenset(asked - live)
             self._names = live | self._coming | self._recorded.bridges
-        host = self._world.host_view.last
-        if host is None:
-            return BridgeNamesState()
-        interfaces = host.interfaces
+        self._host, self._state = host, BridgeNamesState() if host is None else self._evaluate(host.interfaces)
+        return self._state
+
+    def _evaluate(self, interfaces: Mapping[str, Interface]) -> BridgeNamesState:
         there = self._coming & interfaces.keys()
         masters = {each.master for each in interfaces.values()} if there else set()
         unused = frozenset((name, interfaces[name].addresses, interfaces[name].index in masters) for name in there)

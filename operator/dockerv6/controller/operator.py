@@ -111,6 +111,7 @@ class Operator:
             observer=observer,
         )
         self._supervisor = Supervisor(clock=context.clock, random=random, timeout=0.3)
+        self._labels_reported_for: object = None  # what the reported labels were computed from
         self._sync_again: float | None = None  # seconds until the sources are read again without a trigger
         self._sources_settled = asyncio.Event()
 
@@ -281,15 +282,18 @@ class Operator:
             await context.clock.sleep(PROBLEMS_INTERVAL)
 
     async def _report_labels(self) -> None:
-        """Warn of labels without an effect."""
-        ignored = self._context.ignored_labels()
-        if ignored is None:
+        """Warn of labels without an effect, if something changed that this depends on."""
+        context = self._context
+        inputs = context.inventory.version, context.world.version, context.firewall.assignment
+        ignored = context.ignored_labels()
+        if ignored is None or inputs == self._labels_reported_for:
             return
         messages: list[str] = []
         for each in ignored:
             messages.append(each)
             await asyncio.sleep(0)  # each may take 20 ms, see `planning.labels.ignored_labels`
-        await self._context.problems.report("labels", Reason.LABEL_IGNORED, messages, scope=WARNINGS)
+        await context.problems.report("labels", Reason.LABEL_IGNORED, messages, scope=WARNINGS)
+        self._labels_reported_for = inputs
 
     async def _keep_state(self) -> None:
         """Have the state file written again if it was removed or damaged.
