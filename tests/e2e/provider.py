@@ -117,9 +117,11 @@ class Premises(Site):
     def wait_source_address(self, container: str, address: str, provider: Provider | None = None) -> None:
         """Wait until new connections from a container have that source address at the server."""
         arrived = provider or self.provider
-        eventually(
-            lambda: arrived.seen_as(self.engine, container) == address, f"{container} has the source address {address}"
-        )
+
+        def arrives() -> bool:
+            return arrived.seen_as(self.engine, container, timeout=2) == address
+
+        eventually(arrives, f"{container} has the source address {address}")
 
     def assert_reachable(
         self, place: Place, address: str, name: str, *, port: int = 80, patience: float = PATIENCE

@@ -11,7 +11,7 @@ from docker.errors import APIError
 from tests.e2e.cluster import condition, eventually, network_yaml, our_table
 from tests.e2e.site import Site, exclusive_site, published, reach_as
 from tests.lab.net import HOST_ADDRESS, NEIGHBOUR_ADDRESS, UPLINK, tcp_server
-from tests.lab.probe import ask, assert_closed, reach, wait_closed
+from tests.lab.probe import assert_closed, reach, wait_closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,7 +129,7 @@ def test_selector_that_matches_nothing_waits(site: Site) -> None:
     assert reported["status"] == "Unknown"
     assert "absent" in reported["message"]
     reach_as(site.neighbour, published(8092), "web", NEIGHBOUR_ADDRESS)
-    assert ask(site.neighbour, published(8093)) is None
+    assert_closed(site.neighbour, published(8093))
     ready = condition(site.operator, "bad", "Ready")
     assert ready is not None
     assert ready["status"] == "True"

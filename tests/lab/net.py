@@ -36,7 +36,7 @@ NEIGHBOUR_ADDRESS_V4 = "192.0.2.1"
 # seconds; ends the traffic programs of a test that was killed, and those that never get an answer
 _LIFETIME = 240.0
 # seconds: an answer takes milliseconds, and a busy machine needs more; a missing answer costs the whole time
-_EXPECTED, _UNEXPECTED = 20, 1
+EXPECTED, _UNEXPECTED = 20, 1
 _TRAFFIC = str(Path(__file__).with_name("traffic.py"))
 
 
@@ -151,7 +151,7 @@ class Neighbour:
         """Run one of this machine's programs in the neighbour's namespace; errors as in `process.run`."""
         return self.namespace.exec(*argv, check=check, timeout=timeout)
 
-    def ping(self, address: str, *, deadline: int = _EXPECTED) -> bool:
+    def ping(self, address: str, *, deadline: int = EXPECTED) -> bool:
         """Return whether an address answers the neighbour within `deadline` seconds."""
         return self.exec("ping", "-n", "-c", "1", "-w", str(deadline), address, check=False).returncode == 0
 
@@ -195,16 +195,16 @@ def tcp_server(host: Namespace, port: int, *, mode: str = "echo") -> Iterator[Tr
 
 def deadline_for(*, expected: bool) -> int:
     """Return how many seconds to wait for an answer that is expected, or for one that is not."""
-    return _EXPECTED if expected else _UNEXPECTED
+    return EXPECTED if expected else _UNEXPECTED
 
 
-def ping(engine: Engine, container: str, address: str, *, deadline: int = _EXPECTED) -> bool:
+def ping(engine: Engine, container: str, address: str, *, deadline: int = EXPECTED) -> bool:
     """Return whether an address answers a container within `deadline` seconds."""
     argv = ("ping", "-n", "-c", "1", "-i", "0.1", "-w", str(deadline), address)
     return engine.container_netns_exec(container, *argv, check=False).returncode == 0
 
 
-def receive(engine: Engine, container: str, address: str, port: int, *, timeout: int = _EXPECTED) -> str:
+def receive(engine: Engine, container: str, address: str, port: int, *, timeout: int = EXPECTED) -> str:
     """Return what a TCP server sends to a container before it closes the connection, stripped.
 
     Raises:

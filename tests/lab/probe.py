@@ -88,8 +88,11 @@ class Answer:
         return cls(words[0], mapped or client, int(words[2]))
 
 
-def ask(place: Place, port: Port, *, source: str | None = None, patience: float = 1.0) -> Answer | None:
-    """Send one request, from the address `source` if given; None if refused or not answered in `patience` seconds."""
+def ask(place: Place, port: Port, *, source: str | None = None, patience: float = PATIENCE) -> Answer | None:
+    """Send one request, from the address `source` if given; None if refused or not answered in `patience` seconds.
+
+    A shorter patience is for repeated requests: on a busy machine one answer may take long.
+    """
     return next(_ask_all(place, [port], source, patience))
 
 
@@ -171,7 +174,7 @@ def upload(place: Place, port: Port, size: int, *, patience: float = PATIENCE) -
             return None
 
 
-def connect(place: Place, port: Port, *, patience: float = 1.0) -> socket.socket:
+def connect(place: Place, port: Port, *, patience: float = PATIENCE) -> socket.socket:
     """Return a TCP connection from a namespace. Errors are those of the socket."""
     connection = _socket(place, port, socket.SOCK_STREAM, 0)
     try:

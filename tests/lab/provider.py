@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
-from tests.lab.net import receive, tcp_server
+from tests.lab.net import EXPECTED, receive, tcp_server
 from tests.lab.radvd import ROUTER_LIFETIME, Advertised, Radvd
 
 if TYPE_CHECKING:
@@ -132,14 +132,14 @@ class Provider:
         with tcp_server(self.server, port, mode=mode) as traffic:
             yield traffic
 
-    def seen_as(self, engine: Engine, container: str, *, port: int = 7000) -> str:
+    def seen_as(self, engine: Engine, container: str, *, port: int = 7000, timeout: int = EXPECTED) -> str:
         """Return the source address that a new TCP connection from a container has at the server.
 
         Raises:
-            CommandFailedError: there is no connection or no answer.
+            CommandFailedError: there is no connection or no answer within `timeout` seconds.
         """
         with self.tcp_server(port, mode="peer"):
-            return receive(engine, container, SERVER, port, timeout=2)
+            return receive(engine, container, SERVER, port, timeout=timeout)
 
     def remove(self) -> None:
         """Remove the provider and its link."""

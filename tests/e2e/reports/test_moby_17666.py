@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.cluster import eventually, network_yaml
 from tests.e2e.site import RESPONDER, published
 from tests.lab.net import NEIGHBOUR_ADDRESS
-from tests.lab.probe import ask
+from tests.lab.probe import PATIENCE, SILENCE, ask
 
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
@@ -23,8 +23,8 @@ def test_a_running_stack_sees_its_clients_once_it_is_a_member(lab: Lab) -> None:
     lab.engine.run("mail", "mail_default", command=RESPONDER, ports={"80/tcp": 8080}, labels=_STACK)
     place = lab.neighbour.namespace.path
 
-    def client() -> str:
-        answer = ask(place, published(8080), patience=0.3)
+    def client(patience: float = SILENCE) -> str:
+        answer = ask(place, published(8080), patience=patience)
         return str(answer.client) if answer is not None else ""
 
     assert eventually(client, "the engine's proxy answers") != NEIGHBOUR_ADDRESS
@@ -32,4 +32,4 @@ def test_a_running_stack_sees_its_clients_once_it_is_a_member(lab: Lab) -> None:
     operator.apply_yaml("mail.yaml", network_yaml("mail", {"members": {"matchLabels": _STACK}}))
     operator.start()
     eventually(lambda: client() == NEIGHBOUR_ADDRESS, "the client's own address is seen")
-    assert {client() for _ in range(20)} == {NEIGHBOUR_ADDRESS}
+    assert {client(PATIENCE) for _ in range(20)} == {NEIGHBOUR_ADDRESS}

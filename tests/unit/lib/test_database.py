@@ -287,7 +287,7 @@ async def test_a_failed_open_leaves_no_thread(tmp_path: Path) -> None:
 
     for thread in threading.enumerate():
         if thread.name.startswith("sqlite-broken"):
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
 
