@@ -95,7 +95,6 @@ class _Terminated(click.ClickException):
 
     def __init__(self, number: int) -> None:
         super().__init__(f"ended by {signal.Signals(number).name}: nothing was changed")
-        self.number = number
 
 
 @contextmanager
@@ -209,17 +208,34 @@ def _run_editor(file: Path) -> None:
 
 
 def _exit_code(arguments: list[str]) -> int:
-    """Run the editor. A signal that ends this program ends the editor as well, which may save before."""
-    with subprocess.Popen(arguments) as editor:
-        try:
-            return editor.wait()
-        except _Terminated as error:
-            editor.send_signal(error.number)
+    """Run the editor. A signal that ends this program ends the editor as well, which may save before.
+
+    Raises:
+        _Terminated: there was a signal.
+    """
+    received: list[int] = []
+    waiting = False
+
+    def end(number: int, _: object) -> None:
+        received.append(number)
+        if waiting and len(received) == 1:
+            raise _Terminated(number)  # not while the editor is started: nobody could end it
+
+    with _handling({signal.SIGHUP: end, signal.SIGTERM: end}), subprocess.Popen(arguments) as editor:
+        with suppress(_Terminated):
+            waiting = True
+            if not received:
+                editor.wait()
+        waiting = False
+        if received:
+            editor.send_signal(received[0])
             try:
                 editor.wait(_SAVING)
             except subprocess.TimeoutExpired:
                 editor.kill()
-            raise
+    if received:
+        raise _Terminated(received[0])
+    return editor.returncode
 
 
 def _marked(lines: list[str]) -> bytes:

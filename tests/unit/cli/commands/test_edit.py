@@ -1,6 +1,8 @@
 """``edit``: what was written is in the file, or in a copy."""
 
+import os
 import signal
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -145,6 +147,21 @@ class TestEdit:
         assert kept.read_text() == f"{BLOG}# added\n"
         kept.unlink()
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == handlers
+
+    def test_an_editor_that_is_being_started_is_ended_too(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        started: list[subprocess.Popen[bytes]] = []
+
+        class Starting(subprocess.Popen[bytes]):
+            def __init__(self, _: object) -> None:
+                super().__init__(["sleep", "600"])
+                started.append(self)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.setattr(subprocess, "Popen", Starting)
+        defined(config, BLOG)
+        result = run(["edit", "v6net", "blog"])
+        assert (result.exit_code, result.stderr) == (1, "Error: ended by SIGTERM: nothing was changed\n")
+        assert [each.returncode for each in started] == [-signal.SIGTERM]
 
     def test_the_keys_of_the_terminal_do_not_end_an_edit(
         self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
