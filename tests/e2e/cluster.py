@@ -61,6 +61,11 @@ def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) 
     raise AssertionError(f"not within {patience:g} s: {what}; last answer: {answer}")
 
 
+def wait_no_changes(operator: Operator) -> None:
+    """Wait until `plan` has no changes: an operator gathers changes of the host's links for up to a second."""
+    eventually(lambda: operator.cli("plan").returncode == 0, "plan has no changes")
+
+
 def resource(operator: Operator, name: str, kind: str = "ipv6network") -> dict[str, Any]:
     """A resource as printed by `dockerv6 get -o json`."""
     found: dict[str, Any] = json.loads(operator.read("get", kind, name, "-o", "json").stdout)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.cluster import eventually, network_id
+from tests.e2e.cluster import eventually, network_id, wait_no_changes
 from tests.e2e.site import RESPONDER, published, reach_as
 from tests.e2e.test_ipv6nat import recorded
 from tests.e2e.test_ipv6nat import stack as ipv6nat_stack
@@ -142,7 +142,7 @@ def test_what_is_imported_and_applied_is_no_change_for_plan_and_diff(lab: Lab) -
     assert operator.cli("plan").returncode == 0
     operator.start()
     operator.wait_ready("ipv6network/plain")
-    assert operator.cli("plan").returncode == 0
+    wait_no_changes(operator)
     assert operator.cli("diff", "-f", "-", stdin=printed).returncode == 0
 
 

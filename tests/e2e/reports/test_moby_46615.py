@@ -46,7 +46,7 @@ def test_the_route_is_named_while_it_is_there(lab: Lab) -> None:
     host(*remedy.split())
     eventually(has_condition(operator, "blog", "Ready", "True", "ReconcileSucceeded"), "the remedy works")
     assert ping(lab.engine, "web", NEIGHBOUR_ADDRESS)
-    assert operator.cli("doctor", check=False).returncode == 0
+    eventually(lambda: operator.cli("doctor").returncode == 0, "doctor has no finding")
 
 
 @pytest.mark.core_cells("28.5")
