@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TABLE = ("inet", "dockerv6")
 PATIENCE = 60.0
-_PAUSE = 0.05
+_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 def network_yaml(name: str, spec: Mapping[str, Any] | None = None) -> str:
@@ -45,11 +45,12 @@ def policy_yaml(name: str, spec: Mapping[str, Any]) -> str:
 def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
     """Call `check` until its result is true, and return the result. Errors of commands count as false.
 
-    Half of the time is spent waiting, because a check often starts a program and other tests need the processor too.
+    A check often starts a program, and other tests need the processor too: at least half of the time is spent waiting,
+    and the pauses grow with it, up to a second.
     """
-    end = time.monotonic() + patience
+    began = time.monotonic()
     answer: Any = None
-    while (started := time.monotonic()) < end:
+    while (started := time.monotonic()) < began + patience:
         try:
             answer = check()
         except (CommandFailedError, LookupError, NotFound) as error:
@@ -57,7 +58,8 @@ def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) 
         else:
             if answer:
                 return answer
-        time.sleep(max(_PAUSE, time.monotonic() - started))
+        now = time.monotonic()
+        time.sleep(max(_PAUSE, now - started, min((now - began) / 5, _LONGEST_PAUSE)))
     raise AssertionError(f"not within {patience:g} s: {what}; last answer: {answer}")
 
 
