@@ -159,20 +159,17 @@ def test_a_copy_has_no_descriptors_of_others(
 
 def _in_kernel(pid: int) -> Mapping[str, object]:
     proc = Path(f"/proc/{pid}")
-    status = _status(proc)
-    while int(status["SigBlk"], 16) >> signal.SIGTERM - 1 & 1:  # glibc blocks all signals while it starts a thread
-        time.sleep(0.01)
-        status = _status(proc)
+    for _ in range(1000):
+        status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
+        if not int(status["SigBlk"], 16) >> signal.SIGTERM - 1 & 1:
+            break
+        time.sleep(0.01)  # glibc blocks all signals while it starts a thread
     return {
         **{field: status[field] for field in KERNEL_STATE},
         **{name: (proc / name).read_text() for name in ("comm", "limits", "cgroup", "oom_score_adj")},
         **{name: (proc / name).readlink() for name in ("cwd", "exe")},
         "leads its session and group": os.getsid(pid) == os.getpgid(pid) == pid,
     }
-
-
-def _status(proc: Path) -> Mapping[str, str]:
-    return dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
